@@ -1,0 +1,135 @@
+"""Agents by name: made from options, loaded from files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from zorl.agents.base import Agent
+from zorl.agents import baselines, search_agent
+from zorl.agents.baselines import BASELINES, BaselineAgent, BaselineConfig
+from zorl.agents.search_agent import OPTIMIZERS, SearchAgent, SearchConfig
+from zorl.agents.zoo import Settings, tuned
+from zorl.envs import Task, make_task, task_of
+from zorl.errors import FileFormatError, UnknownNameError
+from zorl.storage import load_archive
+
+Config = SearchConfig | BaselineConfig
+SETTINGS = ("tuned", "default")
+
+# What `options` of a search agent are not: they are fields of its configuration.
+_FIELDS = {item.name for item in fields(SearchConfig)} - {"agent", "task", "options", "source"}
+
+
+def list_agents() -> dict[str, str]:
+    """Every agent's name, and what it is in one line."""
+    searches = {name: (recipe.__doc__ or "") for name, recipe in OPTIMIZERS.items()}
+    lines = {name: text.strip().splitlines()[0] for name, text in searches.items()}
+    return {**lines, **{name: f"stable-baselines3 {name.upper()}." for name in BASELINES}}
+
+
+def make_config(
+    agent: str, env: str | Task | gym.Env[Any, Any], settings: str = "tuned", **options: Any
+) -> Config:
+    """The resolved configuration of an agent.
+
+    Args:
+        agent: a name in `list_agents()`.
+        env: an environment id, a task, or an environment made by `gymnasium.make`.
+        settings: "tuned" for published settings where there are some for this agent and task,
+            "default" for the agent's own defaults.
+        options: fields of `SearchConfig` (hidden, gate, episodes, seed, …) and arguments of the
+            optimizer's recipe; for a baseline `seed` and arguments of its SB3 class.
+
+    Raises:
+        UnknownNameError: an unknown agent, environment or option, with the nearest names.
+    """
+    if agent not in {*OPTIMIZERS, *BASELINES}:
+        raise UnknownNameError("agent", agent, {*OPTIMIZERS, *BASELINES})
+    if settings not in SETTINGS:
+        raise UnknownNameError("settings", settings, SETTINGS)
+    task = env if isinstance(env, Task) else task_of(env) if isinstance(env, gym.Env) else None
+    task = make_task(str(env)) if task is None else task
+    published = tuned(agent, task.env_id) if settings == "tuned" else None
+    if agent in BASELINES:
+        return _baseline(agent, task, published, options)
+    chosen: dict[str, Any] = {} if published is None else dict(published.settings)
+    source = "zorl defaults" if published is None else published.source
+    known = {name: options.pop(name) for name in list(options) if name in _FIELDS}
+    own = {name: chosen.pop(name) for name in list(chosen) if name in _FIELDS}
+    values = {**own, **known}
+    values["hidden"] = tuple(values.get("hidden", SearchConfig.hidden))
+    return SearchConfig(agent, task, options={**chosen, **options}, source=source, **values)
+
+
+def _baseline(
+    agent: str, task: Task, published: Settings | None, options: dict[str, Any]
+) -> BaselineConfig:
+    own = {item.name for item in fields(BaselineConfig)} - {"agent", "task", "options", "source"}
+    values: dict[str, Any] = {}
+    chosen: dict[str, Any] = {}
+    if published is not None:
+        chosen = dict(published.settings)
+        values = {
+            "n_envs": published.n_envs,
+            "normalize": published.normalize,
+            "source": published.source,
+        }
+    values |= {name: options.pop(name) for name in list(options) if name in own}
+    return BaselineConfig(agent, task, options={**chosen, **options}, **values)
+
+
+def make_agent(
+    agent: str,
+    env: str | Task | gym.Env[Any, Any],
+    settings: str = "tuned",
+    workers: int = 1,
+    **options: Any,
+) -> Agent:
+    """An agent by name, ready to learn.
+
+    Args:
+        agent: a name in `list_agents()`, as "cma-es" or "ppo".
+        env: an environment id, a task, or an environment made by `gymnasium.make`.
+        settings: see `make_config`.
+        workers: processes that run episodes (search agents only).
+        options: see `make_config`.
+    """
+    return agent_of(make_config(agent, env, settings, **options), workers)
+
+
+def agent_of(config: Config, workers: int = 1) -> Agent:
+    """The agent that a configuration describes."""
+    if isinstance(config, SearchConfig):
+        return SearchAgent(config, workers)
+    return BaselineAgent(config)
+
+
+def load_agent(path: str | Path, workers: int = 1) -> Agent:
+    """The agent that `save` wrote to a file.
+
+    Raises:
+        FileFormatError: the file is missing, corrupt, truncated, newer, or not an agent's.
+    """
+    _, metadata, arrays = load_archive(path, "agent")
+    if metadata.get("family") == search_agent.FAMILY:
+        return SearchAgent.from_archive(metadata, arrays, workers)
+    if metadata.get("family") == baselines.FAMILY:
+        return BaselineAgent.from_archive(metadata, arrays)
+    raise FileFormatError(f"{path}: unknown family of agents {metadata.get('family')!r}")
+
+
+def config_from_json(values: Mapping[str, Any]) -> Config:
+    """The configuration that `Agent.config` gave."""
+    values = dict(values)
+    family = values.pop("family", None)
+    if family == search_agent.FAMILY:
+        return SearchConfig.from_json(values)
+    if family == baselines.FAMILY:
+        return BaselineConfig.from_json(values)
+    raise FileFormatError(f"unknown family of agents {family!r}")
+

@@ -1,0 +1,293 @@
+"""The search agent: an optimizer, a policy network and rollouts behind SB3's verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from typing_extensions import Self
+
+from zorl.agents.base import Stop
+from zorl.agents.callbacks import Hook, as_hook
+from zorl.envs import Task, check_spaces
+from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError
+from zorl.gates import make_gate
+from zorl.normalization import MODES, Normalizer
+from zorl.optimizers import (
+    CMAES,
+    Optimizer,
+    RandomSearch,
+    ars,
+    es,
+    mpge,
+    openai_es,
+    spsa,
+    two_point,
+)
+from zorl.options import resolve_options
+from zorl.policies import MlpPolicy
+from zorl.recorders.base import Recorder
+from zorl.rollout.backends import Backend, Processes, Serial
+from zorl.rollout.episodes import EpisodeRunner
+from zorl.rollout.evaluation import Evaluation
+from zorl.rollout.evaluator import RolloutEvaluator
+from zorl.search import Counters, Search, SearchState
+from zorl.spaces import ActionDecoder, ObservationEncoder
+from zorl.storage import Arrays, flatten, save_archive, unflatten
+from zorl.streams import Seeds, Streams
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer[Any]]] = {
+    "spsa": spsa,
+    "mpge": mpge,
+    "two-point": two_point,
+    "es": es,
+    "ars": ars,
+    "openai-es": openai_es,
+    "cma-es": CMAES,
+    "random-search": RandomSearch,
+}
+FAMILY = "search"
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Everything that decides what a search agent learns; JSON types but for the task.
+
+    Attributes:
+        agent: a name in `OPTIMIZERS`.
+        task: what is learned.
+        options: arguments of the optimizer's recipe; resolved ones include its defaults.
+        hidden: hidden layer sizes; () is a linear policy.
+        activation: of the hidden layers.
+        bias: whether layers have biases.
+        stochastic: act by seeded chance during the search; evaluation is deterministic.
+        normalize: of observations: "off", "bounds" or "running".
+        gate: a name in `zorl.gates.GATES`.
+        gate_options: its arguments.
+        episodes: per candidate, on common seeds.
+        seed: of the run.
+        non_finite: "raise" at a NaN or infinite reward, or count the candidate as the "worst".
+        source: where the settings come from.
+    """
+
+    agent: str
+    task: Task
+    options: Mapping[str, Any] = field(default_factory=dict)
+    hidden: tuple[int, ...] = (8,)
+    activation: str = "tanh"
+    bias: bool = True
+    stochastic: bool = False
+    normalize: str = "running"
+    gate: str = "off"
+    gate_options: Mapping[str, Any] = field(default_factory=dict)
+    episodes: int = 5
+    seed: int = 0
+    non_finite: str = "raise"
+    source: str = "zorl defaults"
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("agent", self.agent, OPTIMIZERS),
+            ("normalisation", self.normalize, MODES),
+            ("rule for non-finite rewards", self.non_finite, ("raise", "worst")),
+        ):
+            if value not in known:
+                raise UnknownNameError(name, value, known)
+
+    def to_json(self) -> dict[str, Any]:
+        """The configuration as JSON types."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {**values, "task": self.task.to_json(), "hidden": list(self.hidden)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> SearchConfig:
+        """The inverse of `to_json`.
+
+        Raises:
+            FileFormatError: a field is missing or unknown.
+        """
+        try:
+            return cls(
+                **{
+                    **values,
+                    "task": Task.from_json(values["task"]),
+                    "hidden": tuple(values["hidden"]),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise FileFormatError(f"not the configuration of a search agent: {error}") from error
+
+
+class SearchAgent:
+    """Learns a task by zeroth-order search over the parameters of a policy network.
+
+    Args:
+        config: what and how to learn.
+        workers: processes that run episodes; results do not depend on it.
+        lanes: environments per process that share one batched forward pass; nor on it.
+    """
+
+    def __init__(self, config: SearchConfig, workers: int = 1, lanes: int = 16) -> None:
+        recipe = OPTIMIZERS[config.agent]
+        options = resolve_options(recipe, config.options, f"option of {config.agent}")
+        self._config = replace(config, options=options)
+        self.name = config.agent
+        self.task = config.task
+        env = self.task.make()
+        try:
+            check_spaces(env)
+            self._encoder = ObservationEncoder.for_space(env.observation_space)
+            self._decoder = ActionDecoder.for_space(env.action_space, config.stochastic)
+        finally:
+            env.close()
+        self.policy = MlpPolicy(
+            self._encoder.size, self._decoder, config.hidden, config.activation, config.bias
+        )
+        uniforms = self._decoder.outputs if config.stochastic else 0
+        tolerant = config.non_finite == "worst"
+        runner = EpisodeRunner(self.task, self.policy, lanes, uniforms, tolerant)
+        backend: Backend = Serial(runner) if workers == 1 else Processes(runner, workers)
+        self._evaluator = RolloutEvaluator(backend)
+        streams = Streams(config.seed)
+        self.search = Search(
+            recipe(**options),
+            self._evaluator,
+            streams,
+            make_gate(config.gate, **config.gate_options),
+            config.episodes,
+        )
+        normalizer = Normalizer.create(config.normalize, self._encoder.low, self._encoder.high)
+        self.state = self.search.init(self.policy.init(streams.init()), normalizer)
+        self._greedy: EpisodeRunner | None = None
+
+    @property
+    def num_timesteps(self) -> int:
+        """Env steps charged to training: candidates and gate."""
+        return self.state.counters.env_steps
+
+    @property
+    def num_episodes(self) -> int:
+        """Episodes charged to training: candidates and gate."""
+        return self.state.counters.episodes
+
+    @property
+    def counters(self) -> Counters:
+        """Exact counts by purpose."""
+        return self.state.counters
+
+    @property
+    def parameters(self) -> int:
+        """Number of policy parameters."""
+        return self.policy.dim
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """See `zorl.agents.base.Agent`."""
+        return {"family": FAMILY, **self._config.to_json()}
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: Any = None,
+        progress_bar: bool = False,
+        recorders: Iterable[Recorder] = (),
+        stop: Stop | None = None,
+    ) -> Self:
+        """Search until `total_timesteps` more env steps are spent; whole generations only.
+
+        Args:
+            total_timesteps: env steps to spend, candidates and gate together.
+            callback: called with every `Generation`, False stops; or a callback of
+                stable-baselines3, or a list of such.
+            progress_bar: show progress on standard error.
+            recorders: consumers of the generations.
+            stop: asked after every generation whether to stop.
+        """
+        if total_timesteps < 1:
+            raise ConfigurationError(f"total_timesteps must be ≥ 1, got {total_timesteps}")
+        target = self.num_timesteps + total_timesteps
+        hook = as_hook(callback, self, target, progress_bar)
+        hook.start()
+        try:
+            self._learn(target, hook, list(recorders), stop)
+        finally:
+            hook.finish()
+        return self
+
+    def _learn(
+        self, target: int, hook: Hook, recorders: list[Recorder], stop: Stop | None
+    ) -> None:
+        for generation in self.search.run(self.state):
+            self.state = generation.state
+            for recorder in recorders:
+                recorder.record(generation)
+            go_on = hook.record(generation)
+            if (stop is not None and stop()) or not go_on or self.num_timesteps >= target:
+                return
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+    ) -> tuple[Any, Any]:
+        """The action for one observation or a batch of them; `state` is returned as it came.
+
+        `deterministic` is there for SB3's callers: a search agent's policy is deterministic
+        unless it was trained as a stochastic one, and this always gives its best action.
+        """
+        features, batch = self._encoder.batch(observation)
+        rows = self.state.normalizer(features)
+        actions = np.asarray(self.policy.act(self.state.theta[None], rows))
+        return (actions if batch else actions[0]), state
+
+    def evaluate(self, seeds: Seeds) -> Evaluation:
+        """One deterministic episode from each seed with the incumbent; arrays (1, e)."""
+        thetas = self.state.theta[None]
+        if not self._config.stochastic:
+            return self._evaluator.evaluate(thetas, seeds, self.state.normalizer)
+        if self._greedy is None:
+            self._greedy = EpisodeRunner(self.task, self.policy)
+        return RolloutEvaluator(Serial(self._greedy)).evaluate(
+            thetas, seeds, self.state.normalizer
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write configuration, policy, normalizer and the whole search state, atomically."""
+        scalars, arrays = flatten(self.state, "state")
+        save_archive(path, "agent", {**self._metadata(), "scalars": scalars}, arrays)
+
+    def _metadata(self) -> dict[str, Any]:
+        return {
+            "family": FAMILY,
+            "config": self._config.to_json(),
+            "num_timesteps": self.num_timesteps,
+            "counters": asdict(self.counters),
+        }
+
+    @classmethod
+    def from_archive(
+        cls, metadata: Mapping[str, Any], arrays: Arrays, workers: int = 1
+    ) -> SearchAgent:
+        """The agent that `save` wrote; it acts and goes on learning to the same bits."""
+        try:
+            config, scalars = SearchConfig.from_json(metadata["config"]), metadata["scalars"]
+        except KeyError as error:
+            raise FileFormatError(f"the file lacks {error}") from error
+        agent = cls(config, workers)
+        agent.state = _restored(agent.state, scalars, arrays)
+        return agent
+
+    def close(self) -> None:
+        """Free environments and processes."""
+        self._evaluator.close()
+        if self._greedy is not None:
+            self._greedy.close()
+
+
+def _restored(template: SearchState, scalars: Mapping[str, Any], arrays: Arrays) -> SearchState:
+    return unflatten(template, "state", scalars, arrays)

@@ -1,0 +1,329 @@
+"""Training from end to end: learn, watch progress on validation seeds, save, estimate honestly.
+
+Search agents and baselines go through the same code: the same validation and held-out seeds, the
+same evaluation, the same files.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+import zorl
+from zorl.agents.base import Agent, Stop
+from zorl.agents.registry import agent_of, config_from_json, load_agent
+from zorl.curves import Row, first_reaching, read_curve, write_curve
+from zorl.errors import ConfigurationError, FileFormatError, RunFolderError, UnknownNameError
+from zorl.recorders.base import Recorder, Recorders, Run
+from zorl.rollout.evaluation import Evaluation
+from zorl.runs import RunFolder
+from zorl.storage import read_json, write_json
+from zorl.streams import Streams, held_out_seeds
+
+CHECKPOINT_SECONDS = 10.0
+SELECT = ("last", "best")
+_LIBRARIES = ("numpy", "scipy", "gymnasium", "stable-baselines3", "torch")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a training run is conducted around the agent.
+
+    Attributes:
+        total_timesteps: env steps that the agent may spend.
+        validate_every: env steps between two points of the learning curve; None means a
+            twentieth of the budget.
+        validate_episodes: episodes of a point, on the run's validation seeds. They are counted,
+            and not charged to the budget: they are how the run is watched.
+        held_out: episodes of the final estimate, on seeds that nothing before has seen.
+        select: the final policy is the "last" one, or the "best" by validation.
+        stop_at: stop when validation reaches this mean native return.
+    """
+
+    total_timesteps: int
+    validate_every: int | None = None
+    validate_episodes: int = 20
+    held_out: int = 100
+    select: str = "last"
+    stop_at: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("total_timesteps", "validate_every", "validate_episodes", "held_out"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ConfigurationError(f"{name} must be an integer ≥ 1, got {value!r}")
+        if self.select not in SELECT:
+            raise UnknownNameError("selection", self.select, SELECT)
+
+    @property
+    def interval(self) -> int:
+        """Env steps between two points of the learning curve."""
+        return self.validate_every or max(1, self.total_timesteps // 20)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Plan:
+        """The plan that `asdict` wrote."""
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise FileFormatError(f"not the plan of a training run: {error}") from error
+
+
+def run_config(agent: Agent, plan: Plan) -> dict[str, Any]:
+    """What config.json holds: all that decides a run, and the versions it ran on."""
+    versions = {"zorl": zorl.__version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return {"agent": agent.config, "plan": asdict(plan), "versions": versions}
+
+
+def train(
+    agent: Agent,
+    plan: Plan,
+    folder: RunFolder | None = None,
+    recorders: Iterable[Recorder] = (),
+    stop: Stop | None = None,
+) -> dict[str, Any]:
+    """Train an agent by a plan.
+
+    Args:
+        agent: a fresh one, or one that goes on from a checkpoint.
+        plan: budget, validation, final estimate.
+        folder: where checkpoints, the learning curve and the result go; None keeps nothing.
+        recorders: consumers of the run's records.
+        stop: asked after every generation; True ends the run with everything saved.
+
+    Returns:
+        The result, as result.json has it: status, counts, seconds, learning curve and, unless
+        the run was stopped early, the held-out estimate.
+    """
+    return _Training(agent, plan, folder, recorders, stop).run()
+
+
+def resume(
+    folder: RunFolder,
+    recorders: Iterable[Recorder] = (),
+    stop: Stop | None = None,
+    workers: int = 1,
+) -> dict[str, Any]:
+    """Go on with an interrupted run, to the same bits as an unbroken one.
+
+    Raises:
+        RunFolderError: there is no checkpoint, it is another configuration's, the run is over, or
+            it is a baseline's (stable-baselines3 does not save what that would need).
+    """
+    saved = folder.read_config()
+    try:
+        config, plan = config_from_json(saved["agent"]), Plan.from_json(saved["plan"])
+    except KeyError as error:
+        raise FileFormatError(f"{folder.config}: {error} is missing") from error
+    if folder.agent.exists():
+        raise RunFolderError(f"{folder.path} is finished: nothing is left to resume")
+    if saved["agent"]["family"] != "search":
+        raise RunFolderError(
+            f"{folder.path} is a run of {config.agent}: baselines cannot be resumed, because "
+            "stable-baselines3 keeps no state of environments and random numbers; train anew"
+        )
+    if not folder.checkpoint.exists():  # stopped before the first generation was saved
+        agent = agent_of(config, workers)
+    else:
+        agent = load_agent(folder.checkpoint, workers)
+    if agent.config != saved["agent"]:
+        raise RunFolderError(
+            f"{folder.checkpoint} was written by another configuration than {folder.config}; "
+            "one of the two was replaced"
+        )
+    try:
+        return train(agent, plan, folder, recorders, stop)
+    finally:
+        agent.close()
+
+
+class _Training:
+    """One run of `train`."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        plan: Plan,
+        folder: RunFolder | None,
+        recorders: Iterable[Recorder],
+        stop: Stop | None,
+    ) -> None:
+        self.agent = agent
+        self.plan = plan
+        self.folder = folder
+        self.recorders = Recorders(recorders)
+        self.stop = stop
+        self.why = "interrupted"
+        steps = agent.num_timesteps
+        rows = read_curve(folder.validation) if folder is not None else []
+        # Rows from beyond the checkpoint will be measured again, to the same values.
+        self.rows: list[Row] = [row for row in rows if row["env_steps"] <= steps]
+        self.spent = self._seconds_before()
+        self.paused = 0.0
+        self.began = self.saved = time.perf_counter()
+
+    def _seconds_before(self) -> float:
+        """Training seconds of earlier parts of this run, as far as they were written down."""
+        known = [row["seconds"] for row in self.rows]
+        if self.folder is not None and self.folder.result.exists():
+            known.append(float(read_json(self.folder.result).get("seconds") or 0.0))
+        return max(known, default=0.0)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, validation excluded."""
+        return self.spent + time.perf_counter() - self.began - self.paused
+
+    def run(self) -> dict[str, Any]:
+        agent, plan = self.agent, self.plan
+        first = getattr(getattr(agent, "state", None), "generation", 0)
+        config = run_config(agent, plan)
+        path = None if self.folder is None else self.folder.path
+        name = agent.name if path is None else path.name
+        run = Run(
+            name, agent, agent.task, config, plan.total_timesteps, path, first, agent.num_timesteps
+        )
+        left = plan.total_timesteps - agent.num_timesteps
+        with self.recorders as recorders:
+            recorders.result["status"] = "failed"
+            recorders.start(run)
+            try:
+                if not self.rows:
+                    self._validate()
+                if left > 0 and not self._goal_reached():
+                    agent.learn(left, recorders=[recorders], stop=self._after_record)
+                if agent.num_timesteps >= plan.total_timesteps:
+                    self.why = "finished"
+                if self.why == "finished" and self.rows[-1]["env_steps"] < agent.num_timesteps:
+                    self._validate()
+            finally:
+                # Also after an error: the state is that of the last whole generation.
+                self._checkpoint()
+            result = self._result()
+            recorders.result.update(result)
+        if self.folder is not None:
+            if result["status"] == "finished":
+                self.agent.save(self.folder.agent)
+            write_json(self.folder.result, result)
+        return result
+
+    def _after_record(self) -> bool:
+        """Between two generations: watch, save, and say whether to stop."""
+        if self.agent.num_timesteps >= self._next_validation():
+            self._validate()
+        if time.perf_counter() - self.saved > CHECKPOINT_SECONDS:
+            self._checkpoint()
+        return self._goal_reached() or (self.stop is not None and self.stop())
+
+    def _next_validation(self) -> int:
+        interval = self.plan.interval
+        return (int(self.rows[-1]["env_steps"]) // interval + 1) * interval
+
+    def _goal_reached(self) -> bool:
+        goal = self.plan.stop_at
+        if goal is None or not self.rows or self.rows[-1]["native_return"] < goal:
+            return False
+        self.why = "finished"
+        return True
+
+    def _validate(self) -> None:
+        """Add a point to the learning curve."""
+        seconds, began = self.seconds, time.perf_counter()
+        seeds = Streams(self.agent.config["seed"]).validation(self.plan.validate_episodes)
+        evaluation = self.agent.evaluate(seeds)
+        row: Row = {
+            "env_steps": self.agent.num_timesteps,
+            "episodes": self.agent.num_episodes,
+            "seconds": seconds,
+            "native_return": float(evaluation.native_returns.mean()),
+            "return": float(evaluation.returns.mean()),
+            "success_rate": float(evaluation.successes.mean()),
+            "validation_steps": evaluation.env_steps,
+        }
+        best = max((r["native_return"] for r in self.rows), default=-np.inf)
+        self.rows.append(row)
+        if self.folder is not None:
+            write_curve(self.folder.validation, self.rows)
+            if self.plan.select == "best" and row["native_return"] >= best:
+                self.agent.save(self.folder.best)
+        self.recorders.validation(
+            self.agent.num_timesteps,
+            {
+                "eval/native_return_mean": row["native_return"],
+                "eval/return_mean": row["return"],
+                "eval/success_rate": row["success_rate"],
+            },
+        )
+        self.paused += time.perf_counter() - began
+
+    def _checkpoint(self) -> None:
+        if self.folder is not None:
+            self.agent.save(self.folder.checkpoint)
+        self.saved = time.perf_counter()
+
+    def _result(self) -> dict[str, Any]:
+        agent, plan, seconds = self.agent, self.plan, self.seconds
+        trained_steps, trained_episodes = agent.num_timesteps, agent.num_episodes
+        steps = {
+            "training": trained_steps,
+            "validation": int(sum(row["validation_steps"] for row in self.rows)),
+        }
+        episodes = {
+            "training": trained_episodes,
+            "validation": plan.validate_episodes * len(self.rows),
+        }
+        result: dict[str, Any] = {
+            "status": self.why,
+            "agent": agent.name,
+            "env_id": agent.task.env_id,
+            "shaped": agent.task.shaped,
+            "seed": agent.config["seed"],
+            "parameters": agent.parameters,
+            "threshold": agent.task.threshold,
+            "seconds": seconds,
+            "curve": self.rows,
+        }
+        counters = getattr(agent, "counters", None)
+        if counters is not None:
+            result["counters"] = asdict(counters)
+        if agent.task.threshold is not None:
+            result["reached_threshold"] = first_reaching(
+                self.rows, "native_return", agent.task.threshold
+            )
+        if self.why == "finished":
+            if plan.select == "best" and self.folder is not None:
+                self.agent = load_agent(self.folder.best)
+            evaluation = self.agent.evaluate(held_out_seeds(plan.held_out))
+            steps["held_out"], episodes["held_out"] = evaluation.env_steps, evaluation.episodes
+            result["held_out"] = held_out_summary(evaluation)
+        result["env_steps"] = {**steps, "total": sum(steps.values())}
+        result["episodes"] = {**episodes, "total": sum(episodes.values())}
+        return result
+
+
+def held_out_summary(evaluation: Evaluation) -> dict[str, Any]:
+    """Means with 95 % intervals, and every episode's figures, of an evaluation (1, e)."""
+    from zorl.stats import mean_interval, proportion_interval
+
+    native, shaped = evaluation.native_returns.ravel(), evaluation.returns.ravel()
+    successes = evaluation.successes.ravel()
+    return {
+        "episodes": len(native),
+        "native_return": asdict(mean_interval(native)),
+        "return": asdict(mean_interval(shaped)),
+        "success_rate": asdict(proportion_interval(int(successes.sum()), len(successes))),
+        "native_returns": native.tolist(),
+        "lengths": evaluation.lengths.ravel().tolist(),
+        "successes": successes.tolist(),
+    }
+

@@ -1,0 +1,86 @@
+"""Keyword arguments as an immutable value: hashable, picklable and JSON-able."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from zorl.errors import ConfigurationError
+
+
+class Options(Mapping[str, Any]):
+    """A read-only mapping of JSON values, equal and hashed by content.
+
+    Lists are held as tuples and nested mappings as `Options`; `thaw` gives the plain JSON types
+    back, which are also what constructors receive, so that a task read from a file builds the very
+    same environment as the one that was written.
+
+    Args:
+        values: names to JSON values (None, bool, int, float, str, list, mapping); numpy scalars
+            are turned into Python ones.
+
+    Raises:
+        ConfigurationError: for a value that JSON cannot hold, NaN and infinities included.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        if values is None:
+            values = {}
+        if not isinstance(values, Mapping):
+            raise ConfigurationError(f"options must be a mapping of names to values: {values!r}")
+        self._values = {_name(key): _freeze(value, key) for key, value in values.items()}
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._values.items()))
+
+    def __repr__(self) -> str:
+        return f"Options({self.thaw()!r})"
+
+    def thaw(self) -> dict[str, Any]:
+        """Return a new plain dict of JSON types, safe to change."""
+        return {key: _thaw(value) for key, value in self._values.items()}
+
+
+def _name(key: Any) -> str:
+    if not isinstance(key, str):
+        raise ConfigurationError(f"option names must be text, got {key!r}")
+    return key
+
+
+def _freeze(value: Any, name: str) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigurationError(f"option {name!r} must be finite, got {value!r}")
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return tuple(_freeze(item, name) for item in value)
+    if isinstance(value, Mapping):
+        return Options(value)
+    raise ConfigurationError(
+        f"option {name!r} must be a JSON value (null, bool, number, text, list or mapping), "
+        f"got {value!r} of type {type(value).__name__}"
+    )
+
+
+def _thaw(value: Any) -> Any:
+    if isinstance(value, Options):
+        return value.thaw()
+    if isinstance(value, tuple):
+        return [_thaw(item) for item in value]
+    return value

@@ -1,0 +1,242 @@
+"""A task: an environment, the wrappers on it, and what counts as solving it, as one value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
+from zorl.envs.native import NativeReturn
+from zorl.envs.options import Options
+from zorl.envs.registry import find_spec, make_env
+from zorl.envs.wrappers import apply_wrapper, check_wrapper, parse_wrapper
+from zorl.errors import ConfigurationError, UnknownNameError
+
+Success: TypeAlias = Literal["terminated", "threshold", "info", "none"]
+
+# Environments that terminate at their goal and nowhere else. For all others `terminated` may be a
+# failure (CartPole, Hopper), so that success is a return at or above Gymnasium's threshold.
+GOAL_TASKS: Final = frozenset({"MountainCar", "MountainCarContinuous", "Acrobot"})
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained on: a value that is compared, hashed, pickled and written to JSON.
+
+    `make_task` builds one with names checked and defaults filled in; this class only checks types,
+    so that a run folder can be read where the environment is not installed.
+
+    Args:
+        env_id: a Gymnasium id, or "module:Id-v0".
+        env_kwargs: arguments of `gymnasium.make` and of the environment; JSON values.
+        wrappers: (name, options) from the innermost to the outermost.
+        success: how an episode is judged; see `succeeded`.
+        threshold: the native return that counts as solved, if there is one.
+
+    Raises:
+        ConfigurationError: for a value of the wrong type.
+    """
+
+    env_id: str
+    env_kwargs: Mapping[str, Any] = Options()
+    wrappers: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    success: Success = "none"
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.env_id, str):
+            raise ConfigurationError(f"env_id must be text, got {self.env_id!r}")
+        if self.success not in get_args(Success):
+            raise UnknownNameError("kind of success", str(self.success), get_args(Success))
+        if self.threshold is not None:
+            object.__setattr__(self, "threshold", _finite(self.threshold))
+        elif self.success == "threshold":
+            raise ConfigurationError(
+                f"task {self.env_id}: success 'threshold' needs a threshold, a native return"
+            )
+        object.__setattr__(self, "env_kwargs", Options(self.env_kwargs))
+        if "render_mode" in self.env_kwargs:
+            raise ConfigurationError("render_mode is no part of a task; pass it to Task.make")
+        if not isinstance(self.wrappers, (list, tuple)):
+            raise ConfigurationError(
+                f"wrappers must be a list of (name, options) pairs, got {self.wrappers!r}"
+            )
+        object.__setattr__(self, "wrappers", tuple(_pair(item) for item in self.wrappers))
+
+    @property
+    def shaped(self) -> bool:
+        """Whether there are wrappers, so that searched and native return may differ."""
+        return bool(self.wrappers)
+
+    def make(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
+        """Build the environment: `gymnasium.make`, then `NativeReturn`, then the wrappers.
+
+        Without wrappers the environment's return is the native one, and nothing records it twice.
+
+        Args:
+            render_mode: as for `gymnasium.make`.
+
+        Raises:
+            ConfigurationError: for an id, option or wrapper that does not exist or does not fit,
+                or a dependency that is not installed.
+            EnvironmentFailure: if the environment's constructor raises.
+        """
+        kwargs = Options(self.env_kwargs).thaw()
+        if render_mode is not None:  # some environments do not know the argument
+            kwargs["render_mode"] = render_mode
+        base = make_env(self.env_id, kwargs)
+        if not self.wrappers:
+            return base
+        env: gym.Env[Any, Any] = NativeReturn(base)
+        try:
+            for name, options in self.wrappers:
+                env = apply_wrapper(env, name, Options(options))
+        except Exception:
+            base.close()
+            raise
+        return env
+
+    def succeeded(
+        self, native_return: float, terminated: bool, info: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Whether an episode succeeded.
+
+        "terminated": it ended at the goal; running out of time is no success, whatever the return.
+        "threshold": its native return is at least the threshold. "info": its last `info` says so
+        under "is_success". "none": the task has no notion of success, and no episode succeeds.
+
+        Args:
+            native_return: the sum of the environment's own rewards.
+            terminated: from the last step; `truncated` plays no part.
+            info: from the last step.
+
+        Raises:
+            ConfigurationError: if `info` lacks "is_success" where the task asks for it.
+        """
+        if self.success == "terminated":
+            return bool(terminated)
+        if self.success == "threshold":
+            return bool(native_return >= self.require_threshold())
+        if self.success == "none":
+            return False
+        if info is None or "is_success" not in info:
+            raise ConfigurationError(
+                f"task {self.env_id}: success 'info' needs 'is_success' in the last step's info, "
+                f"which has {sorted(info or {})}"
+            )
+        return bool(info["is_success"])
+
+    def require_threshold(self) -> float:
+        """Return the threshold, a native return.
+
+        Raises:
+            ConfigurationError: if the task has none.
+        """
+        if self.threshold is None:
+            raise ConfigurationError(f"task {self.env_id} has no threshold; pass --threshold")
+        return self.threshold
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain dict of JSON types, for `from_json`."""
+        return {
+            "env_id": self.env_id,
+            "env_kwargs": Options(self.env_kwargs).thaw(),
+            "wrappers": [[name, Options(options).thaw()] for name, options in self.wrappers],
+            "success": self.success,
+            "threshold": self.threshold,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Task:
+        """Read the task that `to_json` wrote; fields left out have their defaults.
+
+        Raises:
+            ConfigurationError: for an unknown or missing field, or a value of the wrong type.
+        """
+        if not isinstance(data, Mapping):
+            raise ConfigurationError(f"a task is a mapping of its fields, got {data!r}")
+        known = [field.name for field in fields(cls)]
+        for key in data:
+            if key not in known:
+                raise UnknownNameError("field of a task", str(key), known)
+        if "env_id" not in data:
+            raise ConfigurationError("a task needs the field 'env_id'")
+        return cls(**data)
+
+
+def make_task(
+    env_id: str,
+    wrappers: Iterable[str | tuple[str, Mapping[str, Any]]] = (),
+    env_kwargs: Mapping[str, Any] | None = None,
+    threshold: float | None = None,
+    success: Success | None = None,
+) -> Task:
+    """Build a task, its names checked and its idea of success filled in.
+
+    Args:
+        env_id: a Gymnasium id or "module:Id-v0"; without a version, the newest, which the task
+            then names.
+        wrappers: each as text, "momentum" or "momentum(speed_weight=10)", or (name, options);
+            from the innermost to the outermost.
+        env_kwargs: arguments of `gymnasium.make` and of the environment.
+        threshold: the native return that counts as solved; None for Gymnasium's, if it has one.
+        success: None for "terminated" where the environment ends at its goal, else "threshold"
+            where there is one, else "none".
+
+    Raises:
+        UnknownNameError: for an unknown environment, wrapper or wrapper option.
+        ConfigurationError: for values that cannot work.
+
+    Example:
+        >>> task = make_task("MountainCar-v0", ["momentum"])
+        >>> task.success, task.threshold
+        ('terminated', -110.0)
+    """
+    if isinstance(wrappers, str):
+        raise ConfigurationError(f"wrappers must be a list; did you mean [{wrappers!r}]?")
+    spec = find_spec(env_id)
+    pairs = tuple(
+        parse_wrapper(item) if isinstance(item, str) else _pair(item) for item in wrappers
+    )
+    for name, options in pairs:
+        check_wrapper(name, options)
+    if threshold is None:
+        threshold = spec.reward_threshold
+    if success is None:
+        success = _default_success(spec, threshold)
+    module, colon, _ = env_id.rpartition(":")
+    return Task(
+        env_id=f"{module}{colon}{spec.id}",
+        env_kwargs=Options(env_kwargs),
+        wrappers=pairs,
+        success=success,
+        threshold=threshold,
+    )
+
+
+def _default_success(spec: EnvSpec, threshold: float | None) -> Success:
+    if spec.namespace is None and spec.name in GOAL_TASKS:
+        return "terminated"
+    return "none" if threshold is None else "threshold"
+
+
+def _finite(threshold: Any) -> float:
+    if isinstance(threshold, bool):
+        raise ConfigurationError(f"a threshold must be a number, got {threshold!r}")
+    try:
+        value = float(threshold)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"a threshold must be a number, got {threshold!r}") from error
+    if not math.isfinite(value):
+        raise ConfigurationError(f"a threshold must be finite, got {threshold!r}")
+    return value
+
+
+def _pair(item: Any) -> tuple[str, Options]:
+    if not (isinstance(item, (list, tuple)) and len(item) == 2 and isinstance(item[0], str)):
+        raise ConfigurationError(f"a wrapper is a (name, options) pair, got {item!r}")
+    return item[0], Options(item[1])

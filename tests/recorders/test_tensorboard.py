@@ -1,0 +1,330 @@
+"""What TensorBoardRecorder writes, read back with TensorBoard's own readers."""
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams import metadata as hparams_metadata
+from tensorboard.util import tensor_util
+
+from zorl.errors import ConfigurationError, ZorlError
+from zorl.recorders.base import PlainRecord, Recorders, Run
+from zorl.recorders.event_log import EventLog
+from zorl.recorders.pace import Pace
+from zorl.recorders.tensorboard import TensorBoardRecorder, flatten_settings, settings_table
+
+EVERYTHING = {"scalars": 0, "histograms": 0, "tensors": 0, "images": 0}
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def read(folder):
+    return EventAccumulator(str(folder), size_guidance=EVERYTHING).Reload()
+
+
+def run(config=None, total=10_000, start_index=0, start_steps=0):
+    config = {"seed": 1} if config is None else config
+    return Run("r", None, None, config, total, None, start_index, start_steps)
+
+
+def record(index, scalars=None, histograms=None, steps_each=100):
+    scalars = {"search/return_mean": float(index)} if scalars is None else scalars
+    return PlainRecord(index, (index + 1) * steps_each, scalars, histograms or {})
+
+
+def written(folder, records, result=None, start=None, **options):
+    """Write records into `folder` and read it back."""
+    recorder = TensorBoardRecorder(EventLog(folder), **options)
+    recorder.start(start or run())
+    for item in records:
+        recorder.record(item)
+    recorder.finish({"status": "finished"} if result is None else result)
+    return read(folder)
+
+
+def curve(events, tag="search/return_mean"):
+    return [(event.step, event.value) for event in events.Scalars(tag)]
+
+
+def sessions(events, tag):
+    """Every plugin message of an hparams tag, parsed."""
+    parse = {
+        hparams_metadata.SESSION_START_INFO_TAG: (
+            hparams_metadata.parse_session_start_info_plugin_data
+        ),
+        hparams_metadata.SESSION_END_INFO_TAG: hparams_metadata.parse_session_end_info_plugin_data,
+    }[tag]
+    content = events.PluginTagToContent("hparams")
+    return [parse(content[tag])] if tag in content else []
+
+
+def test_scalars_have_tags_values_and_env_steps(tmp_path):
+    events = written(
+        tmp_path,
+        [
+            record(0, {"search/return_mean": -200.0, "time/generation_seconds": 0.25}),
+            record(1, {"search/return_mean": np.float64(-150.5), "gate/accepted": True}),
+        ],
+    )
+    assert curve(events) == [(100, -200.0), (200, -150.5)]
+    assert curve(events, "time/generation_seconds") == [(100, 0.25)]
+    assert curve(events, "gate/accepted") == [(200, 1.0)]
+
+
+def test_non_finite_scalars_pass(tmp_path):
+    values = [math.nan, math.inf, -math.inf, 1e300]  # the last is no float32
+    events = written(tmp_path, [record(i, {"x/y": value}) for i, value in enumerate(values)])
+    shown = [value for _, value in curve(events, "x/y")]
+    assert math.isnan(shown[0])
+    assert shown[1:] == [math.inf, -math.inf, math.inf]
+
+
+def test_validation_figures_are_scalars(tmp_path):
+    recorder = TensorBoardRecorder(EventLog(tmp_path))
+    recorder.start(run())
+    recorder.validation(300, {"eval/native_return_mean": -120.0, "eval/success_rate": 0.5})
+    recorder.finish({})
+    events = read(tmp_path)
+    assert curve(events, "eval/native_return_mean") == [(300, -120.0)]
+    assert curve(events, "eval/success_rate") == [(300, 0.5)]
+
+
+def test_records_are_thinned_to_the_points_of_the_budget_and_the_last_is_kept(tmp_path):
+    records = [record(i) for i in range(99)]
+    events = written(tmp_path, records, points=10, seconds=1e9)
+    steps = [step for step, _ in curve(events)]
+    assert steps == [100, 1100, 2100, 3100, 4100, 5100, 6100, 7100, 8100, 9100, 9900]
+
+
+def test_the_last_record_is_written_once(tmp_path):
+    events = written(tmp_path, [record(i) for i in range(11)], points=10, seconds=1e9)
+    assert [step for step, _ in curve(events)] == [100, 1100]
+
+
+def test_records_are_written_after_some_seconds_in_a_run_with_a_huge_budget(tmp_path):
+    clock = Clock()
+    recorder = TensorBoardRecorder(EventLog(tmp_path), points=10, seconds=2.0, clock=clock)
+    recorder.start(run(total=10**9))
+    for i in range(7):
+        recorder.record(record(i))
+        clock.now += 1.0
+    recorder.finish({})
+    assert [step for step, _ in curve(read(tmp_path))] == [100, 300, 500, 700]
+
+
+def test_histograms_go_with_every_nth_record_that_is_written(tmp_path):
+    values = np.array([1.0, 2.0, 2.0, 5.0])
+    records = [record(i, histograms={"search/theta": values + i}) for i in range(7)]
+    events = written(tmp_path, records, histograms_every=3)
+    tensors = events.Tensors("search/theta")
+    assert [event.step for event in tensors] == [100, 400, 700]
+    buckets = tensor_util.make_ndarray(tensors[1].tensor_proto)
+    assert buckets[:, 2].sum() == 4
+    assert buckets[0, 0] == 4.0
+    assert buckets[-1, 1] == 8.0
+    assert events.SummaryMetadata("search/theta").plugin_data.plugin_name == "histograms"
+
+
+def test_histograms_can_be_left_out(tmp_path):
+    events = written(
+        tmp_path, [record(0, histograms={"search/theta": np.ones(3)})], histograms_every=0
+    )
+    assert "search/theta" not in events.Tags()["tensors"]
+
+
+def test_histograms_are_of_finite_values_and_empty_ones_are_skipped(tmp_path):
+    histograms = {
+        "a/empty": np.zeros(0),
+        "a/nan": np.array([np.nan, np.inf]),
+        "a/mixed": np.array([1.0, np.nan, 3.0, -np.inf]),
+    }
+    events = written(tmp_path, [record(0, histograms=histograms)])
+    assert [tag for tag in events.Tags()["tensors"] if tag.startswith("a/")] == ["a/mixed"]
+    buckets = tensor_util.make_ndarray(events.Tensors("a/mixed")[0].tensor_proto)
+    assert (buckets[0, 0], buckets[-1, 1], buckets[:, 2].sum()) == (1.0, 3.0, 2.0)
+
+
+CONFIG = {
+    "agent": "spsa",
+    "seed": np.int64(3),
+    "c": np.float32(0.5),
+    "gate": None,
+    "fast": True,
+    "hidden": [4, 4],
+    "sigma": math.nan,
+    "task": {"env_id": "MountainCar-v0", "env_kwargs": {}, "threshold": -110.0},
+}
+
+
+def test_settings_are_flat_and_of_the_types_that_hparams_accepts():
+    assert flatten_settings(CONFIG) == {
+        "agent": "spsa",
+        "seed": 3,
+        "c": 0.5,
+        "gate": "None",
+        "fast": True,
+        "hidden": "[4, 4]",
+        "sigma": "nan",
+        "task.env_id": "MountainCar-v0",
+        "task.env_kwargs": "{}",
+        "task.threshold": -110.0,
+    }
+    assert {type(value) for value in flatten_settings(CONFIG).values()} <= {bool, int, float, str}
+
+
+def test_there_is_one_hparams_session_in_the_runs_own_folder(tmp_path):
+    events = written(tmp_path, [record(0)], start=run(CONFIG))
+    (start,) = sessions(events, hparams_metadata.SESSION_START_INFO_TAG)
+    shown = {
+        name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()
+    }
+    assert shown == flatten_settings(CONFIG)
+    assert shown["fast"] is True  # a bool, not the number 1
+    # A second file in a folder of its own would be the ghost run of `add_hparams`.
+    assert len(list(tmp_path.rglob("*"))) == 1
+    assert len(events.Tensors(hparams_metadata.SESSION_START_INFO_TAG)) == 1
+
+
+@pytest.mark.parametrize(
+    ("result", "statuses"),
+    [
+        ({"status": "finished"}, [api_pb2.STATUS_SUCCESS]),
+        ({"status": "failed"}, [api_pb2.STATUS_FAILURE]),
+        ({"status": "interrupted"}, []),
+        ({}, []),
+    ],
+)
+def test_the_hparams_session_ends_unless_the_run_may_go_on(tmp_path, result, statuses):
+    events = written(tmp_path, [record(0)], result)
+    ends = sessions(events, hparams_metadata.SESSION_END_INFO_TAG)
+    assert [end.status for end in ends] == statuses
+
+
+def test_the_configuration_is_a_table_in_the_text_tab(tmp_path):
+    config = {"agent": "spsa", "wrappers": ["a|b"], "note": "two\nlines"}
+    events = written(tmp_path, [], start=run(config))
+    (event,) = events.Tensors("config")
+    text = tensor_util.make_ndarray(event.tensor_proto).item().decode()
+    assert text.splitlines() == [
+        "| setting | value |",
+        "|---|---|",
+        "| agent | spsa |",
+        '| wrappers | ["a\\|b"] |',
+        "| note | two lines |",
+    ]
+    assert text == settings_table(flatten_settings(config))
+    assert events.SummaryMetadata("config").plugin_data.plugin_name == "text"
+
+
+def test_a_resumed_run_replaces_what_came_after_its_checkpoint(tmp_path):
+    before = [
+        record(i, {"search/return_mean": 0.0}, {"search/theta": np.ones(2)}) for i in range(9)
+    ]
+    written(tmp_path, before, {"status": "interrupted"}, histograms_every=1)
+    after = [record(i, {"search/return_mean": 1.0}) for i in (5, 7)]
+    events = written(tmp_path, after, start=run(start_index=5, start_steps=500))
+    kept = [(step, 0.0) for step in (100, 200, 300, 400, 500)]
+    assert curve(events) == [*kept, (600, 1.0), (800, 1.0)]
+    assert [event.step for event in events.Tensors("search/theta")] == [100, 200, 300, 400, 500]
+    # Interrupted and then finished is finished, and it is still one session.
+    (end,) = sessions(events, hparams_metadata.SESSION_END_INFO_TAG)
+    assert end.status == api_pb2.STATUS_SUCCESS
+
+
+def test_a_new_run_purges_nothing(tmp_path):
+    written(tmp_path, [record(0)])
+    written(tmp_path, [record(1)])
+    assert [step for step, _ in curve(read(tmp_path))] == [100, 200]
+
+
+def test_finish_without_start_writes_nothing(tmp_path):
+    recorder = TensorBoardRecorder(EventLog(tmp_path / "log"))
+    recorder.record(record(0))
+    recorder.validation(1, {"eval/return_mean": 1.0})
+    recorder.finish({"status": "failed"})
+    assert not (tmp_path / "log").exists()
+
+
+def test_a_recorder_can_be_used_for_one_run_after_another(tmp_path):
+    recorder = TensorBoardRecorder(EventLog(tmp_path), points=10, seconds=1e9)
+    for start in (0, 50):
+        recorder.start(run(start_index=start, start_steps=start * 100))
+        recorder.record(record(start))
+        recorder.finish({})
+    assert [step for step, _ in curve(read(tmp_path))] == [100, 5100]
+
+
+def test_what_was_written_is_there_when_training_raises(tmp_path):
+    recorders = Recorders([TensorBoardRecorder(EventLog(tmp_path))])
+    with pytest.raises(RuntimeError, match="broken"), recorders:
+        recorders.start(run())
+        recorders.record(record(0))
+        recorders.result["status"] = "failed"
+        raise RuntimeError("broken")
+    assert curve(read(tmp_path)) == [(100, 0.0)]
+
+
+def test_the_log_closes_with_its_last_user(tmp_path):
+    log = EventLog(tmp_path)
+    log.open()
+    log.open()
+    log.close()
+    log.scalars({"a/b": 1.0}, 1)
+    log.close()
+    with pytest.raises(ZorlError, match="not open"):
+        log.scalars({"a/b": 2.0}, 2)
+    assert curve(read(tmp_path), "a/b") == [(1, 1.0)]
+
+
+def test_the_log_takes_only_gifs_as_gifs(tmp_path):
+    log = EventLog(tmp_path)
+    log.open()
+    with pytest.raises(ZorlError, match="no GIF"):
+        log.gif("rollout", b"\x89PNG\r\n\x1a\n", 0)
+    log.close()
+
+
+@pytest.mark.parametrize("options", [{"points": 0}, {"histograms_every": -1}])
+def test_options_that_cannot_work_are_rejected(tmp_path, options):
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
+        TensorBoardRecorder(EventLog(tmp_path), **options)
+
+
+def test_a_pace_is_due_at_once_and_then_after_steps_or_seconds():
+    clock = Clock()
+    pace = Pace(100, 5.0, clock)
+    assert pace.due(0)
+    pace.mark(0)
+    assert [pace.due(0), pace.due(99), pace.due(100)] == [False, False, True]
+    clock.now += 4.9
+    assert not pace.due(99)
+    clock.now += 0.2
+    assert pace.due(99)
+    pace.mark(99)
+    assert not pace.due(198)
+    with pytest.raises(ConfigurationError, match="pace"):
+        Pace(0, 1.0)
+
+
+def test_recorders_import_neither_torch_nor_tensorflow_nor_pygame():
+    code = (
+        "import json, sys\n"
+        "import zorl.recorders.event_log, zorl.recorders.tensorboard, zorl.recorders.video\n"
+        "import zorl.watch\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    loaded = json.loads(subprocess.check_output([sys.executable, "-c", code], text=True))
+    assert "tensorboard" in loaded
+    heavy = {"torch", "tensorflow", "pygame", "matplotlib", "imageio_ffmpeg", "stable_baselines3"}
+    assert heavy.isdisjoint(loaded)

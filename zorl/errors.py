@@ -1,0 +1,53 @@
+"""Exceptions that zorl raises on purpose, and the nearest-name helper for their messages."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class ZorlError(Exception):
+    """Base of every error that zorl raises for bad input or a failed run."""
+
+
+class ConfigurationError(ZorlError, ValueError):
+    """An option, a name or a combination of settings that cannot work."""
+
+
+class UnknownNameError(ConfigurationError):
+    """A name that is not registered; the message suggests the nearest ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        known = sorted(known)
+        self._arguments = (kind, name, known, hint)
+        near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+        if near:
+            message = f"unknown {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?"
+        else:
+            message = f"unknown {kind} {name!r}; known: {', '.join(known) or 'none'}"
+        super().__init__(f"{message} {hint}".strip())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Pickle would call the class with the message alone; workers send their errors by pickle.
+        return type(self), self._arguments
+
+
+class UnsupportedSpaceError(ConfigurationError):
+    """An observation or action space that policies cannot handle."""
+
+
+class FileFormatError(ZorlError):
+    """A file that is corrupt, truncated, from a newer format, or not zorl's."""
+
+
+class RunFolderError(ZorlError):
+    """A run folder that exists already, is missing, or belongs to another configuration."""
+
+
+class EnvironmentFailure(ZorlError):
+    """An environment raised, returned something unusable, or its worker died."""
+
+
+class NonFiniteRewardError(EnvironmentFailure):
+    """An environment returned a NaN or infinite reward or observation."""

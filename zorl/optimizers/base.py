@@ -1,0 +1,135 @@
+"""What an optimizer is: a frozen description with `init`, `ask` and `tell`.
+
+States are frozen values that are returned and never mutated, so keeping or rejecting an update is
+one assignment and a checkpoint is the value itself. Higher is better everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from zorl.errors import ConfigurationError
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+
+class State(Protocol):
+    """What every optimizer's state offers."""
+
+    @property
+    def theta(self) -> Vector:
+        """(d,) the point that the search stands for: an incumbent or a distribution's mean."""
+
+    @property
+    def t(self) -> int:
+        """How many updates led here."""
+
+
+S = TypeVar("S", bound=Any)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Candidates to be scored, made by `ask` for one state.
+
+    Attributes:
+        thetas: (n, d) candidates, one per row, read-only.
+        t: the update count of the state that asked; `tell` refuses another one's.
+        directions: (m, d) the perturbation directions where the method has some, read-only.
+    """
+
+    thetas: Matrix
+    t: int
+    directions: Matrix | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        for array in (self.thetas, self.directions):
+            if array is not None:
+                array.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.thetas)
+
+
+class Optimizer(Protocol[S]):
+    """A zeroth-order method that maximises; frozen, without environments or randomness of its own.
+
+    `rng` in `ask` is consumed only there; the same (state, rng) gives the same candidates.
+    """
+
+    def init(self, theta: ArrayLike) -> S:
+        """The state at the starting point `theta`, shape (d,)."""
+
+    def ask(self, state: S, rng: np.random.Generator) -> Asked:
+        """Candidates to be scored."""
+
+    def tell(self, state: S, asked: Asked, returns: ArrayLike) -> S:
+        """The next state, given one return per candidate, shape (n,), higher better."""
+
+
+def start_vector(theta: ArrayLike) -> Vector:
+    """A read-only float64 copy of a starting point, checked to be a finite, non-empty vector."""
+    vector = np.array(theta, dtype=np.float64)
+    if vector.ndim != 1 or vector.size == 0:
+        raise ConfigurationError(
+            f"theta must be a non-empty vector of shape (d,), got shape {vector.shape}"
+        )
+    if not np.all(np.isfinite(vector)):
+        bad = int(np.flatnonzero(~np.isfinite(vector))[0])
+        raise ConfigurationError(f"theta must be finite, but theta[{bad}] is {vector[bad]}")
+    return frozen(vector)
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """The array itself, made read-only."""
+    array.setflags(write=False)
+    return array
+
+
+def checked_returns(state: State, asked: Asked, returns: ArrayLike) -> Vector:
+    """The returns as a finite (n,) vector, after the rules that every `tell` shares.
+
+    A NaN or infinite return counts as the worst finite return of its generation (+inf too: an
+    overflow is a fault, not a success). When none is finite, all count as equal (zero).
+
+    Raises:
+        ConfigurationError: `asked` is not this state's, or `returns` has the wrong shape.
+    """
+    values = np.array(returns, dtype=np.float64)
+    if values.shape != (len(asked),):
+        raise ConfigurationError(
+            f"tell needs one return per candidate, shape ({len(asked)},), got {values.shape}"
+        )
+    if asked.t != state.t or asked.thetas.shape[1] != state.theta.size:
+        raise ConfigurationError(
+            f"tell got candidates asked at update {asked.t} (d = {asked.thetas.shape[1]}), but the "
+            f"state is at update {state.t} (d = {state.theta.size}); tell the state that asked"
+        )
+    finite = np.isfinite(values)
+    if not finite.all():
+        values[~finite] = values[finite].min() if finite.any() else 0.0
+    return values
+
+
+def positive(name: str, value: float) -> None:
+    """Raise unless `value` is a finite number > 0."""
+    if not (np.isfinite(value) and value > 0):
+        raise ConfigurationError(f"{name} must be a finite number > 0, got {value!r}")
+
+
+def non_negative(name: str, value: float) -> None:
+    """Raise unless `value` is a finite number ≥ 0."""
+    if not (np.isfinite(value) and value >= 0):
+        raise ConfigurationError(f"{name} must be a finite number ≥ 0, got {value!r}")
+
+
+def at_least(name: str, value: int, least: int) -> None:
+    """Raise unless `value` is an integer ≥ `least`."""
+    integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not integer or value < least:
+        raise ConfigurationError(f"{name} must be an integer ≥ {least}, got {value!r}")

@@ -1,0 +1,110 @@
+"""Step rules: from a gradient estimate to a step. Ascent everywhere: the step is added."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from zorl.errors import ConfigurationError
+from zorl.optimizers.base import Vector, frozen, non_negative, positive
+
+
+@dataclass(frozen=True)
+class StepState:
+    """Memory of a step rule; arrays of shape (d,), or (0,) where a rule needs none."""
+
+    first: Vector
+    second: Vector
+
+
+def _none() -> Vector:
+    return frozen(np.zeros(0))
+
+
+class StepRule(Protocol):
+    """How a gradient estimate becomes a step."""
+
+    def init(self, dim: int) -> StepState:
+        """Memory before the first update."""
+
+    def step(self, state: StepState, gradient: Vector, t: int) -> tuple[Vector, StepState]:
+        """The step (d,) to add to theta at update t (0, 1, …), and the new memory."""
+
+
+@dataclass(frozen=True)
+class SGD:
+    """step = learning_rate · gradient, or Polyak's heavy ball with momentum > 0."""
+
+    learning_rate: float
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        positive("learning_rate", self.learning_rate)
+        if not 0 <= self.momentum < 1:
+            raise ConfigurationError(f"momentum must be in [0, 1), got {self.momentum!r}")
+
+    def init(self, dim: int) -> StepState:
+        """See `StepRule`."""
+        velocity = frozen(np.zeros(dim)) if self.momentum else _none()
+        return StepState(velocity, _none())
+
+    def step(self, state: StepState, gradient: Vector, t: int) -> tuple[Vector, StepState]:
+        """See `StepRule`."""
+        if not self.momentum:
+            return self.learning_rate * gradient, state
+        velocity = frozen(self.momentum * state.first + gradient)
+        return self.learning_rate * velocity, StepState(velocity, _none())
+
+
+@dataclass(frozen=True)
+class GainSequence:
+    """SPSA's decreasing gains a / (A + t + 1)^alpha (Spall 1998, eq. 2)."""
+
+    a: float
+    stability: float = 0.0
+    alpha: float = 0.602
+
+    def __post_init__(self) -> None:
+        positive("a", self.a)
+        non_negative("stability (Spall's A)", self.stability)
+        positive("alpha", self.alpha)
+
+    def init(self, dim: int) -> StepState:
+        """See `StepRule`."""
+        return StepState(_none(), _none())
+
+    def step(self, state: StepState, gradient: Vector, t: int) -> tuple[Vector, StepState]:
+        """See `StepRule`."""
+        return self.a / (self.stability + t + 1) ** self.alpha * gradient, state
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma and Ba 2015, alg. 1), with bias correction."""
+
+    learning_rate: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        positive("learning_rate", self.learning_rate)
+        positive("epsilon", self.epsilon)
+        for name, beta in (("beta1", self.beta1), ("beta2", self.beta2)):
+            if not 0 <= beta < 1:
+                raise ConfigurationError(f"{name} must be in [0, 1), got {beta!r}")
+
+    def init(self, dim: int) -> StepState:
+        """See `StepRule`."""
+        return StepState(frozen(np.zeros(dim)), frozen(np.zeros(dim)))
+
+    def step(self, state: StepState, gradient: Vector, t: int) -> tuple[Vector, StepState]:
+        """See `StepRule`."""
+        first = frozen(self.beta1 * state.first + (1 - self.beta1) * gradient)
+        second = frozen(self.beta2 * state.second + (1 - self.beta2) * gradient**2)
+        mean = first / (1 - self.beta1 ** (t + 1))
+        variance = second / (1 - self.beta2 ** (t + 1))
+        step = self.learning_rate * mean / (np.sqrt(variance) + self.epsilon)
+        return step, StepState(first, second)

@@ -1,0 +1,226 @@
+"""Policy networks over flat parameter vectors: row i of a batch is computed with row i's theta.
+
+The layout of theta is torch's: for each layer its weight (out, in) row by row, then its bias, so
+that `torch.nn.utils.parameters_to_vector` of the same network gives the same vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from zorl.errors import ConfigurationError, UnknownNameError
+from zorl.optimizers.base import Vector, at_least
+from zorl.spaces import ActionDecoder, Actions
+
+Array = NDArray[Any]
+Float32 = NDArray[np.float32]
+Actor = Callable[[int, Array, "Array | None"], Actions]
+
+
+def _relu(x: Float32, out: Float32) -> None:
+    np.maximum(x, 0, out=out)
+
+
+def _elu(x: Float32, out: Float32) -> None:
+    np.maximum(np.expm1(np.minimum(x, 0)), x, out=out)
+
+
+def _silu(x: Float32, out: Float32) -> None:
+    np.multiply(x, expit(x), out=out)
+
+
+ACTIVATIONS: dict[str, Callable[[Float32, Float32], Any]] = {
+    "tanh": np.tanh,
+    "relu": _relu,
+    "elu": _elu,
+    "silu": _silu,
+    "sigmoid": expit,
+}
+
+
+class Policy(Protocol):
+    """Stateless: parameters and observations in, actions out."""
+
+    @property
+    def dim(self) -> int:
+        """d, the number of parameters."""
+
+    @property
+    def decoder(self) -> ActionDecoder:
+        """From network outputs to actions."""
+
+    def init(self, rng: np.random.Generator) -> Vector:
+        """A starting point (d,)."""
+
+    def act(self, thetas: Array, observations: Array) -> Actions:
+        """Deterministic actions for n normalised observations (n, o), row i by `thetas[i]`."""
+
+    def bind(self, thetas: Float32) -> Actor:
+        """A fast `actor(n, features, uniforms)` over the first n rows of `thetas` (L, d).
+
+        The actor reads `thetas` anew at each call, so rows may be replaced between calls. A row's
+        action does not depend on the other rows, to the last bit.
+        """
+
+
+@dataclass(frozen=True)
+class MlpPolicy:
+    """A fully connected network of any depth, in numpy float32.
+
+    Args:
+        inputs: o, number of features.
+        decoder: what the outputs mean.
+        hidden: sizes of the hidden layers; () is a linear policy.
+        activation: a name in `ACTIVATIONS`.
+        bias: whether layers have biases.
+    """
+
+    inputs: int
+    decoder: ActionDecoder
+    hidden: tuple[int, ...] = (8,)
+    activation: str = "tanh"
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        at_least("inputs", self.inputs, 1)
+        if not isinstance(self.hidden, Iterable):
+            raise ConfigurationError(
+                f"hidden must be a sequence of layer sizes, as (8,), got {self.hidden!r}"
+            )
+        hidden = tuple(self.hidden)
+        for size in hidden:
+            at_least("each hidden size", size, 1)
+        object.__setattr__(self, "hidden", tuple(map(int, hidden)))
+        if self.activation not in ACTIVATIONS:
+            raise UnknownNameError("activation", self.activation, ACTIVATIONS)
+
+    @property
+    def layers(self) -> list[tuple[int, int]]:
+        """(out, in) of each layer."""
+        sizes = (self.inputs, *self.hidden, self.decoder.outputs)
+        return [(fan_out, fan_in) for fan_in, fan_out in pairwise(sizes)]
+
+    @property
+    def dim(self) -> int:
+        """Number of parameters."""
+        return sum(fan_out * (fan_in + self.bias) for fan_out, fan_in in self.layers)
+
+    def init(self, rng: np.random.Generator) -> Vector:
+        """Uniform ±1/√fan_in like `torch.nn.Linear`; zeros for a linear policy, as in ARS."""
+        if not self.hidden:
+            return np.zeros(self.dim)
+        parts = []
+        for fan_out, fan_in in self.layers:
+            bound = 1 / np.sqrt(fan_in)
+            parts.append(rng.uniform(-bound, bound, fan_out * (fan_in + self.bias)))
+        return np.concatenate(parts)
+
+    def unpack(self, thetas: Array) -> list[tuple[Array, Array | None]]:
+        """Views (n, out, in) and (n, out) of every layer's weights and biases."""
+        views: list[tuple[Array, Array | None]] = []
+        at = 0
+        for fan_out, fan_in in self.layers:
+            weight = thetas[:, at : at + fan_out * fan_in].reshape(len(thetas), fan_out, fan_in)
+            at += fan_out * fan_in
+            bias = thetas[:, at : at + fan_out] if self.bias else None
+            at += fan_out * self.bias
+            views.append((weight, bias))
+        return views
+
+    def bind(self, thetas: Float32) -> Actor:
+        """See `Policy.bind`."""
+        if thetas.ndim != 2 or thetas.shape[1] != self.dim or thetas.dtype != np.float32:
+            raise ConfigurationError(
+                f"thetas must be float32 of shape (n, {self.dim}), got {thetas.dtype} of shape "
+                f"{thetas.shape}"
+            )
+        forward = _Forward(self, thetas)
+        decode = self.decoder.decode
+
+        def actor(n: int, features: Array, uniforms: Array | None = None) -> Actions:
+            return decode(forward(n, features), uniforms)
+
+        return actor
+
+    def forward(self, thetas: Array, observations: Array) -> Float32:
+        """(n, outputs) network outputs for n normalised observations (n, o)."""
+        features = np.asarray(observations)
+        if features.ndim != 2 or features.shape[1] != self.inputs:
+            raise ConfigurationError(
+                f"observations must have shape (n, {self.inputs}), got {features.shape}"
+            )
+        rows = self._rows(thetas, len(features))
+        return _Forward(self, rows)(len(rows), features).copy()
+
+    def act(self, thetas: Array, observations: Array) -> Actions:
+        """See `Policy.act`."""
+        return self.decoder.decode(self.forward(thetas, observations))
+
+    def _rows(self, thetas: Array, n: int) -> Float32:
+        thetas = np.atleast_2d(thetas)
+        if thetas.ndim != 2 or thetas.shape[1] != self.dim or len(thetas) not in (1, n):
+            raise ConfigurationError(
+                f"thetas must be (n, {self.dim}) with n = {n} or 1, got {thetas.shape}"
+            )
+        return np.ascontiguousarray(np.broadcast_to(thetas, (n, self.dim)), dtype=np.float32)
+
+
+class _Forward:
+    """The batched forward pass over one buffer of parameters, without allocation per step.
+
+    One small matrix-vector product per row (numpy's stacked matmul) has the same shape whatever
+    the number of rows, so a row's bits do not depend on its neighbours.
+    """
+
+    def __init__(self, policy: MlpPolicy, thetas: Float32) -> None:
+        self._act = ACTIVATIONS[policy.activation]
+        self._layers = policy.unpack(thetas)
+        rows = len(thetas)
+        self._input = np.empty((rows, policy.inputs, 1), np.float32)
+        self._outputs = [np.empty((rows, out, 1), np.float32) for out, _ in policy.layers]
+        self._n = -1
+
+    def _prepare(self, n: int) -> None:
+        """Slice every buffer to n rows once, not at every step."""
+        self._n = n
+        self._feed = self._input[:n, :, 0]
+        steps = []
+        source = self._input[:n]
+        for (weight, bias), output in zip(self._layers, self._outputs, strict=True):
+            target = output[:n]
+            steps.append(
+                (weight[:n], source, target, target[:, :, 0], None if bias is None else bias[:n])
+            )
+            source = target
+        self._hidden = steps[:-1]
+        self._last = steps[-1]
+
+    def __call__(self, n: int, features: Array) -> Float32:
+        """(n, outputs) for features (n, o); the result is overwritten by the next call."""
+        if n != self._n:
+            self._prepare(n)
+        self._feed[...] = features
+        for weight, source, target, flat, bias in self._hidden:
+            np.matmul(weight, source, out=target)
+            if bias is not None:
+                flat += bias
+            self._act(flat, flat)
+        weight, source, target, flat, bias = self._last
+        np.matmul(weight, source, out=target)
+        if bias is not None:
+            flat += bias
+        return flat
+
+
+@dataclass(frozen=True)
+class LinearPolicy(MlpPolicy):
+    """A policy without a hidden layer (ARS uses bias=False)."""
+
+    hidden: tuple[int, ...] = field(default=(), init=False)

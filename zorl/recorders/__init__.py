@@ -1,0 +1,1 @@
+"""Recorders: console, JSON lines, TensorBoard, video; consumers of a run's records."""

@@ -1,0 +1,159 @@
+"""Recorders consume the records of a run; the training loop itself writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zorl.envs import Task
+
+
+class Record(Protocol):
+    """One generation of a search, or one report of a gradient baseline."""
+
+    @property
+    def index(self) -> int:
+        """Its number, from 0."""
+
+    @property
+    def env_steps(self) -> int:
+        """Env steps charged to training so far."""
+
+    @property
+    def scalars(self) -> Mapping[str, float]:
+        """Figures by "group/name"; groups are search/, gate/, task/, time/, train/."""
+
+    @property
+    def histograms(self) -> Mapping[str, NDArray[np.float64]]:
+        """Distributions by "group/name"."""
+
+
+class Predictor(Protocol):
+    """What recorders need of an agent: its current policy."""
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+    ) -> tuple[Any, Any]:
+        """The action for an observation, as SB3 has it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a recorder is told at the start.
+
+    Attributes:
+        name: the run's name.
+        agent: its policy changes as training goes on.
+        task: what it is trained on.
+        config: the resolved configuration, JSON types.
+        total_timesteps: the budget of env steps.
+        folder: where files go, or None.
+        start_index: number of the first record, > 0 after a resume.
+        start_steps: env steps before the first record.
+    """
+
+    name: str
+    agent: Predictor
+    task: Task
+    config: Mapping[str, Any]
+    total_timesteps: int
+    folder: Path | None = None
+    start_index: int = 0
+    start_steps: int = 0
+
+
+class Recorder(Protocol):
+    """A consumer of records. Nothing that it does may change the training."""
+
+    def start(self, run: Run) -> None:
+        """Called once before the first record."""
+
+    def record(self, record: Record) -> None:
+        """Called for every record, in order."""
+
+    def validation(self, env_steps: int, figures: Mapping[str, float]) -> None:
+        """Called when the current policy was measured on the run's validation seeds.
+
+        `figures` has "eval/native_return_mean", "eval/return_mean" and "eval/success_rate".
+        """
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Called once at the end, also after an interruption or an error, with what is known."""
+
+
+class BaseRecorder:
+    """A recorder that ignores everything; override what matters."""
+
+    def start(self, run: Run) -> None:
+        """See `Recorder`."""
+
+    def record(self, record: Record) -> None:
+        """See `Recorder`."""
+
+    def validation(self, env_steps: int, figures: Mapping[str, float]) -> None:
+        """See `Recorder`."""
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """See `Recorder`."""
+
+
+class Recorders(BaseRecorder, AbstractContextManager["Recorders"]):
+    """Several recorders as one; as a context manager it finishes them whatever happens.
+
+    Attributes:
+        result: handed to `finish` at the end of the context; the trainer fills it.
+    """
+
+    def __init__(self, recorders: Iterable[Recorder] = ()) -> None:
+        self._recorders = list(recorders)
+        self.result: dict[str, Any] = {}
+
+    def start(self, run: Run) -> None:
+        """See `Recorder`."""
+        for recorder in self._recorders:
+            recorder.start(run)
+
+    def record(self, record: Record) -> None:
+        """See `Recorder`."""
+        for recorder in self._recorders:
+            recorder.record(record)
+
+    def validation(self, env_steps: int, figures: Mapping[str, float]) -> None:
+        """See `Recorder`."""
+        for recorder in self._recorders:
+            recorder.validation(env_steps, figures)
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """See `Recorder`; a recorder that fails does not keep the others from finishing."""
+        errors = []
+        for recorder in self._recorders:
+            try:
+                recorder.finish(result)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def __exit__(self, *exc: object) -> None:
+        """Finish all."""
+        self.finish(self.result)
+
+
+@dataclass(frozen=True)
+class PlainRecord:
+    """A record made of figures alone."""
+
+    index: int
+    env_steps: int
+    scalars: Mapping[str, float]
+    histograms: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)

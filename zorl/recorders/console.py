@@ -1,0 +1,97 @@
+"""What a person sees while a run goes on: a progress bar on a terminal, else a line now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import IO, Any
+
+from zorl.recorders.base import BaseRecorder, Record, Run
+
+_REFRESH_SECONDS = 0.2
+
+
+class ConsoleRecorder(BaseRecorder):
+    """Generation, env steps, steps/s, shaped and native return, acceptance, time left.
+
+    Args:
+        stream: where to; standard error by default, so that standard output stays clean.
+        interval: seconds between lines where the stream is not a terminal.
+    """
+
+    def __init__(self, stream: IO[str] | None = None, interval: float = 5.0) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._interval = interval
+        self._progress: Any = None
+        self._task: Any = None
+        self._last = -float("inf")
+        self._latest: Record | None = None
+
+    def start(self, run: Run) -> None:
+        """See `Recorder`."""
+        self._run = run
+        self._began = time.perf_counter()
+        self._last = -float("inf")
+        if not self._stream.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = (
+            BarColumn(bar_width=16),
+            TextColumn("{task.percentage:>3.0f}% {task.fields[line]}"),
+        )
+        console = Console(file=self._stream)
+        self._progress = Progress(*columns, console=console, auto_refresh=False, transient=True)
+        self._task = self._progress.add_task("", total=run.total_timesteps, line="")
+        self._progress.start()
+
+    def record(self, record: Record) -> None:
+        """See `Recorder`."""
+        self._latest = record
+        now = time.perf_counter()
+        if now - self._last >= (self._interval if self._progress is None else _REFRESH_SECONDS):
+            self._last = now
+            self._show(record)
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """See `Recorder`."""
+        if self._latest is not None:
+            self._show(self._latest)
+            self._latest = None
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _show(self, record: Record) -> None:
+        line = self.line(record)
+        if self._progress is None:
+            percent = 100 * min(1.0, record.env_steps / self._run.total_timesteps)
+            print(f"{percent:3.0f}% {line}", file=self._stream, flush=True)
+        else:
+            self._progress.update(self._task, completed=record.env_steps, line=line, refresh=True)
+
+    def line(self, record: Record) -> str:
+        """The figures of a record in one line."""
+        figures = record.scalars
+        seconds = max(time.perf_counter() - self._began, 1e-9)
+        done = record.env_steps - self._run.start_steps
+        rate = done / seconds
+        left = max(self._run.total_timesteps - record.env_steps, 0) / max(rate, 1e-9)
+        parts = [f"gen {record.index + 1}", f"{record.env_steps:,} steps", f"{rate:,.0f}/s"]
+        native = figures.get("task/native_return_mean")
+        if self._run.task.shaped:
+            shaped = figures.get("search/return_mean", figures.get("task/return_mean"))
+            parts.append(f"shaped {_number(shaped)}")
+        parts.append(f"native {_number(native)}")
+        if "task/success_rate" in figures and self._run.task.success != "none":
+            parts.append(f"success {figures['task/success_rate']:.0%}")
+        if figures.get("gate/episodes"):
+            parts.append(f"kept {figures['gate/acceptance_rate']:.0%}")
+        parts.append(f"{int(left // 60)}:{int(left % 60):02d} left")
+        return " · ".join(parts)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"

@@ -1,0 +1,185 @@
+"""Episodes as pictures: a policy played once, with some of its frames kept, scaled down."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from zorl.envs import Task, native_recorder
+from zorl.errors import ConfigurationError, EnvironmentFailure
+from zorl.recorders.base import Predictor
+
+Picture: TypeAlias = NDArray[np.uint8]  # (height, width, 3)
+Size: TypeAlias = tuple[int, int]  # (width, height)
+
+_DEFAULT_FPS = 30.0  # for environments that do not say
+_KEPT_PER_SECOND = 10.0
+
+
+@dataclass(frozen=True)
+class PlayedEpisode:
+    """How one episode went.
+
+    Attributes:
+        seed: of its reset.
+        episode_return: the sum of the rewards that the policy was trained on.
+        native_return: the task's own.
+        length: env steps.
+        success: whether the task calls it one.
+    """
+
+    seed: int
+    episode_return: float
+    native_return: float
+    length: int
+    success: bool
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The pictures of one episode.
+
+    Attributes:
+        pictures: each (height, width, 3).
+        fps: frames a second that play it at the environment's speed, or faster if it was thinned.
+        episode: how it went.
+    """
+
+    pictures: tuple[Picture, ...]
+    fps: float
+    episode: PlayedEpisode
+
+
+def play(
+    agent: Predictor,
+    task: Task,
+    env: gym.Env[Any, Any],
+    seed: int,
+    shown: Callable[[int], None] = lambda step: None,
+) -> PlayedEpisode:
+    """Play one deterministic episode.
+
+    Args:
+        agent: decides.
+        task: judges success.
+        env: made by `task.make`.
+        seed: of the reset.
+        shown: called with the number of steps taken, after the reset (0) and after every step.
+    """
+    native = native_recorder(env)
+    observation, _ = env.reset(seed=seed)
+    shown(0)
+    total, length, state = 0.0, 0, None
+    while True:
+        begins = np.array([length == 0])
+        action, state = agent.predict(observation, state, begins, deterministic=True)
+        if isinstance(action, np.ndarray) and action.ndim == 0:
+            action = action.item()  # SB3's discrete actions, which not every environment takes
+        observation, reward, terminated, truncated, info = env.step(action)
+        total += float(reward)
+        length += 1
+        shown(length)
+        if terminated or truncated:
+            break
+    native_return = total if native is None else native.episode_return
+    success = task.succeeded(native_return, bool(terminated), info)
+    return PlayedEpisode(seed, total, native_return, length, success)
+
+
+def render_episode(
+    agent: Predictor,
+    task: Task,
+    seed: int,
+    frame_skip: int | None = None,
+    size: Size = (300, 200),
+    max_frames: int | None = 100,
+) -> Frames:
+    """Play one deterministic episode and keep pictures of it; no other step is rendered.
+
+    The first and the last state are always kept. An episode that is too long for `max_frames` is
+    thinned to every second frame, as often as it takes, and plays that much faster.
+
+    Args:
+        agent: decides.
+        task: it is played in an environment of its own.
+        seed: of the reset.
+        frame_skip: env steps per frame; None for about ten frames a second of play.
+        size: pictures are scaled down to fit; they keep their shape.
+        max_frames: at most this many and the last; None for no bound.
+
+    Raises:
+        ConfigurationError: for an option that cannot work.
+        EnvironmentFailure: the environment gives no pictures.
+    """
+    if (frame_skip is not None and frame_skip < 1) or (max_frames is not None and max_frames < 2):
+        raise ConfigurationError(
+            f"frame_skip must be ≥ 1 and max_frames ≥ 2, got {frame_skip} and {max_frames}"
+        )
+    with _no_window():
+        with warnings.catch_warnings():
+            # Gymnasium warns of a render mode that is not there; `_picture` says it as an error.
+            warnings.simplefilter("ignore")
+            env = task.make(render_mode="rgb_array")
+        try:
+            play_fps = float(env.metadata.get("render_fps") or _DEFAULT_FPS)
+            skip = frame_skip or max(1, round(play_fps / _KEPT_PER_SECOND))
+            fps = play_fps / skip
+            pictures: list[Picture] = []
+            last_kept = 0
+
+            def keep(step: int) -> None:
+                nonlocal skip, last_kept
+                if step % skip == 0 and len(pictures) == max_frames:
+                    del pictures[1::2]
+                    skip *= 2
+                if step % skip == 0:
+                    pictures.append(_picture(env, size))
+                    last_kept = step
+
+            episode = play(agent, task, env, seed, keep)
+            if last_kept != episode.length:
+                pictures.append(_picture(env, size))
+        finally:
+            env.close()
+    return Frames(tuple(pictures), fps, episode)
+
+
+def _picture(env: gym.Env[Any, Any], size: Size) -> Picture:
+    """What the environment shows now, scaled down to fit."""
+    frame: Any = env.render()
+    if not (isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.shape[2:] == (3,)):
+        raise EnvironmentFailure(
+            f"{env.unwrapped} gives no pictures: render() in mode 'rgb_array' must return an "
+            f"array (height, width, 3) of uint8, got {type(frame).__name__}"
+        )
+    height, width = frame.shape[:2]
+    scale = min(size[0] / width, size[1] / height)
+    if scale >= 1:
+        return np.array(frame)
+    small = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Image.fromarray(frame).resize(small, Image.Resampling.BOX))
+
+
+@contextmanager
+def _no_window() -> Iterator[None]:
+    """Keep pygame, which needs no window for pictures, from looking for a display.
+
+    Where there is none SDL would complain on standard error at every video.
+    """
+    if "SDL_VIDEODRIVER" in os.environ:
+        yield
+        return
+    os.environ["SDL_VIDEODRIVER"] = "dummy"
+    try:
+        yield
+    finally:
+        del os.environ["SDL_VIDEODRIVER"]

@@ -1,0 +1,60 @@
+"""One JSON line per record, for programs that read a run afterwards."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from zorl.recorders.base import BaseRecorder, Record, Run
+from zorl.storage import write_atomically
+
+
+class JsonlRecorder(BaseRecorder):
+    """Writes the scalars of every record as a line of a file.
+
+    After a resume, lines from beyond the checkpoint (and a torn last line) are dropped first, so
+    that an interrupted run leaves the same lines as an unbroken one.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._file: IO[str] | None = None
+
+    def start(self, run: Run) -> None:
+        """See `Recorder`."""
+        if self._path.exists():
+            kept = [
+                line
+                for line in self._path.read_text().splitlines(keepends=True)
+                if _index(line) < run.start_index
+            ]
+            write_atomically(self._path, "".join(kept).encode())
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("a", buffering=1)
+
+    def record(self, record: Record) -> None:
+        """See `Recorder`."""
+        if self._file is None:
+            return
+        figures = {
+            name: value if math.isfinite(value) else None for name, value in record.scalars.items()
+        }
+        line = {"index": record.index, "env_steps": record.env_steps, **figures}
+        self._file.write(json.dumps(line) + "\n")
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """See `Recorder`."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _index(line: str) -> float:
+    """The record number of a line; infinite for a torn one."""
+    try:
+        return float(json.loads(line)["index"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

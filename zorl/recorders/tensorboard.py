@@ -1,0 +1,147 @@
+"""The figures of a run as TensorBoard shows them: scalars, histograms, settings."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from zorl.errors import ConfigurationError
+from zorl.recorders.base import BaseRecorder, Record, Run
+from zorl.recorders.pace import Clock, Pace
+
+if TYPE_CHECKING:
+    from zorl.recorders.event_log import EventLog
+
+Setting: TypeAlias = bool | int | float | str
+
+
+class TensorBoardRecorder(BaseRecorder):
+    """Writes a run into an event log; its x-axis is the env steps of training.
+
+    A record is written when 1/`points` of the budget was trained since the last one that was, or
+    `seconds` have passed, and always the first and the last: an event file stays a few megabytes
+    however fast the generations are, and TensorBoard draws 1,000 points a curve anyway.
+
+    A resumed run goes on in the same folder; what an interrupted one wrote after its checkpoint is
+    purged. The hyperparameter session ends with a finished or a failed run. It stays open for an
+    interrupted one, as TensorBoard keeps the first end it reads and the run may be resumed.
+
+    Args:
+        log: where to write; a `VideoRecorder` may share it.
+        points: how many records to write along the budget.
+        seconds: how long records may be left out.
+        histograms_every: histograms go with every n-th record written; 0: none.
+        clock: seconds from any origin.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        points: int = 2000,
+        seconds: float = 1.0,
+        histograms_every: int = 20,
+        clock: Clock = time.perf_counter,
+    ) -> None:
+        if points < 1:
+            raise ConfigurationError(f"points must be ≥ 1, got {points}")
+        if histograms_every < 0:
+            raise ConfigurationError(f"histograms_every must be ≥ 0, got {histograms_every}")
+        self._log = log
+        self._points = points
+        self._seconds = seconds
+        self._histograms_every = histograms_every
+        self._clock = clock
+        self._pace: Pace | None = None
+        self._written = 0
+        self._left_out: Record | None = None
+
+    def start(self, run: Run) -> None:
+        """Write the settings; see `Recorder`."""
+        self._log.open()
+        self._pace = Pace(max(1, run.total_timesteps) / self._points, self._seconds, self._clock)
+        self._written = 0
+        self._left_out = None
+        if run.start_index > 0:
+            # The checkpoint's own record has env_steps == start_steps and stays.
+            self._log.purge(run.start_steps + 1)
+        settings = flatten_settings(run.config)
+        self._log.hparams(settings)
+        self._log.text("config", settings_table(settings), run.start_steps)
+        self._log.flush()
+
+    def record(self, record: Record) -> None:
+        """See `Recorder`."""
+        if self._pace is None:
+            return
+        if self._pace.due(record.env_steps):
+            self._pace.mark(record.env_steps)
+            self._write(record)
+        else:
+            self._left_out = record
+
+    def validation(self, env_steps: int, figures: Mapping[str, float]) -> None:
+        """See `Recorder`."""
+        if self._pace is not None:
+            self._log.scalars(figures, env_steps)
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """See `Recorder`; `result["status"]` is "finished", "interrupted" or "failed"."""
+        if self._pace is None:
+            return
+        self._pace = None
+        try:
+            if self._left_out is not None:
+                self._write(self._left_out)
+            if result.get("status") in ("finished", "failed"):
+                self._log.hparams_end(success=result["status"] == "finished")
+        finally:
+            self._log.close()
+
+    def _write(self, record: Record) -> None:
+        self._left_out = None
+        self._log.scalars(record.scalars, record.env_steps)
+        if self._histograms_every and self._written % self._histograms_every == 0:
+            self._log.histograms(record.histograms, record.env_steps)
+        self._written += 1
+
+
+def flatten_settings(config: Mapping[str, Any]) -> dict[str, Setting]:
+    """A nested configuration as "group.name": value, with the types that HPARAMS accepts.
+
+    None and non-finite numbers become their names, lists become JSON.
+    """
+    settings: dict[str, Setting] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            for inner, setting in flatten_settings(value).items():
+                settings[f"{key}.{inner}"] = setting
+        else:
+            settings[str(key)] = _setting(value)
+    return settings
+
+
+def settings_table(settings: Mapping[str, Setting]) -> str:
+    """A Markdown table of settings, for the TEXT tab."""
+    rows = ["| setting | value |", "|---|---|"]
+    for name, value in settings.items():
+        # A bar or a line break would end the cell.
+        shown = str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+        rows.append(f"| {name} | {shown} |")
+    return "\n".join(rows)
+
+
+def _setting(value: Any) -> Setting:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple, Mapping)):
+        return json.dumps(value, default=str)
+    return str(value)

@@ -1,0 +1,207 @@
+"""Where episodes run: in this process, or in several. The results are the same bits.
+
+A backend maps chunks of jobs to their `Episodes`, in order. A worker process keeps its
+environments between calls, uses one numerical thread, and leaves when its parent is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Protocol
+
+import cloudpickle
+import numpy as np
+from numpy.typing import NDArray
+
+from zorl.errors import ConfigurationError, EnvironmentFailure, ZorlError
+from zorl.normalization import Normalizer
+from zorl.rollout.episodes import EpisodeRunner, Episodes, Job
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of work: some candidates and the episodes they play.
+
+    Attributes:
+        thetas: (n, d) candidates.
+        jobs: (row, seed) pairs.
+        normalizer: frozen while the chunk runs.
+    """
+
+    thetas: NDArray[np.float32]
+    jobs: tuple[Job, ...]
+    normalizer: Normalizer
+
+
+class Backend(Protocol):
+    """Runs chunks."""
+
+    @property
+    def workers(self) -> int:
+        """How many chunks run at once."""
+
+    def map(self, chunks: Sequence[Chunk]) -> list[Episodes]:
+        """The episodes of each chunk, in order."""
+
+    def close(self) -> None:
+        """Free environments and processes."""
+
+
+class Serial:
+    """Episodes in this process."""
+
+    workers = 1
+
+    def __init__(self, runner: EpisodeRunner) -> None:
+        self._runner = runner
+
+    def map(self, chunks: Sequence[Chunk]) -> list[Episodes]:
+        """See `Backend`."""
+        return [self._runner.run(c.thetas, c.jobs, c.normalizer) for c in chunks]
+
+    def close(self) -> None:
+        """See `Backend`."""
+        self._runner.close()
+
+
+class Processes:
+    """Episodes in worker processes, started by spawn when first needed and then kept.
+
+    Args:
+        runner: what each worker runs; it is copied to them.
+        workers: number of processes.
+    """
+
+    def __init__(self, runner: EpisodeRunner, workers: int) -> None:
+        if workers < 1:
+            raise ConfigurationError(f"workers must be ≥ 1, got {workers}")
+        self.workers = workers
+        # cloudpickle, so that a wrapper or a policy defined in a notebook reaches the workers.
+        self._payload = cloudpickle.dumps(
+            (runner.task, runner.policy, runner.lanes, runner.uniforms, runner.tolerant)
+        )
+        self._env_id = runner.task.env_id
+        self._pool: list[tuple[BaseProcess, Connection]] = []
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        with _one_thread():
+            for index in range(self.workers):
+                ours, theirs = context.Pipe()
+                process = context.Process(
+                    target=_work, args=(theirs, self._payload), name=f"zorl-{index}", daemon=True
+                )
+                process.start()
+                theirs.close()  # so that the pipe breaks when the worker dies
+                self._pool.append((process, ours))
+
+    def map(self, chunks: Sequence[Chunk]) -> list[Episodes]:
+        """See `Backend`."""
+        if not self._pool:
+            self._start()
+        results: list[Episodes | None] = [None] * len(chunks)
+        todo = list(enumerate(chunks))[::-1]
+        busy: dict[Connection, tuple[int, BaseProcess]] = {}
+        try:
+            for process, connection in self._pool:
+                if todo:
+                    busy[connection] = (self._send(connection, process, todo.pop()), process)
+            while busy:
+                for ready in wait(list(busy)):
+                    assert isinstance(ready, Connection)
+                    index, process = busy.pop(ready)
+                    results[index] = self._receive(ready, process, chunks[index])
+                    if todo:
+                        busy[ready] = (self._send(ready, process, todo.pop()), process)
+        except BaseException:
+            self.close()  # answers still under way would be taken for later ones
+            raise
+        return [result for result in results if result is not None]
+
+    def _send(
+        self, connection: Connection, process: BaseProcess, job: tuple[int, Chunk]
+    ) -> int:
+        index, chunk = job
+        try:
+            connection.send(chunk)
+        except (BrokenPipeError, ConnectionResetError):
+            raise self._died(process, chunk) from None
+        return index
+
+    def _receive(self, connection: Connection, process: BaseProcess, chunk: Chunk) -> Episodes:
+        try:
+            answer: Any = connection.recv()
+        except (EOFError, ConnectionResetError):
+            raise self._died(process, chunk) from None
+        if isinstance(answer, Episodes):
+            return answer
+        error, text = answer
+        if isinstance(error, ZorlError):
+            raise error
+        raise EnvironmentFailure(f"a worker failed:\n{text}")
+
+    def _died(self, process: BaseProcess, chunk: Chunk) -> EnvironmentFailure:
+        process.join(1)
+        code = process.exitcode
+        how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        seeds = sorted({seed for _, seed in chunk.jobs})
+        return EnvironmentFailure(
+            f"a worker of {self._env_id} died ({how}) while running episodes with seeds "
+            f"{seeds[:8]}{'…' if len(seeds) > 8 else ''}; likely causes: the environment crashed, "
+            "or the machine ran out of memory"
+        )
+
+    def close(self) -> None:
+        """See `Backend`."""
+        for _, connection in self._pool:
+            connection.close()
+        for process, _ in self._pool:
+            process.join(0.5)
+            if process.is_alive():
+                process.terminate()
+                process.join()
+        self._pool = []
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Numerical libraries of processes started in here use one thread."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _work(connection: Connection, payload: bytes) -> None:
+    """A worker's life: receive a chunk, run it, answer, until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    runner: EpisodeRunner | None = None
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            chunk: Chunk = connection.recv()
+            try:
+                if runner is None:
+                    task, policy, lanes, uniforms, tolerant = cloudpickle.loads(payload)
+                    runner = EpisodeRunner(task, policy, lanes, uniforms, tolerant)
+                connection.send(runner.run(chunk.thetas, chunk.jobs, chunk.normalizer))
+            except Exception as error:
+                known = error if isinstance(error, ZorlError) else None
+                connection.send((known, traceback.format_exc()))
+    if runner is not None:
+        runner.close()

@@ -1,0 +1,263 @@
+"""The hot loop: queues of episodes run in lockstep through a few environments.
+
+Each environment is a lane. At every turn one batched forward pass decides for all lanes, then each
+lane takes one step; a lane whose episode ends is refilled from the queue at once, so nothing steps
+a finished episode and nothing waits for the longest one. An episode's numbers depend on its theta
+and its seed alone: neither the number of lanes nor its neighbours change a bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from zorl.envs import NativeReturn, Task, native_recorder
+from zorl.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
+from zorl.normalization import Moments, Normalizer
+from zorl.policies import Actor
+from zorl.spaces import ObservationEncoder
+from zorl.streams import action_rng
+
+Job = tuple[int, int]  # (row of thetas, episode seed)
+
+
+class Decider(Protocol):
+    """What the hot loop needs of a policy."""
+
+    def bind(self, thetas: NDArray[np.float32]) -> Actor:
+        """See `zorl.policies.Policy.bind`."""
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Results of k episodes, in the order of their jobs; each array (k,).
+
+    Attributes:
+        returns: what was searched: the shaped returns.
+        native_returns: the task's own.
+        lengths: env steps.
+        successes: whether the task calls the episode a success.
+        moments: of the observations acted on, one per episode, or None.
+    """
+
+    returns: NDArray[np.float64]
+    native_returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+    successes: NDArray[np.bool_]
+    moments: tuple[Moments, ...] | None
+
+
+class EpisodeRunner:
+    """Environments of one task, kept between calls.
+
+    Args:
+        task: the task.
+        policy: what decides.
+        lanes: environments stepped side by side; more of them share one forward pass.
+        uniforms: numbers in [0, 1) that a stochastic policy takes per step; 0: deterministic.
+        tolerant: let non-finite rewards through to the search's rule instead of raising.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        policy: Decider,
+        lanes: int = 8,
+        uniforms: int = 0,
+        tolerant: bool = False,
+    ) -> None:
+        if lanes < 1:
+            raise ConfigurationError(f"lanes must be ≥ 1, got {lanes}")
+        self.task = task
+        self.policy = policy
+        self.lanes = lanes
+        self.uniforms = uniforms
+        self.tolerant = tolerant
+        self._envs: list[gym.Env[Any, Any]] = []
+        self._natives: list[NativeReturn | None] = []
+
+    def _open(self, count: int) -> None:
+        """Have at least `count` environments."""
+        while len(self._envs) < count:
+            env = self.task.make()
+            self._envs.append(env)
+            self._natives.append(native_recorder(env))
+
+    def close(self) -> None:
+        """Close the environments; a later `run` opens new ones."""
+        for env in self._envs:
+            env.close()
+        self._envs, self._natives = [], []
+
+    def run(
+        self, thetas: NDArray[Any], jobs: Sequence[Job], normalizer: Normalizer
+    ) -> Episodes:
+        """Run every job to the end of its episode.
+
+        Args:
+            thetas: (n, d) candidates.
+            jobs: which row plays from which seed.
+            normalizer: frozen; it is not changed.
+
+        Raises:
+            NonFiniteRewardError: a NaN or infinite reward or observation.
+            EnvironmentFailure: the environment raised; the message has the seed that replays it.
+        """
+        lanes = min(self.lanes, len(jobs))
+        self._open(lanes)
+        encoder = ObservationEncoder.for_space(self._envs[0].observation_space)
+        envs, natives = list(self._envs), list(self._natives)
+        rows = np.ascontiguousarray(thetas, dtype=np.float32)
+        lane_thetas = np.zeros((lanes, rows.shape[1]), np.float32)
+        actor = self.policy.bind(lane_thetas)
+        observations = np.zeros((lanes, encoder.size))
+        totals = [0.0] * lanes
+        job_of = [0] * lanes
+        started = [0] * lanes
+        chances = [action_rng(0)] * lanes
+        uniforms = np.zeros((lanes, self.uniforms)) if self.uniforms else None
+
+        normalise = normalizer.active
+        learns = normalizer.learns
+        center, factor = normalizer.affine()
+        clip = normalizer.clip
+        shifted, features = np.zeros_like(observations), observations
+        if normalise:
+            features = np.zeros_like(observations)
+        sums, squares = np.zeros_like(observations), np.zeros_like(observations)
+
+        k = len(jobs)
+        returns, native_returns = np.zeros(k), np.zeros(k)
+        lengths, successes = np.zeros(k, np.int64), np.zeros(k, np.bool_)
+        moments: list[Moments] = [Moments.empty(0)] * (k if learns else 0)
+        succeeded = self.task.succeeded
+        turn = 0
+        opened = 0
+
+        def begin(lane: int) -> None:
+            """Start the next job of the queue in a lane."""
+            nonlocal opened
+            row, seed = jobs[opened]
+            try:
+                observation, _ = envs[lane].reset(seed=seed)
+            except Exception as error:
+                raise self._failure("reset", 0, seed, error) from error
+            encoder.write(observations, lane, observation)
+            lane_thetas[lane] = rows[row]
+            totals[lane] = 0.0
+            job_of[lane] = opened
+            started[lane] = turn
+            sums[lane] = 0.0
+            squares[lane] = 0.0
+            if uniforms is not None:
+                chances[lane] = action_rng(seed)
+            opened += 1
+
+        for lane in range(lanes):
+            begin(lane)
+        active = lanes
+        steps = [env.step for env in envs]
+        one_row = len(encoder.shape) == 1 and encoder.kind == "box"
+        finished: list[tuple[int, bool, Any]] = []
+        while active:
+            seen = observations[:active]
+            if learns:
+                np.subtract(seen, center, out=shifted[:active])
+                sums[:active] += shifted[:active]
+                np.multiply(shifted[:active], shifted[:active], out=features[:active])
+                squares[:active] += features[:active]
+                np.multiply(shifted[:active], factor, out=features[:active])
+            elif normalise:
+                np.subtract(seen, center, out=features[:active])
+                np.multiply(features[:active], factor, out=features[:active])
+            if normalise:
+                np.maximum(features[:active], -clip, out=features[:active])
+                np.minimum(features[:active], clip, out=features[:active])
+            if not np.isfinite(seen.sum()):
+                self._reject_observation(seen, jobs, job_of, turn, started)
+            if uniforms is not None:
+                for lane in range(active):
+                    uniforms[lane] = chances[lane].random(self.uniforms)
+                actions = actor(active, features[:active], uniforms[:active])
+            else:
+                actions = actor(active, features[:active], None)
+            lane = 0
+            try:
+                for lane in range(active):
+                    observation, reward, terminated, truncated, info = steps[lane](actions[lane])
+                    totals[lane] += reward  # type: ignore[operator]
+                    if terminated or truncated:
+                        finished.append((lane, bool(terminated), info))
+                    elif one_row:
+                        observations[lane] = observation
+                    else:
+                        encoder.write(observations, lane, observation)
+            except Exception as error:
+                seed = jobs[job_of[lane]][1]
+                raise self._failure("step", turn - started[lane] + 1, seed, error) from error
+            turn += 1
+            if not finished:
+                continue
+            for lane, terminated, info in reversed(finished):
+                job = job_of[lane]
+                native = natives[lane]
+                lengths[job] = turn - started[lane]
+                returns[job] = totals[lane]
+                native_returns[job] = returns[job] if native is None else native.episode_return
+                successes[job] = succeeded(float(native_returns[job]), terminated, info)
+                if not np.isfinite(returns[job]) and not self.tolerant:
+                    raise NonFiniteRewardError(
+                        f"{self.task.env_id} returned a NaN or infinite reward: an episode of "
+                        f"{lengths[job]} steps with seed {jobs[job][1]} has the return "
+                        f"{returns[job]}; mend the environment or its wrappers, or let such "
+                        "candidates count as the worst of their generation (--non-finite worst)"
+                    )
+                if learns:
+                    moments[job] = Moments.of_shifted_sums(
+                        int(lengths[job]), center, sums[lane].copy(), squares[lane].copy()
+                    )
+                if opened < k:
+                    begin(lane)
+                    continue
+                # Nothing left to run here: the last active lane moves into this place.
+                active -= 1
+                for buffer in (observations, lane_thetas, sums, squares):
+                    buffer[lane] = buffer[active]
+                for items in (envs, natives, steps, totals, job_of, started, chances):
+                    items[lane], items[active] = items[active], items[lane]  # type: ignore[index]
+            finished.clear()
+        return Episodes(
+            returns, native_returns, lengths, successes, tuple(moments) if learns else None
+        )
+
+    def _failure(self, verb: str, step: int, seed: int, error: Exception) -> EnvironmentFailure:
+        if isinstance(error, EnvironmentFailure):
+            return error
+        where = f" at step {step}" if step else ""
+        return EnvironmentFailure(
+            f"{self.task.env_id} raised {type(error).__name__} in {verb}(){where} of the episode "
+            f"with seed {seed}: {error}"
+        )
+
+    def _reject_observation(
+        self,
+        seen: NDArray[np.float64],
+        jobs: Sequence[Job],
+        job_of: list[int],
+        turn: int,
+        started: list[int],
+    ) -> None:
+        """Raise if an observation is not finite (a sum of large finite ones may overflow)."""
+        bad = np.flatnonzero(~np.isfinite(seen).all(axis=1))
+        if bad.size:
+            lane = int(bad[0])
+            raise NonFiniteRewardError(
+                f"{self.task.env_id} returned a NaN or infinite observation after "
+                f"{turn - started[lane]} steps of the episode with seed {jobs[job_of[lane]][1]}"
+            )
+

@@ -1,0 +1,118 @@
+"""The run folder, and stopping at the next generation when a signal asks for it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from zorl.errors import RunFolderError
+from zorl.storage import read_json, write_json
+
+
+def run_name(env_id: str, agent: str, seed: int) -> str:
+    """A name that sorts and says what it is: env__agent__seed__date-time."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return f"{env_id.replace('/', '-').replace(':', '-')}__{agent}__{seed}__{stamp}"
+
+
+class RunFolder:
+    """Where everything of one run lies; it is also a TensorBoard log directory.
+
+    Attributes:
+        path: the folder.
+        config: path of config.json: the resolved configuration.
+        checkpoint: path of checkpoint.zip: the latest state, which `zorl resume` goes on from.
+        best: path of best.zip: the best policy by validation so far, where that is asked for.
+        agent: path of agent.zip: the final agent.
+        result: path of result.json: counts and the held-out estimate.
+        generations: path of generations.jsonl: one line of figures per record.
+        validation: path of validation.csv: the learning curve.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.json"
+        self.checkpoint = self.path / "checkpoint.zip"
+        self.best = self.path / "best.zip"
+        self.agent = self.path / "agent.zip"
+        self.result = self.path / "result.json"
+        self.generations = self.path / "generations.jsonl"
+        self.validation = self.path / "validation.csv"
+
+    @classmethod
+    def create(cls, path: str | Path, config: Mapping[str, Any]) -> RunFolder:
+        """A new folder with its configuration in it.
+
+        Raises:
+            RunFolderError: something is there already; nothing in it is touched.
+        """
+        folder = cls(path)
+        if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+            raise RunFolderError(
+                f"{folder.path} exists already and is not an empty folder; choose another with "
+                f"--run, or go on with it: zorl resume {folder.path}"
+            )
+        write_json(folder.config, config)
+        return folder
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """An existing run's folder.
+
+        Raises:
+            RunFolderError: there is none, or it is not a run's.
+        """
+        folder = cls(path)
+        if not folder.path.is_dir():
+            raise RunFolderError(f"{folder.path}: no such run folder")
+        if not folder.config.is_file():
+            raise RunFolderError(f"{folder.path} is not a run folder: it has no config.json")
+        return folder
+
+    def read_config(self) -> dict[str, Any]:
+        """The configuration that the run was created with."""
+        return read_json(self.config)
+
+    def policy_file(self) -> Path:
+        """The final agent if the run is over, else the latest checkpoint."""
+        for path in (self.agent, self.checkpoint):
+            if path.is_file():
+                return path
+        raise RunFolderError(f"{self.path} holds no saved policy yet")
+
+
+class StopSignals(AbstractContextManager["StopSignals"]):
+    """Turns SIGINT and SIGTERM into a flag; a second SIGINT raises KeyboardInterrupt.
+
+    Calling it tells whether a signal came. Outside the main thread, where Python allows no
+    handlers, it never does.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __call__(self) -> bool:
+        return self.received is not None
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number)
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

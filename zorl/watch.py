@@ -1,0 +1,98 @@
+"""Look at a policy: in a window, or in a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from zorl.envs import Task
+from zorl.errors import ConfigurationError, EnvironmentFailure
+from zorl.recorders.base import Predictor
+from zorl.recorders.encoding import encode_gif, write_mp4
+from zorl.recorders.frames import Picture, PlayedEpisode, Size, play, render_episode
+from zorl.storage import write_atomically
+from zorl.streams import Purpose, Seeds, Streams
+
+_FRAME_SKIP = {".gif": None, ".mp4": 1}
+SUFFIXES = tuple(_FRAME_SKIP)
+
+
+def watch(
+    agent: Predictor,
+    task: Task,
+    seed: int = 0,
+    episodes: int = 1,
+    out: str | Path | None = None,
+    frame_skip: int | None = None,
+    size: Size = (600, 400),
+) -> list[PlayedEpisode]:
+    """Play episodes in a window, or into one file.
+
+    With a run's seed the first episode starts as the run's videos do.
+
+    Args:
+        agent: decides, deterministically.
+        task: what is played.
+        seed: of the episodes' seeds.
+        episodes: how many.
+        out: a .gif or .mp4 file; None for a window.
+        frame_skip: env steps per frame of the file; None for each in an .mp4, and about ten a
+            second in a .gif.
+        size: largest (width, height) of the file's pictures.
+
+    Returns:
+        How each episode went.
+
+    Raises:
+        ConfigurationError: a suffix that is neither, or no display for a window.
+        EnvironmentFailure: the environment gives no pictures, or its window cannot be opened.
+    """
+    if episodes < 1:
+        raise ConfigurationError(f"episodes must be ≥ 1, got {episodes}")
+    seeds = Streams(seed).seeds(Purpose.VIDEO, 0, episodes)
+    if out is None:
+        return _watch_window(agent, task, seeds)
+    out = Path(out)
+    suffix = out.suffix.lower()
+    if suffix not in _FRAME_SKIP:
+        raise ConfigurationError(f"{out}: can write {' or '.join(SUFFIXES)}, not {suffix!r}")
+    skip = frame_skip or _FRAME_SKIP[suffix]
+    pictures: list[Picture] = []
+    results = []
+    for episode_seed in seeds:
+        frames = render_episode(agent, task, episode_seed, skip, size, max_frames=None)
+        pictures.extend(frames.pictures)
+        results.append(frames.episode)
+    if suffix == ".gif":
+        write_atomically(out, encode_gif(pictures, frames.fps))
+    else:
+        write_mp4(out, pictures, frames.fps)
+    return results
+
+
+def _watch_window(agent: Predictor, task: Task, seeds: Seeds) -> list[PlayedEpisode]:
+    env = task.make(render_mode="human")
+    try:
+        try:
+            env.reset(seed=seeds[0])  # opens the window
+        except Exception as error:
+            raise EnvironmentFailure(
+                f"cannot show {task.env_id} in a window ({type(error).__name__}: {error}); "
+                "write a file instead: --out rollout.gif"
+            ) from error
+        if _window_is_invisible():
+            raise ConfigurationError(
+                "there is no display to open a window on; write a file instead: --out rollout.gif"
+            )
+        return [play(agent, task, env, seed) for seed in seeds]
+    finally:
+        env.close()
+
+
+def _window_is_invisible() -> bool:
+    """Whether SDL, finding no display, silently draws into memory (unless it was told to)."""
+    pygame = sys.modules.get("pygame")
+    if pygame is None or "SDL_VIDEODRIVER" in os.environ or not pygame.display.get_init():
+        return False
+    return pygame.display.get_driver() in ("offscreen", "dummy")
