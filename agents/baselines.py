@@ -8,23 +8,22 @@ goes on learning with a fresh optimizer and an empty buffer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from typing_extensions import Self
 
 from zorl.agents.base import Stop
 from zorl.agents.baseline_config import BaselineConfig
 from zorl.agents.sb3_options import BASELINES, algorithm, check_action_space, keywords, resolve
+from zorl.agents.sb3_policy import Decider, acting_parameters, restore, to_arrays
 from zorl.envs import check_spaces
 from zorl.errors import ConfigurationError, FileFormatError
 from zorl.normalization import Normalizer
-from zorl.policies import Actor
 from zorl.recorders.base import Recorder, Run
 from zorl.recorders.console import ConsoleRecorder
 from zorl.rollout.backends import Serial
@@ -39,28 +38,13 @@ __all__ = ["BASELINES", "FAMILY", "BaselineAgent", "BaselineConfig"]
 
 FAMILY = "sb3"
 
-# The parameters that a deterministic action depends on, by the start of their names.
-_ACTOR_OF_TWO = (
-    "features_extractor.",
-    "pi_features_extractor.",
-    "mlp_extractor.policy_net.",
-    "action_net.",
-)
-_ACTING = {
-    "ppo": _ACTOR_OF_TWO,
-    "a2c": _ACTOR_OF_TWO,
-    "dqn": ("q_net.",),
-    "sac": ("actor.",),
-    "td3": ("actor.",),
-}
-
 
 class BaselineAgent:
     """A gradient-based agent of stable-baselines3.
 
     While it learns, torch uses one thread and the process-wide generators that SB3 draws from are
-    this agent's own; both are put back afterwards. So what it learns is a function
-    of the configuration and of the calls of `learn`, and several agents do not disturb each other.
+    this agent's own; both are put back afterwards. So what it learns is a function of the
+    configuration and of the calls of `learn`, and several agents do not disturb each other.
 
     Args:
         config: what and how to learn.
@@ -135,11 +119,7 @@ class BaselineAgent:
         The actor of PPO, A2C, SAC and TD3 and the Q network of DQN; no critic, no target network,
         and not what sets the spread of the exploration.
         """
-        return sum(
-            parameter.numel()
-            for name, parameter in self.model.policy.named_parameters()
-            if name.startswith(_ACTING[self.name]) and "log_std" not in name
-        )
+        return acting_parameters(self.name, self.model.policy)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -219,7 +199,7 @@ class BaselineAgent:
         if self._normalizer is not None:
             observation = self._normalizer.normalize_obs(np.asarray(observation))
         action, state = self.model.predict(observation, state, episode_start, deterministic)
-        return action, state
+        return action[()], state  # an array of no dimension becomes the number that Gymnasium takes
 
     def evaluate(self, seeds: Seeds) -> Evaluation:
         """One deterministic episode from each seed, as search agents are evaluated; (1, e)."""
@@ -228,7 +208,7 @@ class BaselineAgent:
         if self._runner is None:
             # One lane: torch rounds a row of a batch differently from the row alone, and an
             # episode must not depend on its neighbours.
-            decider = _Decider(self.predict, self._encoder)
+            decider = Decider(self.predict, self._encoder)
             self._runner = EpisodeRunner(self.task, decider, lanes=1)
         evaluator = RolloutEvaluator(Serial(self._runner))
         with one_thread():
@@ -236,21 +216,13 @@ class BaselineAgent:
 
     def save(self, path: str | Path) -> None:
         """Write configuration, networks and normalisation statistics, atomically."""
-        arrays = {
-            f"policy.{name}": tensor.detach().numpy()
-            for name, tensor in self.model.policy.state_dict().items()
-        }
-        for name, moments in self._moments():
-            arrays[f"{name}.mean"] = np.asarray(moments.mean)
-            arrays[f"{name}.var"] = np.asarray(moments.var)
-            arrays[f"{name}.count"] = np.asarray(moments.count)
         metadata = {
             "family": FAMILY,
             "config": self._config.to_json(),
             "num_timesteps": self.num_timesteps,
             "num_episodes": self.num_episodes,
         }
-        save_archive(path, "agent", metadata, arrays)
+        save_archive(path, "agent", metadata, to_arrays(self.model))
 
     @classmethod
     def from_archive(cls, metadata: Mapping[str, Any], arrays: Arrays) -> BaselineAgent:
@@ -273,54 +245,15 @@ class BaselineAgent:
         return agent
 
     def _restore(self, num_timesteps: int, num_episodes: int, arrays: Arrays) -> None:
-        import torch
-
-        weights = {
-            name.removeprefix("policy."): torch.from_numpy(array.copy())
-            for name, array in arrays.items()
-            if name.startswith("policy.")
-        }
-        self.model.policy.load_state_dict(weights)
-        for name, moments in self._moments():
-            moments.mean = arrays[f"{name}.mean"].reshape(np.shape(moments.mean))
-            moments.var = arrays[f"{name}.var"].reshape(np.shape(moments.var))
-            moments.count = float(arrays[f"{name}.count"].item())
+        restore(self.model, arrays)
         self.model.num_timesteps, self.num_episodes = num_timesteps, num_episodes
         with self._alone():  # else it would play the episodes of its beginning again
             self.model.set_random_seed(self._seed(num_timesteps))
             if self.model.use_sde:  # its noise was drawn with the spread of a new policy
                 self.model.policy.reset_noise()
 
-    def _moments(self) -> list[tuple[str, Any]]:
-        """Running statistics by name."""
-        if self._normalizer is None:
-            return []
-        return [("observations", self._normalizer.obs_rms), ("returns", self._normalizer.ret_rms)]
-
     def close(self) -> None:
         """Free environments."""
         self.model.get_env().close()
         if self._runner is not None:
             self._runner.close()
-
-
-@dataclass(frozen=True)
-class _Decider:
-    """SB3's policy as the hot loop wants it; it has no parameters that could be varied."""
-
-    predict: Callable[[Any], tuple[Any, Any]]
-    encoder: ObservationEncoder
-
-    def bind(self, thetas: NDArray[np.float32]) -> Actor:
-        """See `zorl.rollout.episodes.Decider`."""
-        encoder, predict = self.encoder, self.predict
-
-        def actor(n: int, features: NDArray[Any], uniforms: NDArray[Any] | None) -> Any:
-            if encoder.kind == "discrete":
-                observations = features.argmax(axis=1) + encoder.start
-            else:  # float64 holds every value of the usual dtypes exactly
-                observations = features.reshape(n, *encoder.shape).astype(encoder.dtype)
-            actions = predict(observations)[0]
-            return actions.tolist() if actions.dtype.kind in "iu" and actions.ndim == 1 else actions
-
-        return actor

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from zorl.errors import ConfigurationError
 from zorl.recorders.base import Run
 from zorl.recorders.console import ConsoleRecorder
@@ -33,7 +35,8 @@ class _Function(Hook):
         self._function = function
 
     def record(self, generation: Generation) -> bool:
-        return self._function(generation) is not False
+        answer = self._function(generation)
+        return not isinstance(answer, (bool, np.bool_)) or bool(answer)
 
 
 class _ProgressBar(Hook):
@@ -62,7 +65,8 @@ class _Several(Hook):
             hook.start()
 
     def record(self, generation: Generation) -> bool:
-        return all([hook.record(generation) for hook in self._hooks])  # every one is told
+        answers = [hook.record(generation) for hook in self._hooks]  # every one is told
+        return all(answers)
 
     def finish(self) -> None:
         for hook in self._hooks:

@@ -9,8 +9,8 @@ from typing import Any
 
 import gymnasium as gym
 
-from zorl.agents.base import Agent
 from zorl.agents import baselines, search_agent
+from zorl.agents.base import Agent
 from zorl.agents.baselines import BASELINES, BaselineAgent, BaselineConfig
 from zorl.agents.search_agent import OPTIMIZERS, SearchAgent, SearchConfig
 from zorl.agents.zoo import Settings, tuned
@@ -62,7 +62,6 @@ def make_config(
     known = {name: options.pop(name) for name in list(options) if name in _FIELDS}
     own = {name: chosen.pop(name) for name in list(chosen) if name in _FIELDS}
     values = {**own, **known}
-    values["hidden"] = tuple(values.get("hidden", SearchConfig.hidden))
     return SearchConfig(agent, task, options={**chosen, **options}, source=source, **values)
 
 
@@ -125,6 +124,8 @@ def load_agent(path: str | Path, workers: int = 1) -> Agent:
 
 def config_from_json(values: Mapping[str, Any]) -> Config:
     """The configuration that `Agent.config` gave."""
+    if not isinstance(values, Mapping):
+        raise FileFormatError(f"not the configuration of an agent: {values!r}")
     values = dict(values)
     family = values.pop("family", None)
     if family == search_agent.FAMILY:
@@ -132,4 +133,3 @@ def config_from_json(values: Mapping[str, Any]) -> Config:
     if family == baselines.FAMILY:
         return BaselineConfig.from_json(values)
     raise FileFormatError(f"unknown family of agents {family!r}")
-

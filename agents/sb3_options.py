@@ -79,7 +79,8 @@ class LinearSchedule:
 
     def __call__(self, progress_remaining: float) -> float:
         """The value when this fraction of the training remains."""
-        return self.initial * progress_remaining
+        # The last rollout may end beyond the end, where SB3 would go on below 0.
+        return self.initial * max(progress_remaining, 0.0)
 
 
 def algorithm(agent: str) -> type[BaseAlgorithm]:
@@ -105,8 +106,8 @@ def check_action_space(agent: str, env_id: str, space: spaces.Space[Any]) -> Non
         )
     if isinstance(space, spaces.Box) and not space.is_bounded():
         raise ConfigurationError(
-            f"baselines need finite action bounds, but those of {env_id} are {space}; wrap it with "
-            "clip or rescale, or use a search agent"
+            f"baselines need finite action bounds, but those of {env_id} are {space}; use a search "
+            "agent"
         )
     if np.any(getattr(space, "start", 0)):
         raise ConfigurationError(
@@ -156,7 +157,7 @@ def keywords(
             raise ConfigurationError(f"train_freq in episodes needs n_envs 1, got {n_envs}")
     if arguments["policy_kwargs"] is not None:
         parameters = _parameters(aliases[options["policy"]], _NOT_POLICY_OPTIONS)
-        arguments["policy_kwargs"] = _policy_keywords(agent, options["policy_kwargs"], parameters)
+        arguments["policy_kwargs"] = _policy_keywords(agent, arguments["policy_kwargs"], parameters)
     return arguments
 
 

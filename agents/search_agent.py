@@ -14,7 +14,7 @@ from zorl.agents.base import Stop
 from zorl.agents.callbacks import Hook, as_hook
 from zorl.envs import Task, check_spaces
 from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError
-from zorl.gates import make_gate
+from zorl.gates import GATES, make_gate
 from zorl.normalization import MODES, Normalizer
 from zorl.optimizers import (
     CMAES,
@@ -27,6 +27,7 @@ from zorl.optimizers import (
     spsa,
     two_point,
 )
+from zorl.optimizers.base import at_least
 from zorl.options import resolve_options
 from zorl.policies import MlpPolicy
 from zorl.recorders.base import Recorder
@@ -36,7 +37,7 @@ from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.evaluator import RolloutEvaluator
 from zorl.search import Counters, Search, SearchState
 from zorl.spaces import ActionDecoder, ObservationEncoder
-from zorl.storage import Arrays, flatten, save_archive, unflatten
+from zorl.storage import Arrays, flatten, load_archive, save_archive, unflatten
 from zorl.streams import Seeds, Streams
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer[Any]]] = {
@@ -66,8 +67,9 @@ class SearchConfig:
         stochastic: act by seeded chance during the search; evaluation is deterministic.
         normalize: of observations: "off", "bounds" or "running".
         gate: a name in `zorl.gates.GATES`.
-        gate_options: its arguments.
+        gate_options: its arguments; resolved ones include its defaults.
         episodes: per candidate, on common seeds.
+        max_episodes: let episodes per candidate grow up to this when noise drowns the signal.
         seed: of the run.
         non_finite: "raise" at a NaN or infinite reward, or count the candidate as the "worst".
         source: where the settings come from.
@@ -84,6 +86,7 @@ class SearchConfig:
     gate: str = "off"
     gate_options: Mapping[str, Any] = field(default_factory=dict)
     episodes: int = 5
+    max_episodes: int | None = None
     seed: int = 0
     non_finite: str = "raise"
     source: str = "zorl defaults"
@@ -91,11 +94,27 @@ class SearchConfig:
     def __post_init__(self) -> None:
         for name, value, known in (
             ("agent", self.agent, OPTIMIZERS),
+            ("gate", self.gate, GATES),
             ("normalisation", self.normalize, MODES),
             ("rule for non-finite rewards", self.non_finite, ("raise", "worst")),
         ):
             if value not in known:
                 raise UnknownNameError(name, value, known)
+        for name in ("bias", "stochastic"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(
+                    f"{name} must be True or False, got {getattr(self, name)!r}"
+                )
+        if not isinstance(self.hidden, (tuple, list)):
+            raise ConfigurationError(f"hidden must be layer sizes, as (8,), got {self.hidden!r}")
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        for name in ("options", "gate_options"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise ConfigurationError(
+                    f"{name} must be names with values, got {getattr(self, name)!r}"
+                )
+        at_least("episodes", self.episodes, 1)
+        Streams(self.seed)  # refuses what is no seed
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as JSON types."""
@@ -114,7 +133,6 @@ class SearchConfig:
                 **{
                     **values,
                     "task": Task.from_json(values["task"]),
-                    "hidden": tuple(values["hidden"]),
                 }
             )
         except (KeyError, TypeError) as error:
@@ -133,7 +151,10 @@ class SearchAgent:
     def __init__(self, config: SearchConfig, workers: int = 1, lanes: int = 16) -> None:
         recipe = OPTIMIZERS[config.agent]
         options = resolve_options(recipe, config.options, f"option of {config.agent}")
-        self._config = replace(config, options=options)
+        gate_options = resolve_options(
+            GATES[config.gate], config.gate_options, f"option of the gate {config.gate}"
+        )
+        self._config = replace(config, options=options, gate_options=gate_options)
         self.name = config.agent
         self.task = config.task
         env = self.task.make()
@@ -156,8 +177,9 @@ class SearchAgent:
             recipe(**options),
             self._evaluator,
             streams,
-            make_gate(config.gate, **config.gate_options),
+            make_gate(config.gate, **gate_options),
             config.episodes,
+            config.max_episodes,
         )
         normalizer = Normalizer.create(config.normalize, self._encoder.low, self._encoder.high)
         self.state = self.search.init(self.policy.init(streams.init()), normalizer)
@@ -217,9 +239,7 @@ class SearchAgent:
             hook.finish()
         return self
 
-    def _learn(
-        self, target: int, hook: Hook, recorders: list[Recorder], stop: Stop | None
-    ) -> None:
+    def _learn(self, target: int, hook: Hook, recorders: list[Recorder], stop: Stop | None) -> None:
         for generation in self.search.run(self.state):
             self.state = generation.state
             for recorder in recorders:
@@ -252,9 +272,7 @@ class SearchAgent:
             return self._evaluator.evaluate(thetas, seeds, self.state.normalizer)
         if self._greedy is None:
             self._greedy = EpisodeRunner(self.task, self.policy)
-        return RolloutEvaluator(Serial(self._greedy)).evaluate(
-            thetas, seeds, self.state.normalizer
-        )
+        return RolloutEvaluator(Serial(self._greedy)).evaluate(thetas, seeds, self.state.normalizer)
 
     def save(self, path: str | Path) -> None:
         """Write configuration, policy, normalizer and the whole search state, atomically."""
@@ -268,6 +286,21 @@ class SearchAgent:
             "num_timesteps": self.num_timesteps,
             "counters": asdict(self.counters),
         }
+
+    @classmethod
+    def load(cls, path: str | Path, workers: int = 1) -> SearchAgent:
+        """The agent that `save` wrote to a file; `zorl.load_agent` takes every family's.
+
+        Raises:
+            FileFormatError: the file is missing, corrupt, truncated, newer, or not such an agent's.
+        """
+        _, metadata, arrays = load_archive(path, "agent")
+        if metadata.get("family") != FAMILY:
+            raise FileFormatError(
+                f"{path}: holds an agent of the family {metadata.get('family')!r}, expected "
+                f"{FAMILY!r}; zorl.load_agent takes both"
+            )
+        return cls.from_archive(metadata, arrays, workers)
 
     @classmethod
     def from_archive(

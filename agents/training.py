@@ -20,7 +20,13 @@ import zorl
 from zorl.agents.base import Agent, Stop
 from zorl.agents.registry import agent_of, config_from_json, load_agent
 from zorl.curves import Row, first_reaching, read_curve, write_curve
-from zorl.errors import ConfigurationError, FileFormatError, RunFolderError, UnknownNameError
+from zorl.errors import (
+    ConfigurationError,
+    FileFormatError,
+    NonFiniteRewardError,
+    RunFolderError,
+    UnknownNameError,
+)
 from zorl.recorders.base import Recorder, Recorders, Run
 from zorl.rollout.evaluation import Evaluation
 from zorl.runs import RunFolder
@@ -29,6 +35,15 @@ from zorl.streams import Streams, held_out_seeds
 
 CHECKPOINT_SECONDS = 10.0
 SELECT = ("last", "best")
+COLUMNS = (
+    "env_steps",
+    "episodes",
+    "seconds",
+    "native_return",
+    "return",
+    "success_rate",
+    "validation_steps",
+)  # of the learning curve
 _LIBRARIES = ("numpy", "scipy", "gymnasium", "stable-baselines3", "torch")
 
 
@@ -61,6 +76,8 @@ class Plan:
                 raise ConfigurationError(f"{name} must be an integer ≥ 1, got {value!r}")
         if self.select not in SELECT:
             raise UnknownNameError("selection", self.select, SELECT)
+        if not isinstance(self.stop_at, (int, float, type(None))):
+            raise ConfigurationError(f"stop_at must be a return, got {self.stop_at!r}")
 
     @property
     def interval(self) -> int:
@@ -95,7 +112,7 @@ def train(
     """Train an agent by a plan.
 
     Args:
-        agent: a fresh one, or one that goes on from a checkpoint.
+        agent: a fresh one, or one that goes on from a checkpoint; the caller closes it.
         plan: budget, validation, final estimate.
         folder: where checkpoints, the learning curve and the result go; None keeps nothing.
         recorders: consumers of the run's records.
@@ -104,7 +121,12 @@ def train(
     Returns:
         The result, as result.json has it: status, counts, seconds, learning curve and, unless
         the run was stopped early, the held-out estimate.
+
+    Raises:
+        ConfigurationError: the best policy is asked for and there is no folder to keep it in.
     """
+    if plan.select == "best" and folder is None:
+        raise ConfigurationError("select='best' needs a run folder: the best policy is kept there")
     return _Training(agent, plan, folder, recorders, stop).run()
 
 
@@ -165,12 +187,24 @@ class _Training:
         self.stop = stop
         self.why = "interrupted"
         steps = agent.num_timesteps
-        rows = read_curve(folder.validation) if folder is not None else []
+        rows = self._rows_before()
         # Rows from beyond the checkpoint will be measured again, to the same values.
         self.rows: list[Row] = [row for row in rows if row["env_steps"] <= steps]
         self.spent = self._seconds_before()
         self.paused = 0.0
         self.began = self.saved = time.perf_counter()
+
+    def _rows_before(self) -> list[Row]:
+        """The learning curve of earlier parts of this run."""
+        if self.folder is None:
+            return []
+        rows = read_curve(self.folder.validation)
+        if rows and list(rows[0]) != list(COLUMNS):
+            raise FileFormatError(
+                f"{self.folder.validation}: expected the columns {', '.join(COLUMNS)}, found "
+                f"{', '.join(map(str, rows[0]))}"
+            )
+        return rows
 
     def _seconds_before(self) -> float:
         """Training seconds of earlier parts of this run, as far as they were written down."""
@@ -212,9 +246,11 @@ class _Training:
             result = self._result()
             recorders.result.update(result)
         if self.folder is not None:
-            if result["status"] == "finished":
-                self.agent.save(self.folder.agent)
             write_json(self.folder.result, result)
+            if result["status"] == "finished":  # last of all: with this file a run is over
+                self.agent.save(self.folder.agent)
+        if self.agent is not agent:
+            self.agent.close()
         return result
 
     def _after_record(self) -> bool:
@@ -250,12 +286,13 @@ class _Training:
             "success_rate": float(evaluation.successes.mean()),
             "validation_steps": evaluation.env_steps,
         }
-        best = max((r["native_return"] for r in self.rows), default=-np.inf)
+        # A NaN, which --non-finite worst lets through, is never better than what there is.
+        best = max((_score(r) for r in self.rows), default=-np.inf)
         self.rows.append(row)
         if self.folder is not None:
+            if self.plan.select == "best" and _score(row) >= best:
+                self.agent.save(self.folder.best)  # first: a row says that this was considered
             write_curve(self.folder.validation, self.rows)
-            if self.plan.select == "best" and row["native_return"] >= best:
-                self.agent.save(self.folder.best)
         self.recorders.validation(
             self.agent.num_timesteps,
             {
@@ -311,12 +348,27 @@ class _Training:
         return result
 
 
+def _score(row: Row) -> float:
+    value = row["native_return"]
+    return value if np.isfinite(value) else -np.inf
+
+
 def held_out_summary(evaluation: Evaluation) -> dict[str, Any]:
-    """Means with 95 % intervals, and every episode's figures, of an evaluation (1, e)."""
+    """Means with 95 % intervals, and every episode's figures, of an evaluation (1, e).
+
+    Raises:
+        NonFiniteRewardError: an episode has a NaN or infinite return, so that there is no mean.
+    """
     from zorl.stats import mean_interval, proportion_interval
 
     native, shaped = evaluation.native_returns.ravel(), evaluation.returns.ravel()
     successes = evaluation.successes.ravel()
+    bad = int((~np.isfinite(native) | ~np.isfinite(shaped)).sum())
+    if bad:
+        raise NonFiniteRewardError(
+            f"{bad} of {len(native)} held-out episodes of the policy have a NaN or infinite "
+            "return, so that there is no estimate of it; mend the environment or its wrappers"
+        )
     return {
         "episodes": len(native),
         "native_return": asdict(mean_interval(native)),
@@ -326,4 +378,3 @@ def held_out_summary(evaluation: Evaluation) -> dict[str, Any]:
         "lengths": evaluation.lengths.ravel().tolist(),
         "successes": successes.tolist(),
     }
-

@@ -94,8 +94,9 @@ def _ars(
 
 # Tables: a row stays in few lines.
 # fmt: off
-_WIDE: dict[str, Any] = {"log_std_init": -2, "ortho_init": False, "activation_fn": "relu",
-         "net_arch": {"pi": [256, 256], "vf": [256, 256]}}
+_WIDE: dict[str, Any] = {
+    "log_std_init": -2, "ortho_init": False, "activation_fn": "relu",
+    "net_arch": {"pi": [256, 256], "vf": [256, 256]}}
 
 _PPO = {
     "CartPole-v1": _row(
@@ -163,9 +164,10 @@ _PPO = {
 }
 
 # What the Zoo's A2C rows for continuous actions have in common.
-_SMOOTH: dict[str, Any] = {"max_grad_norm": 0.5, "n_steps": 8, "gae_lambda": 0.9, "vf_coef": 0.4,
-           "use_rms_prop": True, "normalize_advantage": False, "use_sde": True,
-           "policy_kwargs": {"log_std_init": -2, "ortho_init": False}}
+_SMOOTH: dict[str, Any] = {
+    "max_grad_norm": 0.5, "n_steps": 8, "gae_lambda": 0.9, "vf_coef": 0.4, "use_rms_prop": True,
+    "normalize_advantage": False, "use_sde": True,
+    "policy_kwargs": {"log_std_init": -2, "ortho_init": False}}
 
 _A2C = {
     "CartPole-v1": _row(5e5, 8, ent_coef=0.0),
@@ -242,12 +244,15 @@ _SAC = {
 }
 
 # What the Zoo's TD3 rows have in common, and the two kinds that most of them are.
-_NOISY: dict[str, Any] = {"action_noise": {"type": "normal", "std": 0.1}, "train_freq": 1,
-          "policy_kwargs": {"net_arch": [400, 300]}}
-_TD3_SMALL: dict[str, Any] = {**_NOISY, "gradient_steps": 1, "gamma": 0.98, "buffer_size": 200_000,
-              "learning_starts": 10_000, "learning_rate": 1e-3}
-_TD3_MUJOCO: dict[str, Any] = {**_NOISY, "gradient_steps": 1, "learning_starts": 10_000, "learning_rate": 1e-3,
-               "batch_size": 256}
+_NOISY: dict[str, Any] = {
+    "action_noise": {"type": "normal", "std": 0.1}, "train_freq": 1,
+    "policy_kwargs": {"net_arch": [400, 300]}}
+_TD3_SMALL: dict[str, Any] = {
+    **_NOISY, "gradient_steps": 1, "gamma": 0.98, "buffer_size": 200_000,
+    "learning_starts": 10_000, "learning_rate": 1e-3}
+_TD3_MUJOCO: dict[str, Any] = {
+    **_NOISY, "gradient_steps": 1, "learning_starts": 10_000, "learning_rate": 1e-3,
+    "batch_size": 256}
 
 _TD3 = {
     "MountainCarContinuous-v0": _row(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from zorl.errors import ConfigurationError, UnknownNameError
 from zorl.normalization import Moments, Normalizer
 
+MODES = ("off", "bounds", "running")
 CAR_LOW, CAR_HIGH = np.float32([-1.2, -0.07]), np.float32([0.6, 0.07])
 
 
@@ -181,9 +182,6 @@ def test_modes_say_what_they_need():
         (True, False),
         (True, True),
     ]
-
-
-MODES = ("off", "bounds", "running")
 
 
 @pytest.mark.parametrize("constant", [0.0, 3.0, -0.1])

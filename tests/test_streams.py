@@ -1,4 +1,4 @@
-"""zorl.streams: random numbers are functions of (seed, purpose, generation, index), nothing else."""
+"""zorl.streams: random numbers are functions of (seed, purpose, generation, index) alone."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from zorl.streams import Purpose, Streams, action_rng, held_out_seeds
 
 RUN_SEEDS = st.integers(0, 2**64)
 GENERATIONS = st.integers(0, 10**9)
+HELD_OUT_SEEDS = (1387390572, 1378602770, 1476865473)
+GATE_SEEDS = (815182822, 838056326)
+SEARCH_DRAW = 0.4530936025482247
+ACTION_DRAW = 0.05174517910861676
 EXAMPLES = settings(deadline=None, derandomize=True, max_examples=50)
 
 

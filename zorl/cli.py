@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,25 +16,27 @@ from zorl.options import parse_options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status (0 good, 1 failed, 2 bad input, 128 + signal)."""
+    """Run the command line; the exit status is 0 good, 1 failed, 2 bad input, 128 + signal."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     parser = _parser()
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
         return _complain(UnknownNameError("command", arguments[0], COMMANDS))
-    if not arguments:
+    args = parser.parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] | None = getattr(args, "command", None)
+    if command is None:
         parser.print_help()
         return 2
-    args = parser.parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = args.command
     return guarded(command, args)
 
 
 def guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
-    """Run a command; a `ZorlError` becomes one message and a non-zero exit status."""
+    """Run a command; what goes wrong outside of zorl becomes one message and an exit status."""
     try:
         return command(args)
     except ZorlError as error:
         return _complain(error)
+    except OSError as error:  # no permission, no space, no such folder
+        return _complain(ZorlError(error))
     except KeyboardInterrupt:
         print("zorl: interrupted", file=sys.stderr)
         return 130
@@ -54,8 +57,7 @@ class _Parser(argparse.ArgumentParser):
             known = [option for action in self._actions for option in action.option_strings]
             if name.startswith("-"):
                 message = str(UnknownNameError("option", name, known))
-        self.print_usage(sys.stderr)
-        self.exit(2, f"zorl: error: {message}\n")
+        self.exit(2, f"zorl: error: {message} (options: {self.prog} --help)\n")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's, but a subcommand complains of its own unknown options."""
@@ -76,46 +78,108 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
         "--settings", default="tuned", help="tuned (published, where there are some) or default"
     )
     parser.add_argument(
-        "--set", dest="options", action="append", default=[], metavar="NAME=VALUE",
+        "--set",
+        dest="options",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
         help="an option of the agent, as learning_rate=0.02; repeatable",
     )
     policy = parser.add_argument_group("policy and search (not for baselines)")
     policy.add_argument("--hidden", help="hidden sizes, as 8 or 64,64; none for a linear policy")
     policy.add_argument("--activation", help="tanh, relu, elu, silu or sigmoid")
     policy.add_argument("--no-bias", dest="bias", action="store_const", const=False)
-    policy.add_argument("--stochastic", action="store_const", const=True,
-                        help="act by seeded chance during the search")
+    policy.add_argument(
+        "--stochastic",
+        action="store_const",
+        const=True,
+        help="act by seeded chance during the search",
+    )
     policy.add_argument("--normalize", help="observations: off, bounds or running")
     policy.add_argument("--gate", help="off, stale-best, paired or sequential")
-    policy.add_argument("--gate-set", dest="gate_options", action="append", default=[],
-                        metavar="NAME=VALUE", help="an option of the gate, as episodes=5")
+    policy.add_argument(
+        "--gate-set",
+        dest="gate_options",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the gate, as episodes=5",
+    )
     policy.add_argument("--episodes", type=_count, help="per candidate, on common seeds")
-    policy.add_argument("--non-finite", dest="non_finite",
-                        help="at a NaN or infinite reward: raise, or score the candidate worst")
+    policy.add_argument(
+        "--non-finite",
+        dest="non_finite",
+        help="at a NaN or infinite reward: raise, or score the candidate worst",
+    )
     _plan_options(parser)
-    parser.add_argument("--workers", type=_count, default=1,
-                        help="processes that run episodes; the results do not depend on it")
-    parser.add_argument("--run", type=Path, help="run folder (default: runs/ENV__AGENT__SEED__TIME)")
+    parser.add_argument(
+        "--workers",
+        type=_count,
+        default=1,
+        help="processes that run episodes; the results do not depend on it",
+    )
+    parser.add_argument(
+        "--run", type=Path, help="run folder (default: runs/ENV__AGENT__SEED__TIME)"
+    )
     _display_options(parser)
+    return parser
+
+
+def compare_parser(parser: argparse.ArgumentParser | None = None) -> argparse.ArgumentParser:
+    """The options of `zorl compare` and of scripts/compare.py."""
+    parser = parser or _Parser(description="Train several agents on one task and compare them.")
+    parser.add_argument(
+        "--agents",
+        nargs="+",
+        default=["cma-es", "ars", "ppo"],
+        metavar="AGENT",
+        help='names, with options as "ars(m=4,gate=paired)"',
+    )
+    _task_options(parser)
+    parser.add_argument("--timesteps", type=_count, default=200_000, help="env steps for each run")
+    parser.add_argument("--seeds", type=_count, default=5, help="runs of each agent")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--reference", help="agent that the others are paired with (default: ppo)")
+    parser.add_argument("--jobs", type=_count, help="runs at a time (default: one a core)")
+    parser.add_argument("--out", type=Path, help="folder (default: comparisons/ENV__TIME)")
+    parser.add_argument("--resume", action="store_true", help="keep the finished runs of --out")
+    _plan_options(parser)
     return parser
 
 
 def _task_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--env", default="MountainCar-v0", help="Gymnasium id, or module:Id-v0")
-    parser.add_argument("--wrapper", dest="wrappers", action="append", default=[],
-                        metavar="NAME", help='as momentum or "momentum(speed_weight=10)"; repeatable')
-    parser.add_argument("--env-set", dest="env_options", action="append", default=[],
-                        metavar="NAME=VALUE", help="an argument of gymnasium.make")
+    parser.add_argument(
+        "--wrapper",
+        dest="wrappers",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help='as momentum or "momentum(speed_weight=10)"; repeatable',
+    )
+    parser.add_argument(
+        "--env-set",
+        dest="env_options",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an argument of gymnasium.make",
+    )
     parser.add_argument("--threshold", type=float, help="native return that counts as solved")
 
 
 def _plan_options(parser: argparse.ArgumentParser) -> None:
     plan = parser.add_argument_group("validation and result")
-    plan.add_argument("--validate-every", type=_count, metavar="STEPS",
-                      help="env steps between points of the learning curve (default: 1/20)")
+    plan.add_argument(
+        "--validate-every",
+        type=_count,
+        metavar="STEPS",
+        help="env steps between points of the learning curve (default: 1/20)",
+    )
     plan.add_argument("--validate-episodes", type=_count, default=20, metavar="N")
-    plan.add_argument("--held-out", type=_count, default=100, metavar="N",
-                      help="episodes of the final estimate")
+    plan.add_argument(
+        "--held-out", type=_count, default=100, metavar="N", help="episodes of the final estimate"
+    )
     plan.add_argument("--select", default="last", help="final policy: last, or best by validation")
 
 
@@ -123,19 +187,25 @@ def _display_options(parser: argparse.ArgumentParser) -> None:
     display = parser.add_argument_group("display and log")
     display.add_argument("--quiet", action="store_true", help="no progress, only the summary")
     display.add_argument("--no-tensorboard", dest="tensorboard", action="store_false")
-    display.add_argument("--video-budget", type=float, default=0.05, metavar="SHARE",
-                         help="share of the run's time for rendering rollouts; 0 for none")
+    display.add_argument(
+        "--video-budget",
+        type=float,
+        default=0.05,
+        metavar="SHARE",
+        help="share of the run's time for rendering rollouts; 0 for none",
+    )
 
 
 def _count(text: str) -> int:
     """A whole number ≥ 1; 200_000 and 2e5 are fine."""
     try:
         value = float(text)
-    except ValueError:
-        value = 0.0
-    if value < 1 or value != int(value):
+        whole = int(value)
+    except (ValueError, OverflowError):  # not a number, infinity
+        whole = 0
+    if whole < 1 or value != whole:
         raise argparse.ArgumentTypeError(f"expected a whole number ≥ 1, got {text!r}")
-    return int(value)
+    return whole
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -160,24 +230,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--episodes", type=_count, default=100)
     sub.add_argument("--json", action="store_true", help="print the whole result as JSON")
 
-    sub = add("compare", "Train several agents on one task and compare them.", compare_command)
-    sub.add_argument("--agents", nargs="+", default=["cma-es", "ars", "ppo"], metavar="AGENT",
-                     help='names, with options as "ars(m=4,gate=paired)"')
-    _task_options(sub)
-    sub.add_argument("--timesteps", type=_count, default=200_000, help="env steps for each run")
-    sub.add_argument("--seeds", type=_count, default=5, help="runs of each agent")
-    sub.add_argument("--first-seed", type=int, default=0)
-    sub.add_argument("--reference", help="agent that the others are paired with (default: ppo)")
-    sub.add_argument("--jobs", type=_count, help="runs at a time (default: one a core)")
-    sub.add_argument("--out", type=Path, help="folder (default: comparisons/ENV__TIME)")
-    sub.add_argument("--resume", action="store_true", help="keep the finished runs of --out")
-    _plan_options(sub)
+    compare_parser(add("compare", "Train several agents and compare them.", compare_command))
 
     sub = add("watch", "Replay a policy in a window, or write a GIF or MP4.", watch_command)
     sub.add_argument("path", type=Path, metavar="RUN", help="a run folder or an agent's file")
     sub.add_argument("--out", type=Path, help="a .gif or .mp4 file instead of a window")
     sub.add_argument("--episodes", type=_count, default=1)
-    sub.add_argument("--seed", type=int, help="of the first episode (default: held-out ones)")
+    sub.add_argument("--seed", type=int, help="another one than the run's")
 
     sub = add("list", "List agents, gates and wrappers.", list_command)
     return parser
@@ -186,6 +245,9 @@ def _parser() -> argparse.ArgumentParser:
 def config_from(args: argparse.Namespace) -> Any:
     """The agent's configuration that the options of `train_parser` describe."""
     options = parse_options(args.options)
+    for name in ("agent", "env", "settings", "seed", "workers"):
+        if name in options:
+            raise ConfigurationError(f"{name} is no option of the agent; use --{name}")
     for name in ("activation", "bias", "stochastic", "normalize", "gate", "episodes", "non_finite"):
         if getattr(args, name) is not None:
             options[name] = getattr(args, name)
@@ -240,12 +302,13 @@ def train_command(args: argparse.Namespace) -> int:
     from zorl.runs import RunFolder, StopSignals, run_name
 
     config, plan = config_from(args), plan_from(args)
+    path = args.run or Path("runs") / run_name(config.task.env_id, config.agent, config.seed)
+    recorders = recorders_for(RunFolder(path), args)  # refuses bad options before there is a folder
     agent = agent_of(config, args.workers)
     try:
-        path = args.run or Path("runs") / run_name(config.task.env_id, config.agent, config.seed)
         folder = RunFolder.create(path, run_config(agent, plan))
         with StopSignals() as signals:
-            result = train(agent, plan, folder, recorders_for(folder, args), stop=signals)
+            result = train(agent, plan, folder, recorders, stop=signals)
     finally:
         agent.close()
     return report(result, folder, signals)
@@ -284,9 +347,8 @@ def evaluate_command(args: argparse.Namespace) -> int:
     from zorl.streams import held_out_seeds
     from zorl.summary import held_out_lines
 
-    agent = _load(args.path)
-    held_out = held_out_summary(agent.evaluate(held_out_seeds(args.episodes)))
-    agent.close()
+    with closing(_load(args.path)) as agent:
+        held_out = held_out_summary(agent.evaluate(held_out_seeds(args.episodes)))
     if args.json:
         print(json.dumps(held_out, indent=2))
     else:
@@ -306,10 +368,10 @@ def watch_command(args: argparse.Namespace) -> int:
     from zorl.streams import held_out_seeds
     from zorl.watch import watch
 
-    agent = _load(args.path)
     seed = held_out_seeds(1)[0] if args.seed is None else args.seed
-    for result in watch(agent, agent.task, seed, args.episodes, out=args.out):
-        print(result)
+    with closing(_load(args.path)) as agent:
+        for result in watch(agent, agent.task, seed, args.episodes, out=args.out):
+            print(result)
     if args.out is not None:
         print(f"written to {args.out}")
     return 0

@@ -33,9 +33,17 @@ def read_curve(path: str | Path) -> list[Row]:
         return []
     try:
         with path.open(newline="") as file:
-            return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+            return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(file)]
     except (ValueError, TypeError, AttributeError, csv.Error) as error:
         raise FileFormatError(f"{path}: not a learning curve ({error})") from error
+
+
+def _number(text: str) -> float:
+    """A whole number stays one, so that a curve that is read and written again does not change."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def first_reaching(rows: list[Row], column: str, threshold: float) -> Row | None:

@@ -35,9 +35,7 @@ def resolve_options(
         wrong = default is not None and not isinstance(value, expected)
         fraction = type(default) is int and isinstance(value, float)
         if wrong or fraction or (numeric and isinstance(value, bool)):
-            raise ConfigurationError(
-                f"{kind} {name} must be like {default!r}, got {value!r}"
-            )
+            raise ConfigurationError(f"{kind} {name} must be like {default!r}, got {value!r}")
     return {name: options.get(name, item.default) for name, item in parameters.items()}
 
 
@@ -50,6 +48,6 @@ def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
             raise ConfigurationError(f"expected NAME=VALUE, got {pair!r}")
         try:
             options[name.strip()] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             options[name.strip()] = text
     return options

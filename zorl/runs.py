@@ -90,8 +90,7 @@ class RunFolder:
 class StopSignals(AbstractContextManager["StopSignals"]):
     """Turns SIGINT and SIGTERM into a flag; a second SIGINT raises KeyboardInterrupt.
 
-    Calling it tells whether a signal came. Outside the main thread, where Python allows no
-    handlers, it never does.
+    Outside the main thread, where Python allows no handlers, none ever comes.
     """
 
     def __init__(self) -> None:
@@ -99,6 +98,7 @@ class StopSignals(AbstractContextManager["StopSignals"]):
         self._before: dict[signal.Signals, Any] = {}
 
     def __call__(self) -> bool:
+        """Whether a signal came."""
         return self.received is not None
 
     def __enter__(self) -> StopSignals:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +23,8 @@ from zorl.optimizers.base import Matrix, Optimizer, Vector
 from zorl.rollout.evaluation import Evaluation, Evaluator
 from zorl.streams import Streams
 
+_GAIN = 0.3  # how fast episodes per candidate follow the measured reliability
+
 
 @dataclass(frozen=True)
 class Counters:
@@ -34,7 +36,7 @@ class Counters:
         search_episodes: episodes of candidates.
         gate_episodes: episodes of gate decisions.
         accepted: generations whose update was kept.
-        non_finite: returns that were NaN or infinite.
+        non_finite: returns that were NaN or infinite, of candidates and of gate decisions.
     """
 
     search_steps: int = 0
@@ -65,6 +67,7 @@ class SearchState:
         gate: the gate's state.
         normalizer: observation statistics, frozen during a generation.
         counters: see `Counters`.
+        episodes: episodes per candidate of the next generation, before rounding.
     """
 
     generation: int
@@ -72,6 +75,7 @@ class SearchState:
     gate: GateState
     normalizer: Normalizer
     counters: Counters
+    episodes: float
 
     @property
     def theta(self) -> Vector:
@@ -122,6 +126,10 @@ class Generation:
     @cached_property
     def scalars(self) -> dict[str, float]:
         """Named figures in groups, as recorders write them."""
+        with np.errstate(invalid="ignore"):  # of infinite returns, which are counted
+            return self._figures()
+
+    def _figures(self) -> dict[str, float]:
         evaluation, counters = self.evaluation, self.state.counters
         scores = evaluation.returns.mean(axis=1)
         update = self.state.theta - self.previous
@@ -132,6 +140,7 @@ class Generation:
             "search/return_std": scores.std(),
             "search/theta_norm": np.linalg.norm(self.state.theta),
             "search/update_norm": np.linalg.norm(update),
+            "search/episodes_per_candidate": evaluation.returns.shape[1],
             "search/env_steps": counters.search_steps,
             "search/episodes": counters.search_episodes,
             "search/non_finite_returns": counters.non_finite,
@@ -149,6 +158,9 @@ class Generation:
         }
         if hasattr(self.state.optimizer, "sigma"):
             figures["search/sigma"] = self.state.optimizer.sigma
+        signal = reliability(evaluation.returns)
+        if signal is not None:
+            figures["search/reliability"] = signal
         if np.isfinite(self.decision.claimed):
             figures["gate/claimed_return"] = self.decision.claimed
         return {name: float(value) for name, value in figures.items()}
@@ -173,24 +185,36 @@ class Search:
         streams: the run's random numbers.
         gate: which updates are kept.
         episodes: episodes per candidate, on seeds common to the generation.
+        max_episodes: where this is larger, episodes per candidate grow up to it whenever noise
+            drowns the differences between candidates, and shrink again; see `reliability`.
+        target: the reliability to aim at then, in (0, 1).
     """
 
     optimizer: Optimizer[Any]
     evaluator: Evaluator
     streams: Streams
-    gate: Gate = AlwaysAccept()
+    gate: Gate = field(default_factory=AlwaysAccept)
     episodes: int = 1
+    max_episodes: int | None = None
+    target: float = 0.5
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
             raise ConfigurationError(f"episodes must be ≥ 1, got {self.episodes}")
+        if self.max_episodes is not None and self.max_episodes < max(self.episodes, 2):
+            raise ConfigurationError(
+                f"max_episodes must be ≥ 2 and ≥ episodes = {self.episodes}, got "
+                f"{self.max_episodes}"
+            )
+        if not 0 < self.target < 1:
+            raise ConfigurationError(f"target must be in (0, 1), got {self.target!r}")
 
     def init(self, theta: ArrayLike, normalizer: Normalizer | None = None) -> SearchState:
         """The state before generation 0."""
         if normalizer is None:
             normalizer = Normalizer.create("off", np.zeros(0), np.zeros(0))
         state = self.optimizer.init(theta)
-        return SearchState(0, state, GateState(), normalizer, Counters())
+        return SearchState(0, state, GateState(), normalizer, Counters(), float(self.episodes))
 
     def run(self, state: SearchState) -> Iterator[Generation]:
         """Generations without end, from `state` on."""
@@ -206,18 +230,19 @@ class Search:
         t0 = clock()
         asked = self.optimizer.ask(state.optimizer, self.streams.search(g))
         t1 = clock()
-        seeds = self.streams.episodes(g, self.episodes)
+        seeds = self.streams.episodes(g, round(state.episodes))
         evaluation = self.evaluator.evaluate(asked.thetas, seeds, normalizer)
         t2 = clock()
-        scores = evaluation.returns.mean(axis=1)
+        with np.errstate(invalid="ignore"):  # the mean of +∞ and −∞ is NaN
+            scores = evaluation.returns.mean(axis=1)
         proposal = self.optimizer.tell(state.optimizer, asked, scores)
         t3 = clock()
-        gate_lengths: list[int] = []
+        gate_results: list[Evaluation] = []
 
         def measure(thetas: Matrix, start: int, stop: int) -> Matrix:
             fresh = self.streams.gate(g, stop)[start:]
             result = self.evaluator.evaluate(thetas, fresh, normalizer)
-            gate_lengths.append(result.env_steps)
+            gate_results.append(result)
             return result.returns
 
         old = state.optimizer.theta
@@ -229,11 +254,12 @@ class Search:
         counters = replace(
             counters,
             search_steps=counters.search_steps + evaluation.env_steps,
-            gate_steps=counters.gate_steps + sum(gate_lengths),
+            gate_steps=counters.gate_steps + sum(result.env_steps for result in gate_results),
             search_episodes=counters.search_episodes + evaluation.episodes,
             gate_episodes=counters.gate_episodes + decision.episodes,
             accepted=counters.accepted + decision.accepted,
-            non_finite=counters.non_finite + int((~np.isfinite(evaluation.returns)).sum()),
+            non_finite=counters.non_finite
+            + sum(int((~np.isfinite(r.returns)).sum()) for r in (evaluation, *gate_results)),
         )
         for moments in evaluation.moments or ():
             normalizer = normalizer.merge(moments)
@@ -243,6 +269,44 @@ class Search:
             decision.state,
             normalizer,
             counters,
+            self._next_episodes(state.episodes, evaluation),
         )
         timing = Timing(t1 - t0, t2 - t1, t3 - t2, t4 - t3)
         return Generation(g, after, old, evaluation, decision, timing)
+
+    def _next_episodes(self, episodes: float, evaluation: Evaluation) -> float:
+        """Episodes per candidate of the next generation: an integrator on a log scale."""
+        if self.max_episodes is None:
+            return episodes
+        measured = reliability(evaluation.returns)
+        if measured is None:
+            return episodes
+        wanted = episodes * np.exp(_GAIN * (self.target - measured))
+        # Two at least: one episode a candidate cannot tell noise from difference.
+        return float(np.clip(wanted, max(self.episodes, 2), self.max_episodes))
+
+
+def reliability(returns: NDArray[np.float64]) -> float | None:
+    """The share of the variance of the candidates' means that is theirs, not the episodes'.
+
+    A two-way layout without replication (n candidates × e common episodes): the residual after
+    candidates' and episodes' means is what a ranking of the candidates suffers from. At 1 the
+    ranking is certain; at 0 or below it is chance.
+
+    Args:
+        returns: (n, e).
+
+    Returns:
+        1 − (residual variance / e) / variance of the candidates' means, at least −1; None where
+        that cannot be told: n or e below 2, no variance, or a value that is not finite.
+    """
+    n, e = returns.shape
+    if n < 2 or e < 2 or not np.isfinite(returns).all():
+        return None
+    means = returns.mean(axis=1)
+    between = means.var(ddof=1)
+    if between <= 0:
+        return None
+    residual = returns - means[:, None] - returns.mean(axis=0) + returns.mean()
+    noise = (residual**2).sum() / ((n - 1) * (e - 1))
+    return float(max(1 - noise / e / between, -1.0))

@@ -62,7 +62,5 @@ def held_out_lines(held_out: Mapping[str, Any], shaped: bool) -> list[str]:
     if shaped:
         lines.append(f"held-out shaped return {Interval(**held_out['return'])}")
     success = Interval(**held_out["success_rate"])
-    lines.append(
-        f"held-out success {success.estimate:.0%} [{success.low:.0%}, {success.high:.0%}]"
-    )
+    lines.append(f"held-out success {success.estimate:.0%} [{success.low:.0%}, {success.high:.0%}]")
     return lines

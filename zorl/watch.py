@@ -9,13 +9,21 @@ from pathlib import Path
 from zorl.envs import Task
 from zorl.errors import ConfigurationError, EnvironmentFailure
 from zorl.recorders.base import Predictor
-from zorl.recorders.encoding import encode_gif, write_mp4
-from zorl.recorders.frames import Picture, PlayedEpisode, Size, play, render_episode
+from zorl.recorders.encoding import encode_gif, find_ffmpeg, write_mp4
+from zorl.recorders.frames import (
+    Picture,
+    PlayedEpisode,
+    Size,
+    display_is_missing,
+    play,
+    render_episode,
+)
 from zorl.storage import write_atomically
 from zorl.streams import Purpose, Seeds, Streams
 
 _FRAME_SKIP = {".gif": None, ".mp4": 1}
 SUFFIXES = tuple(_FRAME_SKIP)
+_NO_DISPLAY = "there is no display to open a window on; write a file instead: --out rollout.gif"
 
 
 def watch(
@@ -45,7 +53,7 @@ def watch(
         How each episode went.
 
     Raises:
-        ConfigurationError: a suffix that is neither, or no display for a window.
+        ConfigurationError: a suffix that is neither, no ffmpeg for an .mp4, or no display.
         EnvironmentFailure: the environment gives no pictures, or its window cannot be opened.
     """
     if episodes < 1:
@@ -57,6 +65,8 @@ def watch(
     suffix = out.suffix.lower()
     if suffix not in _FRAME_SKIP:
         raise ConfigurationError(f"{out}: can write {' or '.join(SUFFIXES)}, not {suffix!r}")
+    if suffix == ".mp4":
+        find_ffmpeg()  # before time is spent on playing
     skip = frame_skip or _FRAME_SKIP[suffix]
     pictures: list[Picture] = []
     results = []
@@ -72,26 +82,31 @@ def watch(
 
 
 def _watch_window(agent: Predictor, task: Task, seeds: Seeds) -> list[PlayedEpisode]:
-    env = task.make(render_mode="human")
+    # Asked first: MuJoCo's viewer aborts the process. A driver that was named may need no display.
+    if display_is_missing() and "SDL_VIDEODRIVER" not in os.environ:
+        raise ConfigurationError(_NO_DISPLAY)
+    env = None
     try:
         try:
+            env = task.make(render_mode="human")
             env.reset(seed=seeds[0])  # opens the window
+        except ConfigurationError:
+            raise
         except Exception as error:
             raise EnvironmentFailure(
                 f"cannot show {task.env_id} in a window ({type(error).__name__}: {error}); "
                 "write a file instead: --out rollout.gif"
             ) from error
         if _window_is_invisible():
-            raise ConfigurationError(
-                "there is no display to open a window on; write a file instead: --out rollout.gif"
-            )
+            raise ConfigurationError(_NO_DISPLAY)
         return [play(agent, task, env, seed) for seed in seeds]
     finally:
-        env.close()
+        if env is not None:
+            env.close()
 
 
 def _window_is_invisible() -> bool:
-    """Whether SDL, finding no display, silently draws into memory (unless it was told to)."""
+    """Whether SDL, unable to reach the display, silently draws into memory without being told."""
     pygame = sys.modules.get("pygame")
     if pygame is None or "SDL_VIDEODRIVER" in os.environ or not pygame.display.get_init():
         return False

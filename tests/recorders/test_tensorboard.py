@@ -8,6 +8,9 @@ import sys
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_accumulator import (
+    EventAccumulator as ServerAccumulator,
+)
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import metadata as hparams_metadata
 from tensorboard.util import tensor_util
@@ -234,18 +237,21 @@ def test_a_resumed_run_replaces_what_came_after_its_checkpoint(tmp_path):
     written(tmp_path, before, {"status": "interrupted"}, histograms_every=1)
     after = [record(i, {"search/return_mean": 1.0}) for i in (5, 7)]
     events = written(tmp_path, after, start=run(start_index=5, start_steps=500))
-    kept = [(step, 0.0) for step in (100, 200, 300, 400, 500)]
-    assert curve(events) == [*kept, (600, 1.0), (800, 1.0)]
-    assert [event.step for event in events.Tensors("search/theta")] == [100, 200, 300, 400, 500]
+    kept = [100, 200, 300, 400, 500]
+    assert curve(events) == [*((step, 0.0) for step in kept), (600, 1.0), (800, 1.0)]
     # Interrupted and then finished is finished, and it is still one session.
     (end,) = sessions(events, hparams_metadata.SESSION_END_INFO_TAG)
     assert end.status == api_pb2.STATUS_SUCCESS
+    # The server has a reader of its own, with other rules, and histograms are purged there.
+    served = ServerAccumulator(str(tmp_path)).Reload()
+    assert [event.step for event in served.Tensors("search/theta")] == kept
+    assert [event.step for event in served.Tensors("search/return_mean")] == [*kept, 600, 800]
 
 
-def test_a_new_run_purges_nothing(tmp_path):
-    written(tmp_path, [record(0)])
-    written(tmp_path, [record(1)])
-    assert [step for step, _ in curve(read(tmp_path))] == [100, 200]
+def test_a_run_that_starts_anew_replaces_all_that_an_earlier_attempt_left(tmp_path):
+    written(tmp_path, [record(i) for i in range(3)])
+    events = written(tmp_path, [record(1)])
+    assert [step for step, _ in curve(events)] == [200]
 
 
 def test_finish_without_start_writes_nothing(tmp_path):
@@ -267,11 +273,15 @@ def test_a_recorder_can_be_used_for_one_run_after_another(tmp_path):
 
 def test_what_was_written_is_there_when_training_raises(tmp_path):
     recorders = Recorders([TensorBoardRecorder(EventLog(tmp_path))])
-    with pytest.raises(RuntimeError, match="broken"), recorders:
-        recorders.start(run())
-        recorders.record(record(0))
-        recorders.result["status"] = "failed"
-        raise RuntimeError("broken")
+
+    def train():
+        with recorders:
+            recorders.start(run())
+            recorders.record(record(0))
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        train()
     assert curve(read(tmp_path)) == [(100, 0.0)]
 
 

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a progress bar on a terminal, else a line now and then."""
+"""What a person sees while a run goes on: a bar on a terminal, else a line now and then."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ class ConsoleRecorder(BaseRecorder):
         now = time.perf_counter()
         if now - self._last >= (self._interval if self._progress is None else _REFRESH_SECONDS):
             self._last = now
+            self._latest = None  # shown
             self._show(record)
 
     def finish(self, result: Mapping[str, Any]) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from zorl.errors import ConfigurationError
+from zorl.errors import ConfigurationError, ZorlError
 from zorl.recorders.frames import Picture
 
 _COLOURS = 128
@@ -51,26 +53,43 @@ def write_mp4(path: str | Path, pictures: Sequence[Picture], fps: float) -> None
 
     Raises:
         ConfigurationError: imageio-ffmpeg is not installed.
+        ZorlError: ffmpeg wrote nothing.
     """
-    try:
-        import imageio_ffmpeg
-    except ImportError:
-        raise ConfigurationError(
-            "MP4 files need imageio-ffmpeg: pip install 'zorl[mp4]', or write a .gif"
-        ) from None
+    ffmpeg = find_ffmpeg()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     height, width = pictures[0].shape[:2]
+    # The codec wants even sides: an odd one repeats its last row or column.
+    margin = ((0, height % 2), (0, width % 2), (0, 0))
+    size = (width + width % 2, height + height % 2)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
     try:
-        # The codec wants even sides; the library's default would rescale to multiples of 16.
-        writer = imageio_ffmpeg.write_frames(
-            str(temporary), (width, height), fps=fps, macro_block_size=2, ffmpeg_log_level="error"
+        writer = ffmpeg.write_frames(
+            str(temporary), size, fps=fps, macro_block_size=1, ffmpeg_log_level="error"
         )
-        writer.send(None)
-        for picture in pictures:
-            writer.send(np.ascontiguousarray(picture))
-        writer.close()
+        with closing(writer):
+            writer.send(None)
+            for picture in pictures:
+                writer.send(np.pad(picture, margin, "edge"))
+        if not temporary.is_file():
+            raise ZorlError(f"{path}: ffmpeg wrote nothing; its own message is above")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def find_ffmpeg() -> Any:
+    """The module that runs ffmpeg.
+
+    Raises:
+        ConfigurationError: it is not installed, or has no ffmpeg for this machine.
+    """
+    try:
+        import imageio_ffmpeg
+
+        imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        raise ConfigurationError(
+            f"MP4 files need imageio-ffmpeg: pip install 'zorl[mp4]', or write a .gif ({error})"
+        ) from error
+    return imageio_ffmpeg

@@ -61,8 +61,13 @@ class EventLog:
         """Wait until everything is in the file."""
         self._open_writer().flush()
 
-    def purge(self, step: int) -> None:
-        """Have TensorBoard forget everything that earlier files show from `step` on."""
+    def session(self, step: int) -> None:
+        """Begin a session: TensorBoard forgets what earlier ones wrote at `step` and after.
+
+        Its slow loader takes the first session that it reads for no restart, so every run begins
+        one, resumed or not; its fast loader knows no sessions and forgets tag by tag, when a step
+        comes that is not above the last.
+        """
         self._write(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
 
     def scalars(self, figures: Mapping[str, float], step: int) -> None:

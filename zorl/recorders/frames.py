@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -124,11 +125,10 @@ def render_episode(
         raise ConfigurationError(
             f"frame_skip must be ≥ 1 and max_frames ≥ 2, got {frame_skip} and {max_frames}"
         )
-    with _no_window():
-        with warnings.catch_warnings():
-            # Gymnasium warns of a render mode that is not there; `_picture` says it as an error.
-            warnings.simplefilter("ignore")
-            env = task.make(render_mode="rgb_array")
+    with _without_window(), warnings.catch_warnings():
+        # Gymnasium warns of what `_picture` raises, and training has shown all other warnings.
+        warnings.simplefilter("ignore")
+        env = task.make(render_mode="rgb_array")
         try:
             play_fps = float(env.metadata.get("render_fps") or _DEFAULT_FPS)
             skip = frame_skip or max(1, round(play_fps / _KEPT_PER_SECOND))
@@ -153,9 +153,23 @@ def render_episode(
     return Frames(tuple(pictures), fps, episode)
 
 
+def display_is_missing() -> bool:
+    """Whether this is a machine, such as a server, on which no window can open."""
+    displays = ("DISPLAY", "WAYLAND_DISPLAY")
+    return sys.platform == "linux" and not any(os.environ.get(name) for name in displays)
+
+
 def _picture(env: gym.Env[Any, Any], size: Size) -> Picture:
     """What the environment shows now, scaled down to fit."""
-    frame: Any = env.render()
+    try:
+        frame: Any = env.render()
+    except Exception as error:
+        hint = ""
+        if "mujoco" in sys.modules:
+            hint = "; MuJoCo draws without a display if MUJOCO_GL=egl or MUJOCO_GL=osmesa works"
+        raise EnvironmentFailure(
+            f"{env.unwrapped} cannot be rendered ({type(error).__name__}: {error}){hint}"
+        ) from error
     if not (isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.shape[2:] == (3,)):
         raise EnvironmentFailure(
             f"{env.unwrapped} gives no pictures: render() in mode 'rgb_array' must return an "
@@ -170,16 +184,19 @@ def _picture(env: gym.Env[Any, Any], size: Size) -> Picture:
 
 
 @contextmanager
-def _no_window() -> Iterator[None]:
-    """Keep pygame, which needs no window for pictures, from looking for a display.
+def _without_window() -> Iterator[None]:
+    """Render in memory, where the user did not say otherwise.
 
-    Where there is none SDL would complain on standard error at every video.
+    SDL, which needs no window for pictures, would complain at every video that there is no display.
+    MuJoCo would take GLFW, which then fails, and aborts the process at the second attempt.
     """
-    if "SDL_VIDEODRIVER" in os.environ:
-        yield
-        return
-    os.environ["SDL_VIDEODRIVER"] = "dummy"
+    settings = {"SDL_VIDEODRIVER": "dummy"}
+    if display_is_missing():
+        settings["MUJOCO_GL"] = "egl"
+    added = {name: value for name, value in settings.items() if name not in os.environ}
+    os.environ.update(added)
     try:
         yield
     finally:
-        del os.environ["SDL_VIDEODRIVER"]
+        for name in added:
+            del os.environ[name]

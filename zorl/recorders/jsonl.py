@@ -55,6 +55,6 @@ class JsonlRecorder(BaseRecorder):
 def _index(line: str) -> float:
     """The record number of a line; infinite for a torn one."""
     try:
-        return float(json.loads(line)["index"])
+        return float(json.loads(line)["index"]) if line.endswith("\n") else math.inf
     except (ValueError, KeyError, TypeError):
         return math.inf

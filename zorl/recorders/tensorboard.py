@@ -28,7 +28,7 @@ class TensorBoardRecorder(BaseRecorder):
     however fast the generations are, and TensorBoard draws 1,000 points a curve anyway.
 
     A resumed run goes on in the same folder; what an interrupted one wrote after its checkpoint is
-    purged. The hyperparameter session ends with a finished or a failed run. It stays open for an
+    forgotten. The hyperparameter session ends with a finished or a failed run. It stays open for an
     interrupted one, as TensorBoard keeps the first end it reads and the run may be resumed.
 
     Args:
@@ -66,9 +66,8 @@ class TensorBoardRecorder(BaseRecorder):
         self._pace = Pace(max(1, run.total_timesteps) / self._points, self._seconds, self._clock)
         self._written = 0
         self._left_out = None
-        if run.start_index > 0:
-            # The checkpoint's own record has env_steps == start_steps and stays.
-            self._log.purge(run.start_steps + 1)
+        # The checkpoint's own record has env_steps == start_steps and stays.
+        self._log.session(run.start_steps + 1 if run.start_index > 0 else 0)
         settings = flatten_settings(run.config)
         self._log.hparams(settings)
         self._log.text("config", settings_table(settings), run.start_steps)

@@ -116,7 +116,8 @@ class VideoRecorder(BaseRecorder):
             self._log.gif(TAG, encode_gif(frames.pictures, frames.fps), env_steps)
         except Exception as error:  # whatever an environment raises, the training is unharmed
             self._off = True
-            logger.warning("no videos of %s: %s: %s", run.task.env_id, type(error).__name__, error)
+            text = " ".join(f"{type(error).__name__}: {error}".split())  # one line, whatever it was
+            logger.warning("no videos of %s: %s", run.task.env_id, text)
             return
         self._next_cost = self._clock() - begin
         self._spent += self._next_cost

@@ -13,6 +13,7 @@ import signal
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
@@ -86,7 +87,7 @@ class Processes:
         if workers < 1:
             raise ConfigurationError(f"workers must be ≥ 1, got {workers}")
         self.workers = workers
-        # cloudpickle, so that a wrapper or a policy defined in a notebook reaches the workers.
+        # cloudpickle, so that a policy defined in a notebook reaches the workers.
         self._payload = cloudpickle.dumps(
             (runner.task, runner.policy, runner.lanes, runner.uniforms, runner.tolerant)
         )
@@ -95,7 +96,7 @@ class Processes:
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
-        with _one_thread():
+        with _one_thread(), _interrupts_blocked():
             for index in range(self.workers):
                 ours, theirs = context.Pipe()
                 process = context.Process(
@@ -128,9 +129,7 @@ class Processes:
             raise
         return [result for result in results if result is not None]
 
-    def _send(
-        self, connection: Connection, process: BaseProcess, job: tuple[int, Chunk]
-    ) -> int:
+    def _send(self, connection: Connection, process: BaseProcess, job: tuple[int, Chunk]) -> int:
         index, chunk = job
         try:
             connection.send(chunk)
@@ -158,7 +157,8 @@ class Processes:
         return EnvironmentFailure(
             f"a worker of {self._env_id} died ({how}) while running episodes with seeds "
             f"{seeds[:8]}{'…' if len(seeds) > 8 else ''}; likely causes: the environment crashed, "
-            "or the machine ran out of memory"
+            "the machine ran out of memory, or a script of your own starts its training without "
+            "if __name__ == '__main__'"
         )
 
     def close(self) -> None:
@@ -186,6 +186,21 @@ def _one_thread() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Processes started in here never see SIGINT, which a terminal sends to all of them.
+
+    Unlike a handler, which a new process could set only after its imports, the mask is inherited.
+    One that arrives meanwhile reaches this process afterwards.
+    """
+    resource_tracker.ensure_running()  # its own start, left to the first process, would unblock
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(connection: Connection, payload: bytes) -> None:

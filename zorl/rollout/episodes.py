@@ -8,6 +8,7 @@ and its seed alone: neither the number of lanes nor its neighbours change a bit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -94,9 +95,7 @@ class EpisodeRunner:
             env.close()
         self._envs, self._natives = [], []
 
-    def run(
-        self, thetas: NDArray[Any], jobs: Sequence[Job], normalizer: Normalizer
-    ) -> Episodes:
+    def run(self, thetas: NDArray[Any], jobs: Sequence[Job], normalizer: Normalizer) -> Episodes:
         """Run every job to the end of its episode.
 
         Args:
@@ -145,9 +144,9 @@ class EpisodeRunner:
             row, seed = jobs[opened]
             try:
                 observation, _ = envs[lane].reset(seed=seed)
+                encoder.write(observations, lane, observation)
             except Exception as error:
                 raise self._failure("reset", 0, seed, error) from error
-            encoder.write(observations, lane, observation)
             lane_thetas[lane] = rows[row]
             totals[lane] = 0.0
             job_of[lane] = opened
@@ -162,10 +161,13 @@ class EpisodeRunner:
             begin(lane)
         active = lanes
         steps = [env.step for env in envs]
+        lists: tuple[list[Any], ...] = (envs, natives, steps, totals, job_of, started, chances)
         one_row = len(encoder.shape) == 1 and encoder.kind == "box"
         finished: list[tuple[int, bool, Any]] = []
         while active:
             seen = observations[:active]
+            if not math.isfinite(np.vdot(seen, seen)):  # before numpy warns of it
+                self._reject_observation(seen, jobs, job_of, turn, started)
             if learns:
                 np.subtract(seen, center, out=shifted[:active])
                 sums[:active] += shifted[:active]
@@ -178,8 +180,6 @@ class EpisodeRunner:
             if normalise:
                 np.maximum(features[:active], -clip, out=features[:active])
                 np.minimum(features[:active], clip, out=features[:active])
-            if not np.isfinite(seen.sum()):
-                self._reject_observation(seen, jobs, job_of, turn, started)
             if uniforms is not None:
                 for lane in range(active):
                     uniforms[lane] = chances[lane].random(self.uniforms)
@@ -190,7 +190,7 @@ class EpisodeRunner:
             try:
                 for lane in range(active):
                     observation, reward, terminated, truncated, info = steps[lane](actions[lane])
-                    totals[lane] += reward  # type: ignore[operator]
+                    totals[lane] += float(reward)  # numpy's float32 would sum in single precision
                     if terminated or truncated:
                         finished.append((lane, bool(terminated), info))
                     elif one_row:
@@ -210,12 +210,14 @@ class EpisodeRunner:
                 returns[job] = totals[lane]
                 native_returns[job] = returns[job] if native is None else native.episode_return
                 successes[job] = succeeded(float(native_returns[job]), terminated, info)
-                if not np.isfinite(returns[job]) and not self.tolerant:
+                # The native return too: a wrapper may hide what the environment did.
+                bad = [x for x in (returns[job], native_returns[job]) if not math.isfinite(x)]
+                if bad and not self.tolerant:
                     raise NonFiniteRewardError(
                         f"{self.task.env_id} returned a NaN or infinite reward: an episode of "
-                        f"{lengths[job]} steps with seed {jobs[job][1]} has the return "
-                        f"{returns[job]}; mend the environment or its wrappers, or let such "
-                        "candidates count as the worst of their generation (--non-finite worst)"
+                        f"{lengths[job]} steps with seed {jobs[job][1]} has the return {bad[0]}; "
+                        "mend the environment or its wrappers, or let such candidates count as "
+                        "the worst of their generation (--non-finite worst)"
                     )
                 if learns:
                     moments[job] = Moments.of_shifted_sums(
@@ -228,20 +230,19 @@ class EpisodeRunner:
                 active -= 1
                 for buffer in (observations, lane_thetas, sums, squares):
                     buffer[lane] = buffer[active]
-                for items in (envs, natives, steps, totals, job_of, started, chances):
-                    items[lane], items[active] = items[active], items[lane]  # type: ignore[index]
+                for items in lists:
+                    items[lane], items[active] = items[active], items[lane]
             finished.clear()
         return Episodes(
             returns, native_returns, lengths, successes, tuple(moments) if learns else None
         )
 
     def _failure(self, verb: str, step: int, seed: int, error: Exception) -> EnvironmentFailure:
-        if isinstance(error, EnvironmentFailure):
-            return error
-        where = f" at step {step}" if step else ""
+        where = f"{verb}(){f' at step {step}' if step else ''} of the episode with seed {seed}"
+        if isinstance(error, EnvironmentFailure):  # the message says already what is wrong
+            return EnvironmentFailure(f"{self.task.env_id}, in {where}: {error}")
         return EnvironmentFailure(
-            f"{self.task.env_id} raised {type(error).__name__} in {verb}(){where} of the episode "
-            f"with seed {seed}: {error}"
+            f"{self.task.env_id} raised {type(error).__name__} in {where}: {error}"
         )
 
     def _reject_observation(
@@ -252,7 +253,7 @@ class EpisodeRunner:
         turn: int,
         started: list[int],
     ) -> None:
-        """Raise if an observation is not finite (a sum of large finite ones may overflow)."""
+        """Raise if an observation is not finite (squares of large finite ones may overflow)."""
         bad = np.flatnonzero(~np.isfinite(seen).all(axis=1))
         if bad.size:
             lane = int(bad[0])
@@ -260,4 +261,3 @@ class EpisodeRunner:
                 f"{self.task.env_id} returned a NaN or infinite observation after "
                 f"{turn - started[lane]} steps of the episode with seed {jobs[job_of[lane]][1]}"
             )
-

@@ -46,9 +46,7 @@ class Evaluation:
 class Evaluator(Protocol):
     """Scores candidates."""
 
-    def evaluate(
-        self, thetas: NDArray[Any], seeds: Seeds, normalizer: Normalizer
-    ) -> Evaluation:
+    def evaluate(self, thetas: NDArray[Any], seeds: Seeds, normalizer: Normalizer) -> Evaluation:
         """Every candidate (n, d) on every seed."""
 
 

@@ -26,9 +26,7 @@ class RolloutEvaluator:
         self._backend = backend
         self._chunk = chunk
 
-    def evaluate(
-        self, thetas: NDArray[Any], seeds: Seeds, normalizer: Normalizer
-    ) -> Evaluation:
+    def evaluate(self, thetas: NDArray[Any], seeds: Seeds, normalizer: Normalizer) -> Evaluation:
         """See `Evaluator`."""
         rows = np.asarray(thetas, dtype=np.float32)
         jobs = [(row, seed) for row in range(len(rows)) for seed in seeds]

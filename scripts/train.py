@@ -1,0 +1,49 @@
+"""Train an agent: the same as `zorl train`, over the public API, to read, run and copy.
+
+    python scripts/train.py --agent cma-es --env MountainCar-v0 --seed 1
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from zorl.agents.registry import agent_of
+from zorl.agents.training import run_config, train
+from zorl.cli import config_from, guarded, plan_from, train_parser
+from zorl.recorders.console import ConsoleRecorder
+from zorl.recorders.event_log import EventLog
+from zorl.recorders.jsonl import JsonlRecorder
+from zorl.recorders.tensorboard import TensorBoardRecorder
+from zorl.recorders.video import VideoRecorder
+from zorl.runs import RunFolder, StopSignals, run_name
+from zorl.summary import summary
+
+
+def main(args: Namespace) -> int:
+    """Train as the options say; 0 if the run came to its end."""
+    config = config_from(args)  # what decides the result: agent, task, settings, seed
+    plan = plan_from(args)  # how it is conducted: budget, validation, final estimate
+    agent = agent_of(config, workers=args.workers)
+
+    path = args.run or Path("runs") / run_name(config.task.env_id, config.agent, config.seed)
+    folder = RunFolder.create(path, run_config(agent, plan))
+
+    # Recorders consume what the training loop yields; add your own beside them.
+    recorders = [JsonlRecorder(folder.generations)]
+    if not args.quiet:
+        recorders.append(ConsoleRecorder())
+    if args.tensorboard:
+        log = EventLog(folder.path)
+        recorders += [TensorBoardRecorder(log), VideoRecorder(log, args.video_budget)]
+
+    with StopSignals() as signals:  # Ctrl-C stops at the next generation
+        result = train(agent, plan, folder, recorders, stop=signals)
+    agent.close()
+    print(summary(result, folder.path))
+    return 0 if result["status"] == "finished" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, train_parser().parse_args()))

@@ -1,0 +1,134 @@
+"""Random search: it samples around the start, keeps the best, and learns nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from zorl.errors import ConfigurationError
+from zorl.optimizers import RandomSearch
+from zorl.optimizers.base import Asked
+
+START = np.array([1.0, -2.0, 3.0])
+
+
+def ask(search, state, seed=0):
+    return search.ask(state, np.random.default_rng(seed))
+
+
+def test_candidates_are_normal_around_the_start_for_ever():
+    search = RandomSearch(radius=0.5, popsize=20_000)
+    state = search.init(START)
+    first = ask(search, state)
+    learned = search.tell(state, first, first.thetas[:, 0])
+    assert abs(learned.theta[0] - 1.0) > 1.5  # far out, and still not the centre
+    for seed, where in ((1, state), (2, learned)):
+        offsets = ask(search, where, seed).thetas - START
+        assert offsets.shape == (20_000, 3)
+        assert np.abs(offsets.mean(axis=0)).max() < 4.5 * 0.5 / np.sqrt(20_000)
+        np.testing.assert_allclose(np.cov(offsets.T), 0.25 * np.eye(3), atol=0.25 * 0.05)
+        kurtosis = (offsets**4).mean() / (offsets**2).mean() ** 2
+        assert kurtosis == pytest.approx(3, abs=0.1)
+
+
+def test_the_best_is_kept_with_its_return_until_it_is_beaten():
+    search = RandomSearch(popsize=3)
+    state = search.init(START)
+    assert state.best == -np.inf
+    kept = []
+    for t, returns in enumerate([[-5, -3, -9], [-4, -4, -8], [-3, -7, -7], [0, -1, 2]]):
+        asked = ask(search, state, t)
+        state = search.tell(state, asked, returns)
+        kept.append(asked.thetas[int(np.argmax(returns))])
+        assert state.t == t + 1
+        # The second and third generation do not beat −3; a tie keeps the older one.
+        np.testing.assert_array_equal(state.theta, kept[0] if t < 3 else kept[3])
+        assert state.best == (-3.0 if t < 3 else 2.0) and type(state.best) is float
+        np.testing.assert_array_equal(state.start, START)
+
+
+@pytest.mark.parametrize("value", [0.0, -200.0, 0.1, np.nan, np.inf, -np.inf])
+def test_equal_returns_keep_theta(value):
+    search = RandomSearch(popsize=4)
+    state = search.init(START)
+    after = search.tell(state, ask(search, state), np.full(4, value))
+    np.testing.assert_array_equal(after.theta, START)
+    assert (after.t, after.best) == (1, -np.inf)
+
+
+def test_a_single_candidate_can_be_kept_but_not_on_a_fault():
+    search = RandomSearch(popsize=1)
+    state = search.init(START)
+    for fault in (np.nan, np.inf, -np.inf):
+        after = search.tell(state, ask(search, state), [fault])
+        np.testing.assert_array_equal(after.theta, START)
+        assert after.best == -np.inf  # zero, the fault's stand-in, would block negative returns
+    asked = ask(search, after, 1)
+    kept = search.tell(after, asked, [-7.0])
+    np.testing.assert_array_equal(kept.theta, asked.thetas[0])
+    assert kept.best == -7.0
+
+
+@pytest.mark.parametrize("fault", [np.nan, np.inf, -np.inf])
+def test_a_fault_is_never_the_best(fault):
+    search = RandomSearch(popsize=3)
+    state = search.init(START)
+    asked = ask(search, state)
+    after = search.tell(state, asked, [fault, 4.0, 5.0])
+    np.testing.assert_array_equal(after.theta, asked.thetas[2])
+    assert after.best == 5.0
+
+
+def test_candidates_are_a_function_of_the_generator():
+    search = RandomSearch()
+    state = search.init(START)
+    np.testing.assert_array_equal(ask(search, state, 3).thetas, ask(search, state, 3).thetas)
+    assert (ask(search, state, 3).thetas != ask(search, state, 4).thetas).all()
+    assert len(ask(search, state)) == 16
+
+
+def test_states_and_candidates_are_read_only_and_unchanged():
+    search, start = RandomSearch(popsize=3), START.copy()
+    state = search.init(start)
+    start[:] = 77.0
+    np.testing.assert_array_equal(state.theta, START)
+    asked = ask(search, state)
+    thetas, returns = asked.thetas.copy(), np.array([1.0, np.nan, 3.0])
+    after = search.tell(state, asked, returns)
+    np.testing.assert_array_equal(asked.thetas, thetas)
+    assert np.isnan(returns[1]) and (state.t, state.best) == (0, -np.inf)
+    for array in (state.theta, state.start, after.theta, after.start, asked.thetas):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0.0
+    assert not np.shares_memory(after.theta, asked.thetas)  # or one row would keep all alive
+
+
+@pytest.mark.parametrize("returns", [[1.0, 2.0], [1.0] * 4, [[1.0], [2.0], [3.0]], 1.0])
+def test_returns_of_another_shape_are_refused(returns):
+    search = RandomSearch(popsize=3)
+    state = search.init(START)
+    with pytest.raises(ConfigurationError, match=r"one return per candidate, shape \(3,\)"):
+        search.tell(state, ask(search, state), returns)
+
+
+def test_foreign_candidates_are_refused():
+    search = RandomSearch(popsize=3)
+    state = search.init(START)
+    asked = ask(search, state)
+    later = search.tell(state, asked, [1.0, 2.0, 3.0])
+    with pytest.raises(ConfigurationError, match=r"asked at update 0 .* state is at update 1"):
+        search.tell(later, asked, [1.0, 2.0, 3.0])
+    with pytest.raises(ConfigurationError, match="d = 5"):
+        search.tell(state, Asked(np.zeros((3, 5)), 0), [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("popsize", [0, -1, 2.5, True, None])
+def test_popsize_must_be_a_positive_integer(popsize):
+    with pytest.raises(ConfigurationError, match="popsize must be an integer ≥ 1"):
+        RandomSearch(popsize=popsize)
+
+
+@pytest.mark.parametrize("radius", [0.0, -1.0, np.nan, np.inf])
+def test_radius_must_be_positive(radius):
+    with pytest.raises(ConfigurationError, match="radius must be a finite number > 0"):
+        RandomSearch(radius=radius)

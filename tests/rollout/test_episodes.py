@@ -1,0 +1,325 @@
+"""The hot loop against a plain Gymnasium loop, bit for bit, and what it refuses."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from toy_envs import WALK, Doubled, Walk
+
+from zorl.envs import Task, make_task, native_recorder
+from zorl.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
+from zorl.normalization import Moments, Normalizer
+from zorl.policies import MlpPolicy
+from zorl.rollout.episodes import EpisodeRunner, Episodes
+from zorl.spaces import ActionDecoder, ObservationEncoder
+from zorl.streams import action_rng
+
+SEEDS = (11, 2**31 - 1, 7, 123456, 42, 5)
+FIGURES = ("returns", "native_returns", "lengths", "successes")
+
+
+@dataclass(frozen=True)
+class Case:
+    task: Task
+    hidden: tuple[int, ...] = (4,)
+    activation: str = "tanh"
+    stochastic: bool = False
+    mode: str = "off"
+
+
+def walk(**kwargs: Any) -> Task:
+    return make_task(WALK, env_kwargs=kwargs, threshold=-20.0)
+
+
+CASES = {
+    "mountain-car": Case(make_task("MountainCar-v0"), ()),
+    "mountain-car-shaped": Case(make_task("MountainCar-v0", ["momentum"]), (8,), mode="running"),
+    "cart-pole": Case(make_task("CartPole-v1"), (5, 3), "silu", mode="running"),
+    "cart-pole-stochastic": Case(make_task("CartPole-v1"), stochastic=True, mode="bounds"),
+    "pendulum": Case(make_task("Pendulum-v1"), (8,), "elu", mode="bounds"),
+    "pendulum-stochastic": Case(make_task("Pendulum-v1"), (), stochastic=True),
+    "multi-discrete": Case(walk(action="multi-discrete"), activation="sigmoid"),
+    "multi-discrete-stochastic": Case(walk(action="multi-discrete"), stochastic=True),
+    "multi-binary": Case(walk(action="multi-binary"), (7,), "relu", mode="running"),
+    "multi-binary-stochastic": Case(walk(action="multi-binary"), stochastic=True),
+    "walk": Case(walk()),
+    "box-doubled": Case(make_task(WALK, ["toy_envs:Doubled"], {"action": "box"}), (33,)),
+    "discrete-observations": Case(walk(observation="discrete", action="box"), mode="running"),
+    "image": Case(walk(observation="image"), (6,), mode="bounds"),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    policy: MlpPolicy
+    thetas: np.ndarray
+    normalizer: Normalizer
+    encoder: ObservationEncoder
+
+
+@cache
+def setting(name: str) -> Setting:
+    """The policy of a case, four candidates that do different things, and a used normalizer."""
+    case = CASES[name]
+    env = case.task.make()
+    encoder = ObservationEncoder.for_space(env.observation_space)
+    decoder = ActionDecoder.for_space(env.action_space, case.stochastic)
+    env.close()
+    policy = MlpPolicy(encoder.size, decoder, case.hidden, case.activation)
+    rng = np.random.default_rng(3)
+    thetas = rng.normal(size=(4, policy.dim))
+    if name == "mountain-car":  # pushed where it moves: some reach the goal, some do not
+        thetas *= 0.01
+        thetas[:3, [1, 5]] += [[-60, 60], [-9, 9], [-30, 32]]
+    if name == "cart-pole-stochastic":  # closer to chance
+        thetas *= 0.3
+    normalizer = Normalizer.create(case.mode, encoder.low, encoder.high)
+    if case.mode == "running":
+        seen = rng.normal(0.1, 0.6, size=(9, encoder.size))
+        mean = seen.mean(axis=0)
+        normalizer = normalizer.merge(Moments(9, mean, ((seen - mean) ** 2).sum(axis=0)))
+        normalizer = replace(normalizer, clip=0.8)  # on both sides, now and then
+    return Setting(policy, thetas, normalizer, encoder)
+
+
+def encode(observation: Any, encoder: ObservationEncoder) -> np.ndarray:
+    """(size,) features, written here a second time: one-hot, or flattened."""
+    if encoder.kind == "discrete":
+        return np.eye(encoder.size)[observation - encoder.start]
+    return np.asarray(observation, np.float64).ravel()
+
+
+def play(name: str, row: int, seed: int) -> tuple[tuple[Any, ...], np.ndarray]:
+    """An episode by a loop as anyone would write it; its figures and all that was acted on."""
+    case, here = CASES[name], setting(name)
+    env = case.task.make()
+    native = native_recorder(env)
+    chance = action_rng(seed)
+    theta = here.thetas[row].astype(np.float32)[None]
+    observation, _ = env.reset(seed=seed)
+    seen = []
+    total, over, terminated = 0.0, False, False
+    while not over:
+        seen.append(encode(observation, here.encoder))
+        outputs = here.policy.forward(theta, here.normalizer(seen[-1])[None])
+        draw = chance.random(outputs.shape[1])[None] if case.stochastic else None
+        action = here.policy.decoder.decode(outputs, draw)[0]
+        observation, reward, terminated, truncated, info = env.step(action)
+        total += float(reward)
+        over = terminated or truncated
+    own = total if native is None else native.episode_return
+    env.close()
+    success = case.task.succeeded(own, terminated, info)
+    return (total, own, len(seen), success), np.array(seen)
+
+
+@cache
+def expected(name: str) -> dict[tuple[int, int], tuple[tuple[Any, ...], np.ndarray]]:
+    return {(row, seed): play(name, row, seed) for row in range(4) for seed in SEEDS}
+
+
+def runner(name: str, lanes: int) -> EpisodeRunner:
+    case, here = CASES[name], setting(name)
+    uniforms = here.policy.decoder.outputs if case.stochastic else 0
+    return EpisodeRunner(case.task, here.policy, lanes, uniforms)
+
+
+def shuffled(name: str, salt: int) -> list[tuple[int, int]]:
+    jobs = list(expected(name))
+    random.Random(salt).shuffle(jobs)
+    return jobs
+
+
+def check(name: str, jobs: list[tuple[int, int]], result: Episodes) -> None:
+    wanted = [expected(name)[job][0] for job in jobs]
+    for index, figure in enumerate(FIGURES):
+        assert getattr(result, figure).tolist() == [row[index] for row in wanted], figure
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3, 7, 16])
+@pytest.mark.parametrize("name", CASES)
+def test_every_episode_equals_a_plain_loop_to_the_bit(name: str, lanes: int) -> None:
+    jobs = shuffled(name, lanes)
+    own = runner(name, lanes)
+    here = setting(name)
+    result = own.run(here.thetas, jobs, here.normalizer)
+    own.close()
+    check(name, jobs, result)
+    if CASES[name].mode != "running":
+        assert result.moments is None
+        return
+    assert result.moments is not None
+    for moments, job in zip(result.moments, jobs, strict=True):
+        seen = expected(name)[job][1]
+        assert moments.count == len(seen)
+        np.testing.assert_allclose(moments.mean, seen.mean(axis=0), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(moments.std, seen.std(axis=0), rtol=1e-9, atol=1e-7)
+
+
+def test_the_cases_tell_episodes_apart() -> None:
+    # A loop that mixes up seeds, candidates or lanes must not pass by luck.
+    for name in CASES:
+        figures = [episode for episode, _ in expected(name).values()]
+        assert len({total for total, *_ in figures}) > 5, name
+    lengths = {episode[2] for episode, _ in expected("mountain-car").values()}
+    assert len(lengths) > 5
+    assert 200 in lengths
+    assert {episode[3] for episode, _ in expected("mountain-car").values()} == {True, False}
+    shaped = [episode for episode, _ in expected("mountain-car-shaped").values()]
+    assert all(total != own for total, own, *_ in shaped)
+    doubled = [episode for episode, _ in expected("box-doubled").values()]
+    assert [total for total, *_ in doubled] == pytest.approx([2 * own for _, own, *_ in doubled])
+
+
+@pytest.mark.parametrize("name", ["mountain-car-shaped", "cart-pole-stochastic", "multi-binary"])
+@pytest.mark.parametrize("size", [1, 4, 5])
+def test_chunks_of_jobs_change_nothing(name: str, size: int) -> None:
+    jobs, here = shuffled(name, 99), setting(name)
+    own = runner(name, 3)  # keeps its environments from chunk to chunk
+    for start in range(0, len(jobs), size):
+        piece = jobs[start : start + size]
+        check(name, piece, own.run(here.thetas, piece, here.normalizer))
+    own.close()
+    check(name, jobs[:4], own.run(here.thetas, jobs[:4], here.normalizer))  # opens new ones
+    own.close()
+
+
+def test_moments_are_the_same_bits_whatever_the_lanes() -> None:
+    name = "cart-pole"
+    jobs, here = shuffled(name, 1), setting(name)
+    results = [runner(name, lanes).run(here.thetas, jobs, here.normalizer) for lanes in (1, 3, 16)]
+    for others in results[1:]:
+        for first, other in zip(results[0].moments or (), others.moments or (), strict=True):
+            assert first.count == other.count
+            assert first.mean.tobytes() == other.mean.tobytes()
+            assert first.m2.tobytes() == other.m2.tobytes()
+
+
+def test_the_normalizer_is_frozen_during_a_run() -> None:
+    name = "mountain-car-shaped"
+    here = setting(name)
+    before = here.normalizer.moments
+    mean, m2 = before.mean.copy(), before.m2.copy()
+    job = (0, SEEDS[0])
+    own = runner(name, 2)
+    # The tenth episode from a seed equals the first: nothing was learned on the way.
+    result = own.run(here.thetas, [job] * 10, here.normalizer)
+    check(name, [job] * 10, result)
+    assert here.normalizer.moments is before
+    assert (before.mean == mean).all()
+    assert (before.m2 == m2).all()
+
+
+def test_candidates_may_be_float64_and_are_not_changed() -> None:
+    name = "cart-pole"
+    here = setting(name)
+    thetas = here.thetas.copy()
+    thetas.setflags(write=False)
+    runner(name, 4).run(thetas, shuffled(name, 5), here.normalizer)
+    assert (thetas == here.thetas).all()
+
+
+def faulty(
+    fault: str, tolerant: bool = False, lanes: int = 3, wrappers: tuple[str, ...] = (), **kwargs: Any
+) -> EpisodeRunner:
+    task = make_task(WALK, wrappers, {"fault": fault, "fault_seed": 8, **kwargs}, -20.0)
+    return EpisodeRunner(task, setting("walk").policy, lanes, tolerant=tolerant)
+
+
+OFF = Normalizer.create("off", np.zeros(3), np.zeros(3))
+JOBS = [(0, seed) for seed in (1, 2, 8, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "words"),
+    [
+        ("raise-step", EnvironmentFailure, "RuntimeError in step() at step 3 of .*seed 8: the step"),
+        ("raise-reset", EnvironmentFailure, "RuntimeError in reset() of .*seed 8: the reset is"),
+        ("wrong-shape", EnvironmentFailure, "in reset() of .*seed 8: an observation has shape"),
+        ("nan-reward", NonFiniteRewardError, "an episode of [0-9]+ steps with seed 8 .*return nan"),
+        ("inf-reward", NonFiniteRewardError, "an episode of [0-9]+ steps with seed 8 .*return inf"),
+        ("nan-observation", NonFiniteRewardError, "observation after 3 steps of .*seed 8"),
+        ("inf-observation", NonFiniteRewardError, "observation after 3 steps of .*seed 8"),
+    ],
+)
+@pytest.mark.parametrize("normalize", ["off", "running"])
+def test_a_fault_names_the_environment_the_step_and_the_seed(
+    fault: str, kind: type[Exception], words: str, normalize: str
+) -> None:
+    own = faulty(fault)
+    normalizer = Normalizer.create(normalize, np.full(3, -np.inf), np.full(3, np.inf))
+    pattern = words.replace("()", r"\(\)")
+    with pytest.raises(kind, match=f"toy/Walk-v0.*{pattern}") as caught:
+        own.run(setting("walk").thetas, JOBS, normalizer)
+    assert type(caught.value) is kind
+    # The runner is as good as new afterwards.
+    check("walk", [(1, 11), (2, 7)], own.run(setting("walk").thetas, [(1, 11), (2, 7)], OFF))
+
+
+def test_a_wrapper_does_not_hide_an_infinite_reward_of_the_environment() -> None:
+    with pytest.raises(NonFiniteRewardError, match="seed 8 has the return inf"):
+        faulty("inf-reward", wrappers=("clip-reward(min_reward=-1.0, max_reward=1.0)",)).run(
+            setting("walk").thetas, JOBS, OFF
+        )
+
+
+def test_a_tolerant_runner_lets_rewards_through_and_spares_the_neighbours() -> None:
+    result = faulty("nan-reward", tolerant=True).run(setting("walk").thetas, JOBS, OFF)
+    healthy = faulty("none").run(setting("walk").thetas, JOBS, OFF)
+    assert np.isnan(result.returns).tolist() == [False, False, True, False, False]
+    kept = [0, 1, 3, 4]
+    assert result.returns[kept].tolist() == healthy.returns[kept].tolist()
+    assert result.lengths.tolist() == healthy.lengths.tolist()
+    with pytest.raises(NonFiniteRewardError, match="observation"):  # nothing can act on it
+        faulty("nan-observation", tolerant=True).run(setting("walk").thetas, JOBS, OFF)
+
+
+def test_single_precision_rewards_are_summed_in_double() -> None:
+    env = make_task(WALK, env_kwargs={"single": True}).make()
+    here = setting("walk")
+    observation, _ = env.reset(seed=5)
+    rewards: list[float] = []
+    over = False
+    while not over:
+        action = here.policy.act(here.thetas[:1], observation[None])[0]
+        observation, reward, terminated, truncated, _ = env.step(action)
+        assert isinstance(reward, np.float32)
+        rewards.append(float(reward))
+        over = terminated or truncated
+    result = faulty("none", single=True).run(here.thetas, [(0, 5)], OFF)
+    assert len(rewards) > 3
+    assert result.returns.tolist() == [sum(rewards)]
+
+
+def test_environments_are_kept_as_many_as_there_was_work_for_until_they_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    make = Task.make
+    monkeypatch.setattr(Task, "make", lambda self: made.append(1) or make(self))
+    closed = []
+    monkeypatch.setattr(Walk, "close", lambda self: closed.append(1))
+    own = runner("walk", 16)
+    for _ in range(2):
+        own.run(setting("walk").thetas, [(0, 1), (1, 1)], OFF)
+    assert len(made) == 2
+    own.run(setting("walk").thetas, [(0, 1)] * 3, OFF)
+    assert (len(made), len(closed)) == (3, 0)
+    own.close()
+    own.close()
+    assert len(closed) == 3
+    own.run(setting("walk").thetas, [(0, 1)], OFF)
+    assert len(made) == 4
+
+
+def test_lanes_must_be_positive() -> None:
+    with pytest.raises(ConfigurationError, match="lanes must be ≥ 1, got 0"):
+        runner("walk", 0)
+
+
+def test_the_toy_wrapper_is_the_one_that_was_named() -> None:
+    env = CASES["box-doubled"].task.make()
+    assert isinstance(env, Doubled)
