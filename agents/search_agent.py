@@ -114,6 +114,8 @@ class SearchConfig:
                     f"{name} must be names with values, got {getattr(self, name)!r}"
                 )
         at_least("episodes", self.episodes, 1)
+        if self.max_episodes is not None:
+            at_least("max_episodes", self.max_episodes, 2)
         Streams(self.seed)  # refuses what is no seed
 
     def to_json(self) -> dict[str, Any]:

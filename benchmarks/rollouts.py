@@ -35,7 +35,9 @@ ENVS = ("MountainCar-v0", "CartPole-v1", "Pendulum-v1", "HalfCheetah-v5")
 Trace = tuple[int, list[Any]]  # seed and actions of one episode
 
 
-def record(env_id: str, policy: MlpPolicy, thetas: Any, seeds: tuple[int, ...], n: Normalizer) -> list[Trace]:
+def record(
+    env_id: str, policy: MlpPolicy, thetas: Any, seeds: tuple[int, ...], n: Normalizer
+) -> list[Trace]:
     """The actions of every episode that the evaluator plays, by a loop of its own."""
     env = gym.make(env_id)
     traces = []
@@ -116,9 +118,10 @@ def measure(env_id: str, hidden: tuple[int, ...], processes: int, repeats: int) 
             return replay(env, traces)
         for pipe in pipes:
             pipe.send(True)
-        return max(pipe.recv() for pipe in pipes)
+        return float(max(pipe.recv() for pipe in pipes))
 
-    ours(), raw()  # warm up: imports, caches, worker start
+    ours()  # warm up: imports, caches, worker start
+    raw()
     pairs = []
     for repeat in range(repeats):
         sides = (ours, raw) if repeat % 2 else (raw, ours)

@@ -12,6 +12,7 @@ from pathlib import Path
 from zorl.agents.registry import agent_of
 from zorl.agents.training import run_config, train
 from zorl.cli import config_from, guarded, plan_from, train_parser
+from zorl.recorders.base import Recorder
 from zorl.recorders.console import ConsoleRecorder
 from zorl.recorders.event_log import EventLog
 from zorl.recorders.jsonl import JsonlRecorder
@@ -31,7 +32,7 @@ def main(args: Namespace) -> int:
     folder = RunFolder.create(path, run_config(agent, plan))
 
     # Recorders consume what the training loop yields; add your own beside them.
-    recorders = [JsonlRecorder(folder.generations)]
+    recorders: list[Recorder] = [JsonlRecorder(folder.generations)]
     if not args.quiet:
         recorders.append(ConsoleRecorder())
     if args.tensorboard:

@@ -77,7 +77,9 @@ def test_nothing_points_upwards(module: str) -> None:
         assert layer(name) <= own, f"{module} imports {name} from a higher layer"
 
 
-@pytest.mark.parametrize("module", [m for m in sorted(modules()) if m.startswith("zorl.optimizers")])
+@pytest.mark.parametrize(
+    "module", [name for name in sorted(modules()) if name.startswith("zorl.optimizers")]
+)
 def test_optimizers_are_pure_numerics(module: str) -> None:
     outside = {
         name.split(".")[0]

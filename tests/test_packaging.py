@@ -56,7 +56,8 @@ def test_the_installed_wheel_runs_from_another_directory(wheel: Path, tmp_path: 
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    where = run("-c", "import zorl.agents.registry as r, zorl.envs as e; print(r.__file__, e.__file__)")
+    code = "import zorl.agents.registry as r, zorl.envs as e; print(r.__file__, e.__file__)"
+    where = run("-c", code)
     assert all(Path(path).is_relative_to(site) for path in where.split())
     options = ("--env", "CartPole-v1", "--timesteps", "300", "--quiet", "--no-tensorboard")
     run("-m", "zorl.cli", "train", *options, "--run", "run", "--held-out", "5")

@@ -248,7 +248,16 @@ def config_from(args: argparse.Namespace) -> Any:
     for name in ("agent", "env", "settings", "seed", "workers"):
         if name in options:
             raise ConfigurationError(f"{name} is no option of the agent; use --{name}")
-    for name in ("activation", "bias", "stochastic", "normalize", "gate", "episodes", "non_finite"):
+    for name in (
+        "activation",
+        "bias",
+        "stochastic",
+        "normalize",
+        "gate",
+        "episodes",
+        "max_episodes",
+        "non_finite",
+    ):
         if getattr(args, name) is not None:
             options[name] = getattr(args, name)
     if args.hidden is not None:

@@ -137,16 +137,12 @@ def write_table(
     text = markdown(comparison, rows, runs)
     write_atomically(out / "table.md", text.encode())
     write_atomically(out / "table.csv", _csv(rows).encode())
-    versions = []
-    for run in runs:
-        if run.folder.config.exists():
-            versions.append(run.folder.read_config().get("versions"))
     write_json(
         out / "table.json",
         {
             "comparison": comparison.to_json(),
             "command": dict(command or {}),
-            "versions": [v for i, v in enumerate(versions) if v not in versions[:i]],
+            "versions": _versions(runs),
             "agents": [asdict(row) for row in rows],
             "runs": [_raw(run, out) for run in runs],
         },
@@ -168,6 +164,16 @@ def _raw(run: ComparedRun, out: Path) -> dict[str, Any]:
         "folder": run.folder.path.relative_to(out).as_posix(),
         "result": result or None,
     }
+
+
+def _versions(runs: Sequence[ComparedRun]) -> list[Any]:
+    """The versions that the runs were made with; one, unless a comparison was resumed later."""
+    found: list[Any] = []
+    for run in runs:
+        versions = run.folder.read_config().get("versions") if run.folder.config.exists() else None
+        if versions is not None and versions not in found:
+            found.append(versions)
+    return found
 
 
 def _csv(rows: Sequence[Row]) -> str:
@@ -221,6 +227,8 @@ def markdown(comparison: Comparison, rows: Sequence[Row], runs: Sequence[Compare
         _grid(rows, costs),
         _notes(comparison),
     ]
+    if len(_versions(runs)) > 1:
+        sections.append("The runs were not all made with the same versions: see table.json.")
     if failures := [f"- {run} (see runs/{run.folder.path.name})" for run in runs if run.error]:
         sections.append("\n".join(["Runs that failed:", "", *failures]))
     return "\n\n".join(sections) + "\n"

@@ -13,7 +13,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from zorl.rollout.backends import _interrupts_blocked, _one_thread
+from zorl.rollout.backends import interrupts_blocked, one_thread
 
 _POLL_SECONDS = 0.1
 
@@ -60,7 +60,7 @@ def run_in_processes(
                     process.terminate()
             while todo and len(running) < jobs:
                 index, arguments = todo.popleft()
-                with _one_thread(), _interrupts_blocked():
+                with one_thread(), interrupts_blocked():
                     process = context.Process(target=_call, args=(target, arguments))
                     process.start()
                     running[process.sentinel] = index, process

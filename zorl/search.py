@@ -214,7 +214,15 @@ class Search:
         if normalizer is None:
             normalizer = Normalizer.create("off", np.zeros(0), np.zeros(0))
         state = self.optimizer.init(theta)
-        return SearchState(0, state, GateState(), normalizer, Counters(), float(self.episodes))
+        return SearchState(0, state, GateState(), normalizer, Counters(), float(self._least))
+
+    @property
+    def _least(self) -> int:
+        """Episodes per candidate to start with and to come back to.
+
+        Where they may grow, two at least: one cannot tell noise from difference.
+        """
+        return self.episodes if self.max_episodes is None else max(self.episodes, 2)
 
     def run(self, state: SearchState) -> Iterator[Generation]:
         """Generations without end, from `state` on."""
@@ -282,8 +290,7 @@ class Search:
         if measured is None:
             return episodes
         wanted = episodes * np.exp(_GAIN * (self.target - measured))
-        # Two at least: one episode a candidate cannot tell noise from difference.
-        return float(np.clip(wanted, max(self.episodes, 2), self.max_episodes))
+        return float(np.clip(wanted, self._least, self.max_episodes))
 
 
 def reliability(returns: NDArray[np.float64]) -> float | None:

@@ -76,6 +76,7 @@ def test_workers_give_the_bits_of_one_process() -> None:
             "CartPole-v1",
             workers=count,
             settings="default",
+            m=2,
             stochastic=True,
             normalize="running",
             gate="sequential",
@@ -83,7 +84,7 @@ def test_workers_give_the_bits_of_one_process() -> None:
             seed=5,
         )
         try:
-            agent.learn(4000)
+            agent.learn(5000)
             held_out = agent.evaluate((1, 2, 3)).returns.tolist()
         finally:
             agent.close()
@@ -97,105 +98,79 @@ def test_workers_give_the_bits_of_one_process() -> None:
     assert workers() == []
 
 
-def test_more_chunks_than_workers_come_back_in_order(pool: list[Processes]) -> None:
+def test_one_pool_from_its_start_to_its_end(pool: list[Processes]) -> None:
     pool.append(Processes(runner(), 2))
+    backend = pool[0]
     work = chunks(7, of=3)
-    serial = Serial(runner()).map(work)
-    for _ in range(2):  # the second time with the same processes
-        for one, other in zip(serial, pool[0].map(work), strict=True):
-            assert one.returns.tolist() == other.returns.tolist()
-            assert one.lengths.tolist() == other.lengths.tolist()
-    assert len({tuple(result.returns) for result in serial}) == 7
-    assert len(pool[0].map(chunks(1))) == 1  # fewer than workers
-    assert len(workers()) == 2
+    serial = [result.returns.tolist() for result in Serial(runner()).map(work)]
+    assert len({tuple(returns) for returns in serial}) == 7
+    backend.close()  # nothing yet to close
+
+    # More chunks than workers come back in order, the second time from the same processes.
+    for _ in range(2):
+        assert [result.returns.tolist() for result in backend.map(work)] == serial
+        assert len(workers()) == 2
+    pids = [p.pid for p in workers()]
+    assert len(backend.map(chunks(1))) == 1  # fewer than workers
+    assert [p.pid for p in workers()] == pids
+
+    # A worker that was killed is one failure, and the others go with it.
+    victim = next(p for p in workers() if p.name == "zorl-1")
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.join(5)
+    died = r"a worker of toy_envs:toy/Walk-v0 died \(signal 9\).*seeds \[100, 101\].*__main__"
+    with pytest.raises(EnvironmentFailure, match=died):
+        backend.map(chunks(4))
+    assert workers() == []
+
+    # New processes, and no answers from before.
+    assert [result.returns.tolist() for result in backend.map(work)] == serial
+    backend.close()
+    backend.close()
+    assert workers() == []
 
 
-@pytest.mark.parametrize("busy", [True, False], ids=["at work", "idle"])
-def test_a_killed_worker_is_one_failure_and_leaves_no_process(
-    pool: list[Processes], busy: bool
-) -> None:
-    if busy:  # one worker dies in an episode while the other is at work
-        pool.append(Processes(runner(fault="kill", fault_seed=101), 2))
-    else:
-        pool.append(Processes(runner(), 2))
-        pool[0].map(chunks(2))
-        victim = next(p for p in workers() if p.name == "zorl-1")
-        os.kill(victim.pid, signal.SIGKILL)
-        victim.join(5)
-    expected = r"a worker of toy_envs:toy/Walk-v0 died \(signal 9\).*seeds \[100, 101\]"
-    with pytest.raises(EnvironmentFailure, match=expected):
+def test_a_worker_that_dies_in_an_episode_is_one_failure(pool: list[Processes]) -> None:
+    pool.append(Processes(runner(fault="kill", fault_seed=101), 2))  # one of the two
+    with pytest.raises(EnvironmentFailure, match=r"died \(signal 9\).*seeds \[100, 101\]"):
         pool[0].map(chunks(4))
     assert workers() == []
-    # And it can be used again: new processes, and no answers from before.
-    if not busy:
-        assert pool[0].map(chunks(3))[2].returns.tolist() == (
-            Serial(runner()).map(chunks(3))[2].returns.tolist()
-        )
 
 
-def test_an_environment_that_exits_in_a_worker_is_one_failure(pool: list[Processes]) -> None:
-    pool.append(Processes(runner(fault="exit", fault_seed=1), 1))
-    with pytest.raises(EnvironmentFailure, match=r"died \(exit code 7\) .*seeds \[0, 1\]"):
-        pool[0].map(chunks(1))
-
-
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [("raise-step", EnvironmentFailure), ("nan-reward", NonFiniteRewardError)],
-)
-def test_an_exception_in_a_worker_arrives_as_in_one_process(
-    pool: list[Processes], fault: str, kind: type[Exception]
-) -> None:
-    with pytest.raises(kind) as here:
-        Serial(runner(fault=fault, fault_seed=101)).map(chunks(2))
-    pool.append(Processes(runner(fault=fault, fault_seed=101), 1))
-    with pytest.raises(kind, match="seed 101") as there:
+def test_an_exception_in_a_worker_arrives_as_in_one_process(pool: list[Processes]) -> None:
+    broken = {"fault": "nan-reward", "fault_seed": 101}
+    with pytest.raises(NonFiniteRewardError) as here:
+        Serial(runner(**broken)).map(chunks(2))
+    pool.append(Processes(runner(**broken), 1))
+    with pytest.raises(EnvironmentFailure, match="seed 101") as there:
         pool[0].map(chunks(2))
-    assert type(there.value) is type(here.value) is kind
+    assert type(there.value) is NonFiniteRewardError
     assert str(there.value) == str(here.value)
-
-
-def test_a_fault_of_zorl_itself_arrives_with_its_traceback(pool: list[Processes]) -> None:
-    pool.append(Processes(runner(), 1))
-    broken = Chunk(chunks(1)[0].thetas, ((5, 1),), OFF)  # there is no row 5
-    with pytest.raises(EnvironmentFailure, match="a worker failed:\n(.*\n)*.*IndexError"):
-        pool[0].map([broken])
-
-
-def test_close_may_come_early_and_often(pool: list[Processes]) -> None:
-    pool.append(Processes(runner(), 1))
-    pool[0].close()
-    pool[0].map(chunks(1))
-    pool[0].close()
-    pool[0].close()
     assert workers() == []
-    assert len(pool[0].map(chunks(2))) == 2
 
 
-def test_an_interrupt_of_the_terminal_does_not_reach_workers(pool: list[Processes]) -> None:
+def test_what_a_worker_inherits(monkeypatch: pytest.MonkeyPatch, pool: list[Processes]) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     pool.append(Processes(runner(), 1))
     pool[0]._start()
     (worker,) = workers()
-    os.kill(worker.pid, signal.SIGINT)  # while it is still importing, before any handler is set
+    # Ctrl-C of a terminal goes to all: here while it is still importing, before any handler is set.
+    os.kill(worker.pid, signal.SIGINT)
     assert len(pool[0].map(chunks(1))) == 1
     os.kill(worker.pid, signal.SIGINT)
     assert len(pool[0].map(chunks(1))) == 1
     assert [p.pid for p in workers()] == [worker.pid]
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())  # here it does
 
-
-def test_workers_use_one_thread_and_this_process_keeps_its_own_setting(
-    monkeypatch: pytest.MonkeyPatch, pool: list[Processes]
-) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    pool.append(Processes(runner(), 1))
-    pool[0]._start()
-    (worker,) = workers()
     environment = Path(f"/proc/{worker.pid}/environ").read_bytes().split(b"\0")
     assert {b"OMP_NUM_THREADS=1", b"MKL_NUM_THREADS=1", b"OPENBLAS_NUM_THREADS=1"} <= {*environment}
     assert os.environ["OMP_NUM_THREADS"] == "4"
     assert "MKL_NUM_THREADS" not in os.environ
+
+    broken = Chunk(chunks(1)[0].thetas, ((5, 1),), OFF)  # there is no row 5: zorl's own fault
+    with pytest.raises(EnvironmentFailure, match=r"a worker failed:\n(.*\n)*.*IndexError"):
+        pool[0].map([broken])
 
 
 def test_there_is_at_least_one_worker() -> None:
@@ -287,21 +262,17 @@ def test_a_script_s_own_wrapper_reaches_workers_and_they_do_not_outlive_it(tmp_p
         assert process.stdout is not None
         assert process.stderr is not None
         serial, parallel, pids = (process.stdout.readline() for _ in range(3))
+        children = [int(pid) for pid in pids.split()]
+        status = [Path(f"/proc/{pid}/status").read_text() for pid in children]
         process.kill()  # no chance to clean up
         assert process.stderr.read() == ""
     assert serial == parallel
     assert float(serial.split("[[")[1].strip("]\n")) % 3 == 0
-    children = [int(pid) for pid in pids.split()]
     assert len(children) == 2
+    for text in status:  # the very first worker of a process too has SIGINT blocked
+        blocked = next(line for line in text.splitlines() if line.startswith("SigBlk"))
+        assert int(blocked.split()[1], 16) & 1 << (signal.SIGINT - 1)
     deadline = time.monotonic() + 10
     while any(map(alive, children)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(map(alive, children))
-
-
-def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text("import zorl\nzorl.make_agent('spsa', 'CartPole-v1', workers=2).learn(1)\n")
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert "__name__ == '__main__'" in done.stderr.splitlines()[-1]

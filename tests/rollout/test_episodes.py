@@ -225,7 +225,11 @@ def test_candidates_may_be_float64_and_are_not_changed() -> None:
 
 
 def faulty(
-    fault: str, tolerant: bool = False, lanes: int = 3, wrappers: tuple[str, ...] = (), **kwargs: Any
+    fault: str,
+    tolerant: bool = False,
+    lanes: int = 3,
+    wrappers: tuple[str, ...] = (),
+    **kwargs: Any,
 ) -> EpisodeRunner:
     task = make_task(WALK, wrappers, {"fault": fault, "fault_seed": 8, **kwargs}, -20.0)
     return EpisodeRunner(task, setting("walk").policy, lanes, tolerant=tolerant)
@@ -238,7 +242,11 @@ JOBS = [(0, seed) for seed in (1, 2, 8, 3, 4)]
 @pytest.mark.parametrize(
     ("fault", "kind", "words"),
     [
-        ("raise-step", EnvironmentFailure, "RuntimeError in step() at step 3 of .*seed 8: the step"),
+        (
+            "raise-step",
+            EnvironmentFailure,
+            "RuntimeError in step() at step 3 of .*seed 8: the step",
+        ),
         ("raise-reset", EnvironmentFailure, "RuntimeError in reset() of .*seed 8: the reset is"),
         ("wrong-shape", EnvironmentFailure, "in reset() of .*seed 8: an observation has shape"),
         ("nan-reward", NonFiniteRewardError, "an episode of [0-9]+ steps with seed 8 .*return nan"),
@@ -296,7 +304,9 @@ def test_single_precision_rewards_are_summed_in_double() -> None:
     assert result.returns.tolist() == [sum(rewards)]
 
 
-def test_environments_are_kept_as_many_as_there_was_work_for_until_they_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environments_are_kept_as_many_as_there_was_work_for_until_they_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     made = []
     make = Task.make
     monkeypatch.setattr(Task, "make", lambda self: made.append(1) or make(self))

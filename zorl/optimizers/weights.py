@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy.stats import rankdata
 
 from zorl.errors import ConfigurationError
 from zorl.optimizers.base import Vector, at_least
@@ -76,6 +75,8 @@ class CentredRanks:
     def __call__(self, returns: Vector, scheme: str, radius: float) -> Vector:
         """See `Weights`."""
         n = len(returns)
+        from scipy.stats import rankdata  # half a second that worker processes do not pay
+
         ranks = (np.asarray(rankdata(returns), np.float64) - (n + 1) / 2) / max(n - 1, 1)
         values = contrast(ranks, scheme)
         return values / (len(values) * radius)

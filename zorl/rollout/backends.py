@@ -96,7 +96,7 @@ class Processes:
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
-        with _one_thread(), _interrupts_blocked():
+        with one_thread(), interrupts_blocked():
             for index in range(self.workers):
                 ours, theirs = context.Pipe()
                 process = context.Process(
@@ -174,7 +174,7 @@ class Processes:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Numerical libraries of processes started in here use one thread."""
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
@@ -189,7 +189,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
+def interrupts_blocked() -> Iterator[None]:
     """Processes started in here never see SIGINT, which a terminal sends to all of them.
 
     Unlike a handler, which a new process could set only after its imports, the mask is inherited.
