@@ -12,6 +12,7 @@ import gymnasium as gym
 from zorl.agents import baselines, search_agent
 from zorl.agents.base import Agent
 from zorl.agents.baselines import BASELINES, BaselineAgent, BaselineConfig
+from zorl.agents.defaults import own_settings
 from zorl.agents.search_agent import OPTIMIZERS, SearchAgent, SearchConfig
 from zorl.agents.zoo import Settings, tuned
 from zorl.envs import Task, make_task, task_of
@@ -40,8 +41,8 @@ def make_config(
     Args:
         agent: a name in `list_agents()`.
         env: an environment id, a task, or an environment made by `gymnasium.make`.
-        settings: "tuned" for published settings where there are some for this agent and task,
-            "default" for the agent's own defaults.
+        settings: "tuned" for settings tuned for this agent and environment where there are some
+            (RL Baselines3 Zoo's, or zorl's own), "default" for the agent's defaults.
         options: fields of `SearchConfig` (hidden, gate, episodes, seed, …) and arguments of the
             optimizer's recipe; for a baseline `seed` and arguments of its SB3 class.
 
@@ -57,8 +58,10 @@ def make_config(
     published = tuned(agent, task.env_id) if settings == "tuned" else None
     if agent in BASELINES:
         return _baseline(agent, task, published, options)
-    chosen: dict[str, Any] = {} if published is None else dict(published.settings)
-    source = "zorl defaults" if published is None else published.source
+    if published is None:
+        chosen, source = own_settings(agent, task.env_id, settings == "tuned")
+    else:
+        chosen, source = dict(published.settings), published.source
     known = {name: options.pop(name) for name in list(options) if name in _FIELDS}
     own = {name: chosen.pop(name) for name in list(chosen) if name in _FIELDS}
     values = {**own, **known}

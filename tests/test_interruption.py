@@ -86,7 +86,7 @@ def describe(path: Path) -> None:
     sys.exit(3)
 
 
-def test_a_process_hasone_thread_and_does_not_hear_ctrl_c(tmp_path: Path) -> None:
+def test_a_process_has_one_thread_and_does_not_hear_ctrl_c(tmp_path: Path) -> None:
     before = dict(os.environ)
     assert list(run_in_processes(describe, [(tmp_path / "it",)], 2, lambda: False)) == [(0, 3)]
     assert read_json(tmp_path / "it") == {"blocked": True, "threads": "1"}

@@ -107,6 +107,12 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
     )
     policy.add_argument("--episodes", type=_count, help="per candidate, on common seeds")
     policy.add_argument(
+        "--max-episodes",
+        type=_count,
+        metavar="N",
+        help="let episodes per candidate grow up to this against noise",
+    )
+    policy.add_argument(
         "--non-finite",
         dest="non_finite",
         help="at a NaN or infinite reward: raise, or score the candidate worst",

@@ -1,0 +1,46 @@
+"""zorl's own settings of the search agents: for any task, and for the few that were tuned here.
+
+The defaults are for networks whose inputs are normalised: parameters of a MLP start within ±1,
+and a perturbation must be large enough to change what the policy does. They were chosen on
+MountainCar-v0, and checked on CartPole-v1, Acrobot-v1, Pendulum-v1 and MountainCarContinuous-v0,
+by validation episodes of seeds from 100 on; no held-out seed was looked at. Agents with raw
+differences (spsa, two-point, mpge) carry the scale of the returns in their learning rate: theirs
+is right for returns of around a hundred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_NOISE = {"episodes": 2, "max_episodes": 50}
+
+# Fields of `SearchConfig` and arguments of the recipe, by agent.
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "cma-es": {"sigma0": 1.0, **_NOISE},
+    "ars": {"learning_rate": 0.3, "radius": 0.3, "m": 8, "top": 4, **_NOISE},
+    "openai-es": {"learning_rate": 0.3, "sigma": 1.0, "m": 8, **_NOISE},
+    "es": {"learning_rate": 0.1, "sigma": 0.3, "m": 8, **_NOISE},
+    "spsa": {"learning_rate": 0.01, "radius": 0.3, "m": 8, **_NOISE},
+    "two-point": {"learning_rate": 0.01, "radius": 0.3, "m": 8, **_NOISE},
+    "mpge": {"learning_rate": 0.01, "radius": 0.3, "m": 8, **_NOISE},
+    "random-search": {"radius": 1.0, "popsize": 16, "episodes": 5},
+}
+
+# Tuned here for one environment, by agent and id.
+TUNED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "cma-es": {"MountainCar-v0": {"sigma0": 4.0, **_NOISE}},
+}
+
+
+def own_settings(agent: str, env_id: str, tuned: bool) -> tuple[dict[str, Any], str]:
+    """Settings of a search agent, and where they come from.
+
+    Args:
+        agent: its name.
+        env_id: the environment's id.
+        tuned: whether to prefer what was tuned for this environment.
+    """
+    if tuned and env_id in TUNED.get(agent, {}):
+        return dict(TUNED[agent][env_id]), f"zorl, tuned for {env_id}"
+    return dict(DEFAULTS[agent]), "zorl defaults"
