@@ -64,6 +64,8 @@ def make_config(
         chosen, source = dict(published.settings), published.source
     known = {name: options.pop(name) for name in list(options) if name in _FIELDS}
     own = {name: chosen.pop(name) for name in list(chosen) if name in _FIELDS}
+    if "episodes" in known:  # exactly so many, unless they are told to grow
+        own.pop("max_episodes", None)
     values = {**own, **known}
     return SearchConfig(agent, task, options={**chosen, **options}, source=source, **values)
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ import numpy as np
 import zorl
 from zorl.agents.base import Agent, Stop
 from zorl.agents.registry import agent_of, config_from_json, load_agent
+from zorl.agents.search_agent import SearchAgent
 from zorl.curves import Row, first_reaching, read_curve, write_curve
 from zorl.errors import (
     ConfigurationError,
@@ -121,13 +124,11 @@ def train(
     Returns:
         The result, as result.json has it: status, counts, seconds, learning curve and, unless
         the run was stopped early, the held-out estimate.
-
-    Raises:
-        ConfigurationError: the best policy is asked for and there is no folder to keep it in.
     """
-    if plan.select == "best" and folder is None:
-        raise ConfigurationError("select='best' needs a run folder: the best policy is kept there")
-    return _Training(agent, plan, folder, recorders, stop).run()
+    if folder is not None:
+        return _Training(agent, plan, folder, folder.best, recorders, stop).run()
+    with TemporaryDirectory() as scratch:  # the best policy by validation has to be somewhere
+        return _Training(agent, plan, None, Path(scratch) / "best.zip", recorders, stop).run()
 
 
 def resume(
@@ -177,12 +178,14 @@ class _Training:
         agent: Agent,
         plan: Plan,
         folder: RunFolder | None,
+        best: Path,
         recorders: Iterable[Recorder],
         stop: Stop | None,
     ) -> None:
         self.agent = agent
         self.plan = plan
         self.folder = folder
+        self.best = best
         self.recorders = Recorders(recorders)
         self.stop = stop
         self.why = "interrupted"
@@ -220,7 +223,7 @@ class _Training:
 
     def run(self) -> dict[str, Any]:
         agent, plan = self.agent, self.plan
-        first = getattr(getattr(agent, "state", None), "generation", 0)
+        first = agent.state.generation if isinstance(agent, SearchAgent) else 0
         config = run_config(agent, plan)
         path = None if self.folder is None else self.folder.path
         name = agent.name if path is None else path.name
@@ -255,7 +258,8 @@ class _Training:
 
     def _after_record(self) -> bool:
         """Between two generations: watch, save, and say whether to stop."""
-        if self.agent.num_timesteps >= self._next_validation():
+        # The last point is measured after learning: PPO still updates after its last step.
+        if self._next_validation() <= self.agent.num_timesteps < self.plan.total_timesteps:
             self._validate()
         if time.perf_counter() - self.saved > CHECKPOINT_SECONDS:
             self._checkpoint()
@@ -289,9 +293,9 @@ class _Training:
         # A NaN, which --non-finite worst lets through, is never better than what there is.
         best = max((_score(r) for r in self.rows), default=-np.inf)
         self.rows.append(row)
+        if self.plan.select == "best" and _score(row) >= best:
+            self.agent.save(self.best)  # before the row, which says that this was considered
         if self.folder is not None:
-            if self.plan.select == "best" and _score(row) >= best:
-                self.agent.save(self.folder.best)  # first: a row says that this was considered
             write_curve(self.folder.validation, self.rows)
         self.recorders.validation(
             self.agent.num_timesteps,
@@ -330,16 +334,16 @@ class _Training:
             "seconds": seconds,
             "curve": self.rows,
         }
-        counters = getattr(agent, "counters", None)
-        if counters is not None:
-            result["counters"] = asdict(counters)
+        if isinstance(agent, SearchAgent):
+            result["counters"] = asdict(agent.counters)
+            result["claimed_return"] = agent.state.claimed  # what the gate believes
         if agent.task.threshold is not None:
             result["reached_threshold"] = first_reaching(
                 self.rows, "native_return", agent.task.threshold
             )
         if self.why == "finished":
-            if plan.select == "best" and self.folder is not None:
-                self.agent = load_agent(self.folder.best)
+            if plan.select == "best":
+                self.agent = load_agent(self.best)
             evaluation = self.agent.evaluate(held_out_seeds(plan.held_out))
             steps["held_out"], episodes["held_out"] = evaluation.env_steps, evaluation.episodes
             result["held_out"] = held_out_summary(evaluation)

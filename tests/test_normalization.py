@@ -89,8 +89,11 @@ def test_a_shift_near_the_mean_keeps_the_digits_of_a_small_spread(offset):
 
 
 def test_moments_never_go_negative_by_rounding():
-    rows = np.full((7, 1), 0.1) * 1e8
-    assert moments_of(rows).m2[0] >= 0
+    for value, n in ((0.7, 6), (0.3, 8), (1e8 / 3, 7)):
+        rows = np.full((n, 1), value)
+        assert (rows**2).cumsum()[-1] - n * (rows.cumsum()[-1] / n) ** 2 < 0  # what rounding does
+        seen = moments_of(rows)
+        assert (seen.m2[0], seen.std[0]) == (0, 0)
 
 
 def test_arrays_are_frozen_and_the_callers_are_copied():
@@ -105,7 +108,8 @@ def test_arrays_are_frozen_and_the_callers_are_copied():
     total[:] = shift[:] = 99.0  # sums that the hot loop goes on using
     np.testing.assert_allclose(after.moments.mean, [0.9, 1.3])
     frozen = [after.low, after.high, after.moments.mean, after.moments.m2]
-    frozen += [normalizer.moments.mean, normalizer.moments.m2]
+    fresh = moments_of(np.ones((3, 2)))
+    frozen += [fresh.mean, fresh.m2, normalizer.moments.mean, normalizer.moments.m2]
     for array in frozen:
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1.0

@@ -186,7 +186,7 @@ def _plan_options(parser: argparse.ArgumentParser) -> None:
     plan.add_argument(
         "--held-out", type=_count, default=100, metavar="N", help="episodes of the final estimate"
     )
-    plan.add_argument("--select", default="last", help="final policy: last, or best by validation")
+    plan.add_argument("--select", default="best", help="final policy: best by validation, or last")
 
 
 def _display_options(parser: argparse.ArgumentParser) -> None:

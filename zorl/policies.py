@@ -157,7 +157,7 @@ class MlpPolicy:
                 f"observations must have shape (n, {self.inputs}), got {features.shape}"
             )
         rows = self._rows(thetas, len(features))
-        return _Forward(self, rows)(len(rows), features).copy()
+        return _Forward(self, rows)(len(rows), features)
 
     def act(self, thetas: Array, observations: Array) -> Actions:
         """See `Policy.act`."""

@@ -68,6 +68,7 @@ class SearchState:
         normalizer: observation statistics, frozen during a generation.
         counters: see `Counters`.
         episodes: episodes per candidate of the next generation, before rounding.
+        claimed: the score that the gate holds of the incumbent, NaN while it holds none.
     """
 
     generation: int
@@ -76,6 +77,7 @@ class SearchState:
     normalizer: Normalizer
     counters: Counters
     episodes: float
+    claimed: float = np.nan
 
     @property
     def theta(self) -> Vector:
@@ -278,6 +280,7 @@ class Search:
             normalizer,
             counters,
             self._next_episodes(state.episodes, evaluation),
+            decision.claimed if np.isfinite(decision.claimed) else state.claimed,
         )
         timing = Timing(t1 - t0, t2 - t1, t3 - t2, t4 - t3)
         return Generation(g, after, old, evaluation, decision, timing)

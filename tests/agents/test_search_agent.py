@@ -21,10 +21,28 @@ from zorl.storage import flatten, load_archive, save_archive
 from zorl.streams import Streams
 
 CART = "CartPole-v1"
+# Small, and not the defaults, which may change.
+SMALL: dict[str, dict[str, Any]] = {
+    "spsa": {"m": 1, "learning_rate": 0.1, "radius": 0.1},
+    "mpge": {"learning_rate": 0.1, "radius": 0.1},
+    "two-point": {"m": 2},
+    "es": {"m": 4},
+    "ars": {"m": 2, "top": None},
+    "openai-es": {"m": 4},
+    "cma-es": {},
+    "random-search": {"popsize": 8},
+}
 
 
 def small(name: str = "spsa", env: Any = CART, **options: Any) -> SearchAgent:
-    agent = make_agent(name, env, **{"settings": "default", "episodes": 1, **options})
+    common = {
+        "settings": "default",
+        "episodes": 1,
+        "normalize": "running",
+        "hidden": (8,),
+        "max_episodes": None,
+    }
+    agent = make_agent(name, env, **{**common, **SMALL[name], **options})
     assert isinstance(agent, SearchAgent)
     return agent
 
@@ -105,7 +123,6 @@ def test_files_of_others_are_refused(tmp_path: Path) -> None:
     refused("another configuration", config={**metadata["config"], "hidden": [9]})
     refused("not the configuration of a search agent", config={**metadata["config"], "depth": 2})
     refused("not the configuration of a search agent: 'task'", config={"agent": "spsa"})
-    refused("the file lacks 'scalars'", **{"scalars": 0}) if False else None
     lacking = {key: value for key, value in metadata.items() if key != "scalars"}
     save_archive(path, "agent", lacking, arrays)
     with pytest.raises(FileFormatError, match="the file lacks 'scalars'"):
@@ -216,7 +233,7 @@ def test_there_must_be_something_to_spend(steps: int) -> None:
 
 def test_a_callback_must_be_one() -> None:
     agent = small()
-    with pytest.raises(ConfigurationError, match="a callback must be a function .*, got 3"):
+    with pytest.raises(ConfigurationError, match=r"a callback must be a function .*, got 3"):
         agent.learn(100, callback=3)
     assert agent.num_timesteps == 0
 
@@ -305,7 +322,7 @@ def test_evaluation_is_not_charged_and_changes_nothing() -> None:
 
 def test_the_readme_s_first_dozen_lines_run(tmp_path: Path) -> None:
     agent = zorl.make_agent("cma-es", CART, seed=1)
-    agent.learn(5_000)
+    agent.learn(10_000)
     agent.save(tmp_path / "agent.zip")
     again = zorl.load_agent(tmp_path / "agent.zip")
     assert again.evaluate((1, 2)).returns.tolist() == agent.evaluate((1, 2)).returns.tolist()
@@ -411,16 +428,12 @@ def test_a_callback_of_one_s_own_sees_a_training_and_may_end_it() -> None:
 
 
 def test_the_configuration_is_resolved_and_comes_back() -> None:
-    agent = small("openai-es", hidden=[4, 2], m=5, gate="sequential")
+    given = {"learning_rate": 0.5, "sigma": 0.25, "m": 5}
+    agent = small("openai-es", hidden=[4, 2], gate="sequential", **given)
     config = agent.config
     assert config["family"] == "search"
     assert config["hidden"] == [4, 2]
-    assert config["options"] == {
-        "learning_rate": 0.01,
-        "sigma": 0.02,
-        "m": 5,
-        "weight_decay": 0.0,
-    }
+    assert config["options"] == {**given, "weight_decay": 0.0}
     assert config["gate_options"] == {"max_episodes": 30, "error_rate": 0.1, "batch": 5}
     values = {key: value for key, value in config.items() if key != "family"}
     again = SearchConfig.from_json(values)
@@ -449,14 +462,14 @@ def test_the_published_mountain_car_network_has_51_parameters() -> None:
         ({"episodes": 0}, ConfigurationError, "episodes must be an integer ≥ 1, got 0"),
         ({"episodes": "5"}, ConfigurationError, "episodes must be an integer ≥ 1, got '5'"),
         ({"max_episodes": "5"}, ConfigurationError, "max_episodes must be an integer ≥ 2"),
-        ({"max_episodes": 4}, ConfigurationError, "≥ episodes = 5, got 4"),
+        ({"episodes": 5, "max_episodes": 4}, ConfigurationError, "≥ episodes = 5, got 4"),
         ({"seed": -1}, ConfigurationError, "a seed must be ≥ 0, got -1"),
         ({"seed": 0.5}, ConfigurationError, "a seed must be an integer, got 0.5"),
         ({"options": [1]}, ConfigurationError, "options must be names with values"),
         ({"options": {"raduis": 1}}, UnknownNameError, "option of spsa 'raduis'; .*'radius'"),
-        ({"options": {"radius": "x"}}, ConfigurationError, "radius must be like 0.1, got 'x'"),
-        ({"options": {"m": 1.5}}, ConfigurationError, "m must be like 1, got 1.5"),
-        ({"options": {"m": True}}, ConfigurationError, "m must be like 1, got True"),
+        ({"options": {"radius": "x"}}, ConfigurationError, "radius must be like [0-9.]+, got 'x'"),
+        ({"options": {"m": 1.5}}, ConfigurationError, "m must be like [0-9]+, got 1.5"),
+        ({"options": {"m": True}}, ConfigurationError, "m must be like [0-9]+, got True"),
         ({"options": {"gains": 1}}, ConfigurationError, "gains must be like False, got 1"),
         ({"options": {"radius": -1}}, ConfigurationError, "radius must be a finite number > 0"),
         (

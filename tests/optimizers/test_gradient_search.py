@@ -7,6 +7,7 @@ from its own draws or takes from a closed form.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -432,6 +433,10 @@ RETURNS = st.lists(st.integers(-1000, 1000), min_size=8, max_size=8)
 EXAMPLES = settings(deadline=None, derandomize=True, max_examples=60)
 
 
+def ask_of(search):
+    return search.ask(search.init(np.array([1.0, -2.0, 0.5])), rng_of())
+
+
 def next_theta(search, returns):
     state = search.init(np.array([1.0, -2.0, 0.5]))
     return search.tell(state, search.ask(state, rng_of()), returns).theta
@@ -473,6 +478,13 @@ def test_equal_returns_move_nothing_at_all(search, value):
     after = search.tell(state, asked, returns)
     np.testing.assert_array_equal(after.theta, theta)
     assert after.t == 1
+
+
+@pytest.mark.parametrize("make", [lambda m: es("vanilla", m=m), lambda m: ars(m=m)])
+def test_a_spread_that_is_only_rounding_is_no_signal(make):
+    for m, value in itertools.product(range(2, 12), (0.1, 0.3, 0.7, -1e8 / 3)):
+        assert next_theta(make(m), np.full(len(ask_of(make(m))), value)).tolist() == [1, -2, 0.5]
+    assert np.full(3, 0.1).std() > 0  # numpy's deviation of equal numbers
 
 
 @each_recipe
