@@ -51,3 +51,7 @@ class EnvironmentFailure(ZorlError):
 
 class NonFiniteRewardError(EnvironmentFailure):
     """An environment returned a NaN or infinite reward or observation."""
+
+
+class DivergedError(ZorlError):
+    """A search whose parameters left the range of the network's float32 numbers."""

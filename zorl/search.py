@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zorl.errors import ConfigurationError
+from zorl.errors import ConfigurationError, DivergedError
 from zorl.gates import AlwaysAccept, Decision, Gate, GateState
 from zorl.normalization import Normalizer
 from zorl.optimizers.base import Matrix, Optimizer, Vector
@@ -246,6 +246,12 @@ class Search:
         with np.errstate(invalid="ignore"):  # the mean of +∞ and −∞ is NaN
             scores = evaluation.returns.mean(axis=1)
         proposal = self.optimizer.tell(state.optimizer, asked, scores)
+        if not np.abs(proposal.theta).max() < np.finfo(np.float32).max:
+            raise DivergedError(
+                f"the parameters grew beyond all bounds in generation {g}: the step size is too "
+                "large for these returns; lower the learning rate, or use standardised, ranked or "
+                "σ_R weights, which do not carry the scale of the returns"
+            )
         t3 = clock()
         gate_results: list[Evaluation] = []
 

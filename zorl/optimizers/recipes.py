@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zorl.errors import UnknownNameError
+from zorl.errors import ConfigurationError, UnknownNameError
 from zorl.optimizers.gradient_search import GradientSearch
 from zorl.optimizers.step_rules import SGD, Adam, GainSequence
 from zorl.optimizers.weights import (
@@ -33,6 +33,8 @@ def spsa(
         stability: A of the gain sequence, about a tenth of the expected updates.
         weight_decay: see `GradientSearch`.
     """
+    if stability and not gains:
+        raise ConfigurationError("stability is the A of the gain sequence; it needs gains=True")
     rule = GainSequence(learning_rate, stability) if gains else SGD(learning_rate)
     return GradientSearch(
         rule,

@@ -1,0 +1,201 @@
+"""Agents by name, and by file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import pytest
+
+import zorl
+from zorl.agents.baselines import BASELINES, BaselineConfig
+from zorl.agents.defaults import DEFAULTS
+from zorl.agents.registry import (
+    agent_of,
+    config_from_json,
+    list_agents,
+    load_agent,
+    make_agent,
+    make_config,
+)
+from zorl.agents.search_agent import OPTIMIZERS, SearchAgent, SearchConfig
+from zorl.envs import Task, make_task
+from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError
+from zorl.rollout.backends import Processes, Serial
+from zorl.storage import load_archive, save_archive
+
+CART = "CartPole-v1"
+
+
+def test_every_promised_agent_has_a_name_and_a_line() -> None:
+    searches = "spsa mpge two-point es ars openai-es cma-es random-search".split()
+    agents = list_agents()
+    assert list(agents) == [*searches, "ppo", "a2c", "dqn", "sac", "td3"]
+    assert [*OPTIMIZERS, *BASELINES] == list(agents)
+    for line in agents.values():
+        assert line.endswith((".", ":")) or "(" in line
+        assert "\n" not in line
+        assert len(line) > 10
+    assert zorl.list_agents() == agents
+
+
+@pytest.mark.parametrize("name", list_agents())
+@pytest.mark.parametrize("settings", ["tuned", "default"])
+def test_every_agent_s_configuration_round_trips_through_json(name: str, settings: str) -> None:
+    env = "Pendulum-v1" if name in ("sac", "td3") else "MountainCar-v0"
+    agent = make_agent(name, env, settings, seed=7)
+    config = agent.config
+    assert config["seed"] == 7
+    assert config["agent"] == name
+    assert config["source"]
+    again = config_from_json(json.loads(json.dumps(config)))
+    assert type(again) is (BaselineConfig if name in BASELINES else SearchConfig)
+    twin = agent_of(again)
+    assert twin.config == config
+    agent.close()
+    twin.close()
+
+
+def test_an_environment_may_be_an_id_a_task_or_an_environment() -> None:
+    task = make_task("MountainCar-v0", ["momentum"], {"max_episode_steps": 50})
+    env = gym.make("CartPole-v1", max_episode_steps=60)
+    assert make_config("spsa", "MountainCar-v0").task == make_task("MountainCar-v0")
+    assert make_config("spsa", task).task is task
+    assert make_config("spsa", env).task == make_task("CartPole-v1", (), {"max_episode_steps": 60})
+    assert make_config("ppo", env).task.env_kwargs == {"max_episode_steps": 60}
+    env.close()
+
+
+def test_options_are_fields_of_the_configuration_or_of_the_recipe() -> None:
+    config = make_config(
+        "ars", CART, hidden=[4], episodes=3, seed=9, radius=0.5, gate="paired", non_finite="worst"
+    )
+    assert isinstance(config, SearchConfig)
+    assert config.hidden == (4,)
+    assert (config.episodes, config.seed, config.gate) == (3, 9, "paired")
+    assert config.options["radius"] == 0.5
+    assert config.non_finite == "worst"
+    assert "seed" not in config.options
+
+
+def test_settings_are_tuned_where_there_are_some_and_the_user_s_come_first() -> None:
+    tuned = make_config("ars", CART)
+    assert isinstance(tuned, SearchConfig)
+    assert "RL Baselines3 Zoo" in tuned.source
+    default = make_config("ars", CART, "default")
+    assert isinstance(default, SearchConfig)
+    assert default.source == "zorl defaults"
+    assert {**tuned.options} != {**default.options}
+    assert {**default.options}.items() <= {**DEFAULTS["ars"]}.items()
+    mine = make_config("ars", CART, radius=0.77)
+    assert mine.options == {**tuned.options, "radius": 0.77}
+    assert isinstance(make_config("cma-es", "Acrobot-v1"), SearchConfig)
+    ppo = make_config("ppo", CART, gamma=0.5)
+    assert isinstance(ppo, BaselineConfig)
+    assert ppo.options["gamma"] == 0.5
+    assert ppo.n_envs == 8
+    assert make_config("ppo", CART, n_envs=2).n_envs == 2  # type: ignore[union-attr]
+
+
+def test_a_number_of_episodes_that_is_asked_for_is_not_outgrown() -> None:
+    growing, exact = make_config("cma-es", CART), make_config("cma-es", CART, episodes=60)
+    assert isinstance(growing, SearchConfig)
+    assert isinstance(exact, SearchConfig)
+    assert growing.max_episodes is not None
+    assert (exact.episodes, exact.max_episodes) == (60, None)
+    both = make_config("cma-es", CART, episodes=3, max_episodes=9)
+    assert isinstance(both, SearchConfig)
+    assert (both.episodes, both.max_episodes) == (3, 9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "words"),
+    [
+        (("cmaes", CART), {}, "unknown agent 'cmaes'; did you mean 'cma-es'"),
+        (("pp", CART), {}, "unknown agent 'pp'; did you mean 'ppo'"),
+        (("zebra", CART), {}, "unknown agent 'zebra'; known: a2c, ars, cma-es"),
+        (("spsa", "CartPol-v1"), {}, "did you mean 'CartPole-v1'"),
+        (("spsa", CART, "tund"), {}, "unknown settings 'tund'; did you mean 'tuned'"),
+        (("spsa", CART), {"lerning_rate": 1}, "option of spsa 'lerning_rate'; .*learning_rate"),
+        (("ppo", CART), {"n_step": 1}, "'n_step'.*did you mean 'n_steps'"),
+    ],
+)
+def test_unknown_names_are_told_with_the_nearest(
+    arguments: tuple[str, ...], options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UnknownNameError, match=words):
+        make_agent(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"family": "genetic"}, [], "spsa", None, {"family": "search", "agent": "spsa"}],
+    ids=repr,
+)
+def test_what_is_no_configuration_is_refused(values: Any) -> None:
+    with pytest.raises(FileFormatError, match="family|configuration"):
+        config_from_json(values)
+
+
+def test_a_bad_value_in_a_configuration_is_named() -> None:
+    values = make_agent("spsa", CART).config
+    with pytest.raises(ConfigurationError, match="episodes must be an integer ≥ 1, got 'many'"):
+        config_from_json({**values, "episodes": "many"})
+    with pytest.raises(ConfigurationError, match="a task is a mapping"):
+        config_from_json({**values, "task": 3})
+
+
+@pytest.mark.parametrize("name", ["two-point", "a2c"])
+def test_an_agent_comes_back_from_its_file(name: str, tmp_path: Path) -> None:
+    agent = make_agent(name, CART, seed=2).learn(200)
+    agent.save(tmp_path / "agent.zip")
+    loaded = zorl.load_agent(tmp_path / "agent.zip")
+    assert type(loaded) is type(agent)
+    assert loaded.config == agent.config
+    assert loaded.num_timesteps == agent.num_timesteps > 0
+    assert loaded.evaluate((1, 2)).returns.tolist() == agent.evaluate((1, 2)).returns.tolist()
+    agent.close()
+    loaded.close()
+
+
+def test_files_that_are_no_agent_s_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "agent.zip"
+    agent = make_agent("spsa", CART)
+    agent.save(path)
+    data = path.read_bytes()
+    _, metadata, arrays = load_archive(path, "agent")
+    save_archive(path, "agent", {**metadata, "family": "genetic"}, arrays)
+    with pytest.raises(FileFormatError, match=r"agent\.zip: unknown family of agents 'genetic'"):
+        load_agent(path)
+    save_archive(path, "table", metadata, arrays)
+    with pytest.raises(FileFormatError, match="holds a 'table', expected a 'agent'"):
+        load_agent(path)
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(FileFormatError, match="corrupt, truncated or not a zorl file"):
+        load_agent(path)
+    path.unlink()
+    with pytest.raises(FileFormatError, match="no such file"):
+        load_agent(path)
+    with pytest.raises(FileFormatError, match="a folder, expected a file"):
+        load_agent(tmp_path)
+
+
+def test_workers_choose_the_backend(tmp_path: Path) -> None:
+    def backend(agent: Any) -> Any:
+        assert isinstance(agent, SearchAgent)
+        return agent._evaluator._backend
+
+    agent = make_agent("spsa", CART, workers=3)
+    assert isinstance(backend(agent), Processes)
+    assert backend(agent).workers == 3
+    agent.save(tmp_path / "agent.zip")
+    assert isinstance(backend(load_agent(tmp_path / "agent.zip")), Serial)
+    assert backend(load_agent(tmp_path / "agent.zip", workers=2)).workers == 2
+    assert "workers" not in agent.config  # they do not decide anything
+
+
+def test_a_task_of_a_missing_environment_is_told() -> None:
+    with pytest.raises(UnknownNameError, match="unknown environment 'Gone-v0'"):
+        make_agent("spsa", Task("Gone-v0"))
