@@ -273,7 +273,8 @@ class SearchAgent:
         if not self._config.stochastic:
             return self._evaluator.evaluate(thetas, seeds, self.state.normalizer)
         if self._greedy is None:
-            self._greedy = EpisodeRunner(self.task, self.policy)
+            tolerant = self._config.non_finite == "worst"
+            self._greedy = EpisodeRunner(self.task, self.policy, tolerant=tolerant)
         return RolloutEvaluator(Serial(self._greedy)).evaluate(thetas, seeds, self.state.normalizer)
 
     def save(self, path: str | Path) -> None:

@@ -157,7 +157,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     args = parser.parse_args()
-    print(f"Python {platform.python_version()}, gymnasium {gym.__version__}, numpy {np.__version__}")
+    print(
+        f"Python {platform.python_version()}, gymnasium {gym.__version__}, numpy {np.__version__}"
+    )
     print("| environment | policy | processes | raw steps/s | zorl steps/s | ratio | min–max |")
     print("|---|---|---|---|---|---|---|")
     rows = []

@@ -1,6 +1,6 @@
 """Train an agent: the same as `zorl train`, over the public API, to read, run and copy.
 
-    python scripts/train.py --agent cma-es --env MountainCar-v0 --seed 1
+python scripts/train.py --agent cma-es --env MountainCar-v0 --seed 1
 """
 
 from __future__ import annotations

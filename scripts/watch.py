@@ -1,6 +1,6 @@
 """Replay a saved policy: the same as `zorl watch`, over the public API.
 
-    python scripts/watch.py runs/RUN --out car.gif
+python scripts/watch.py runs/RUN --out car.gif
 """
 
 from __future__ import annotations

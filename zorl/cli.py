@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -17,8 +18,11 @@ from zorl.options import parse_options
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 0 good, 1 failed, 2 bad input, 128 + signal."""
+    # Matrices are small here: threads would wait for each other. Takes effect because numpy is not
+    # imported yet; whoever sets the variable has the last word.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     arguments = sys.argv[1:] if argv is None else list(argv)
-    parser = _parser()
+    parser = command_parser()
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
         return _complain(UnknownNameError("command", arguments[0], COMMANDS))
     args = parser.parse_args(arguments)
@@ -214,7 +218,8 @@ def _count(text: str) -> int:
     return whole
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """The options of every command."""
     parser = _Parser(prog="zorl", description="Policy search without gradients, on Gymnasium.")
     parser.add_argument("--version", action="version", version=f"zorl {zorl.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=_Parser)

@@ -1,0 +1,71 @@
+"""What the README and the documentation tell a newcomer to run, runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from zorl.cli import command_parser
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """(page, text) of every fenced block in a language."""
+    return [
+        (page.name, text)
+        for page in PAGES
+        for text in re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S)
+    ]
+
+
+@pytest.mark.parametrize(("page", "code"), blocks("python"))
+def test_programs_run(
+    page: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, page, "exec"), {"__name__": "__main__"})
+
+
+def commands() -> list[tuple[str, str]]:
+    """(page, command line after `zorl`) of every zorl command in a shell block."""
+    found = []
+    for page, text in blocks("bash"):
+        joined = text.replace("\\\n", " ")
+        for line in re.split(r"\n|&&", joined):
+            match = re.match(r"\s*(?:\.venv/bin/)?zorl (.*)", line)
+            if match and "…" not in line:
+                found.append((page, match[1].split("  #")[0].strip()))
+    return found
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_commands_are_understood(page: str, line: str) -> None:
+    command_parser().parse_args(shlex.split(line))
+
+
+def test_there_are_commands_and_programs() -> None:
+    assert len(commands()) >= 8
+    assert len(blocks("python")) >= 3
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path) if path else page
+        assert file.exists(), f"{page.name} links to {target}"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(), re.M)
+            slugs = [re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-") for h in headings]
+            assert anchor in slugs, f"{page.name} links to {target}"
+
+
+def test_the_marked_commands_are_there_for_ci() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for marker in ("main job", "tests"):
+        assert re.search(rf"^<!-- {marker} -->\n```bash\n.+\n```$", readme, re.M)
