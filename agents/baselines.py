@@ -31,7 +31,7 @@ from zorl.rollout.episodes import EpisodeRunner
 from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.evaluator import RolloutEvaluator
 from zorl.spaces import ObservationEncoder
-from zorl.storage import Arrays, save_archive
+from zorl.storage import Arrays, load_archive, save_archive
 from zorl.streams import Purpose, Seeds, Streams
 
 __all__ = ["BASELINES", "FAMILY", "BaselineAgent", "BaselineConfig"]
@@ -223,6 +223,21 @@ class BaselineAgent:
             "num_episodes": self.num_episodes,
         }
         save_archive(path, "agent", metadata, to_arrays(self.model))
+
+    @classmethod
+    def load(cls, path: str | Path) -> BaselineAgent:
+        """The agent that `save` wrote to a file; `zorl.load_agent` takes every family's.
+
+        Raises:
+            FileFormatError: the file is missing, corrupt, truncated, newer, or not such an agent's.
+        """
+        _, metadata, arrays = load_archive(path, "agent")
+        if metadata.get("family") != FAMILY:
+            raise FileFormatError(
+                f"{path}: holds an agent of the family {metadata.get('family')!r}, expected "
+                f"{FAMILY!r}; zorl.load_agent takes both"
+            )
+        return cls.from_archive(metadata, arrays)
 
     @classmethod
     def from_archive(cls, metadata: Mapping[str, Any], arrays: Arrays) -> BaselineAgent:

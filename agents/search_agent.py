@@ -314,6 +314,8 @@ class SearchAgent:
             config, scalars = SearchConfig.from_json(metadata["config"]), metadata["scalars"]
         except KeyError as error:
             raise FileFormatError(f"the file lacks {error}") from error
+        if not isinstance(scalars, Mapping):
+            raise FileFormatError(f"the state of an agent is a mapping of names, got {scalars!r}")
         agent = cls(config, workers)
         agent.state = _restored(agent.state, scalars, arrays)
         return agent

@@ -328,6 +328,7 @@ class _Training:
             "agent": agent.name,
             "env_id": agent.task.env_id,
             "shaped": agent.task.shaped,
+            "success": agent.task.success,
             "seed": agent.config["seed"],
             "parameters": agent.parameters,
             "threshold": agent.task.threshold,

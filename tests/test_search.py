@@ -262,6 +262,7 @@ def test_an_update_that_changes_nothing_costs_no_gate_episodes() -> None:
     assert only.state.counters.gate_episodes == 0
     assert only.state.counters.gate_steps == 0
     assert only.decision.state == GateState()
+    assert np.isnan(only.state.claimed)
     assert (only.state.theta == only.previous).all()
 
 
@@ -401,6 +402,10 @@ def test_the_record_says_what_happened() -> None:
     assert second.histograms["search/returns"].tolist() == scores.tolist()
     assert second.histograms["search/theta"].tolist() == first.state.theta.tolist()
     assert (first.histograms["search/update"] == first.state.theta).all()
+    assert first.state.claimed == second.state.claimed == 7.5
+    assert np.isnan(generations(search(), 1)[0].state.claimed)
+    held = replace(search().init(np.zeros(3), RUNNING), claimed=-3.0)
+    assert search().step(held).state.claimed == -3.0  # no decision, no new claim
     assert "search/sigma" not in figures
     assert "gate/claimed_return" not in generations(search(), 1)[0].scalars
     (cma,) = generations(search(optimizer=CMAES()), 1)

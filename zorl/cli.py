@@ -368,11 +368,12 @@ def evaluate_command(args: argparse.Namespace) -> int:
     from zorl.summary import held_out_lines
 
     with closing(_load(args.path)) as agent:
-        held_out = held_out_summary(agent.evaluate(held_out_seeds(args.episodes)))
+        task, seeds = agent.task, held_out_seeds(args.episodes)
+        held_out = held_out_summary(agent.evaluate(seeds))
     if args.json:
         print(json.dumps(held_out, indent=2))
     else:
-        print("\n".join(held_out_lines(held_out, agent.task.shaped)))
+        print("\n".join(held_out_lines(held_out, task.shaped, task.success != "none")))
     return 0
 
 
@@ -410,7 +411,7 @@ def list_command(args: argparse.Namespace) -> int:
     ):
         print(f"{title}:")
         for name, text in entries.items():
-            print(f"  {name:20} {text}")
+            print(f"  {name:22} {text}")
     return 0
 
 

@@ -17,7 +17,8 @@ def summary(result: Mapping[str, Any], folder: Path | None = None) -> str:
         f"{result['parameters']:,} parameters: {result['status']}"
     ]
     if "held_out" in result:
-        lines += [f"  {line}" for line in held_out_lines(result["held_out"], result["shaped"])]
+        words = held_out_lines(result["held_out"], result["shaped"], result["success"] != "none")
+        lines += [f"  {line}" for line in words]
     if result["threshold"] is not None:
         first = result.get("reached_threshold")
         when = (
@@ -52,8 +53,14 @@ def summary(result: Mapping[str, Any], folder: Path | None = None) -> str:
     return "\n".join(lines)
 
 
-def held_out_lines(held_out: Mapping[str, Any], shaped: bool) -> list[str]:
-    """The held-out estimate in words."""
+def held_out_lines(held_out: Mapping[str, Any], shaped: bool, succeeds: bool) -> list[str]:
+    """The held-out estimate in words.
+
+    Args:
+        held_out: see `zorl.agents.training.held_out_summary`.
+        shaped: whether the searched return is another than the native one.
+        succeeds: whether the task has a notion of success.
+    """
     n = held_out["episodes"]
     lines = [
         f"held-out native return {Interval(**held_out['native_return'])} "
@@ -61,6 +68,8 @@ def held_out_lines(held_out: Mapping[str, Any], shaped: bool) -> list[str]:
     ]
     if shaped:
         lines.append(f"held-out shaped return {Interval(**held_out['return'])}")
+    if not succeeds:
+        return lines
     success = Interval(**held_out["success_rate"])
     lines.append(f"held-out success {success.estimate:.0%} [{success.low:.0%}, {success.high:.0%}]")
     return lines

@@ -10,7 +10,7 @@ import gymnasium as gym
 import pytest
 
 import zorl
-from zorl.agents.baselines import BASELINES, BaselineConfig
+from zorl.agents.baselines import BASELINES, BaselineAgent, BaselineConfig
 from zorl.agents.defaults import DEFAULTS
 from zorl.agents.registry import (
     agent_of,
@@ -150,13 +150,18 @@ def test_a_bad_value_in_a_configuration_is_named() -> None:
 def test_an_agent_comes_back_from_its_file(name: str, tmp_path: Path) -> None:
     agent = make_agent(name, CART, seed=2).learn(200)
     agent.save(tmp_path / "agent.zip")
-    loaded = zorl.load_agent(tmp_path / "agent.zip")
-    assert type(loaded) is type(agent)
-    assert loaded.config == agent.config
-    assert loaded.num_timesteps == agent.num_timesteps > 0
-    assert loaded.evaluate((1, 2)).returns.tolist() == agent.evaluate((1, 2)).returns.tolist()
+    own, other = (
+        (SearchAgent, BaselineAgent) if name == "two-point" else (BaselineAgent, SearchAgent)
+    )
+    for loaded in (zorl.load_agent(tmp_path / "agent.zip"), own.load(tmp_path / "agent.zip")):
+        assert type(loaded) is type(agent) is own
+        assert loaded.config == agent.config
+        assert loaded.num_timesteps == agent.num_timesteps > 0
+        assert loaded.evaluate((1, 2)).returns.tolist() == agent.evaluate((1, 2)).returns.tolist()
+        loaded.close()
     agent.close()
-    loaded.close()
+    with pytest.raises(FileFormatError, match=r"agent\.zip: holds an agent of the family"):
+        other.load(tmp_path / "agent.zip")
 
 
 def test_files_that_are_no_agent_s_are_refused(tmp_path: Path) -> None:

@@ -354,8 +354,6 @@ def test_workers_may_change_at_a_resume(
     unbroken: tuple[Plan, dict[str, Any]], tmp_path: Path
 ) -> None:
     plan, expected = unbroken
-    if plan.select == "best":
-        pytest.skip("once is enough")
     agent, folder = begin(tmp_path / "unbroken", plan)
     train(agent, plan, folder, recorders(folder), StopAfter(3))
     resume(folder, recorders(folder), workers=2)

@@ -77,6 +77,7 @@ def test_workers_give_the_bits_of_one_process() -> None:
             workers=count,
             settings="default",
             m=2,
+            top=None,
             stochastic=True,
             normalize="running",
             gate="sequential",

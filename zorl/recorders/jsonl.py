@@ -28,7 +28,7 @@ class JsonlRecorder(BaseRecorder):
         if self._path.exists():
             kept = [
                 line
-                for line in self._path.read_text().splitlines(keepends=True)
+                for line in self._path.read_text(errors="replace").splitlines(keepends=True)
                 if _index(line) < run.start_index
             ]
             write_atomically(self._path, "".join(kept).encode())
