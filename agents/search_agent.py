@@ -227,7 +227,8 @@ class SearchAgent:
             callback: called with every `Generation`, False stops; or a callback of
                 stable-baselines3, or a list of such.
             progress_bar: show progress on standard error.
-            recorders: consumers of the generations.
+            recorders: consumers of the generations; the caller starts and finishes them, as
+                `zorl.train` does.
             stop: asked after every generation whether to stop.
         """
         if total_timesteps < 1:

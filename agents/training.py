@@ -69,7 +69,7 @@ class Plan:
     validate_every: int | None = None
     validate_episodes: int = 20
     held_out: int = 100
-    select: str = "last"
+    select: str = "best"
     stop_at: float | None = None
 
     def __post_init__(self) -> None:

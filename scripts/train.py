@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from contextlib import closing
 from pathlib import Path
 
 from zorl.agents.registry import agent_of
@@ -26,24 +27,25 @@ def main(args: Namespace) -> int:
     """Train as the options say; 0 if the run came to its end."""
     config = config_from(args)  # what decides the result: agent, task, settings, seed
     plan = plan_from(args)  # how it is conducted: budget, validation, final estimate
-    agent = agent_of(config, workers=args.workers)
 
     path = args.run or Path("runs") / run_name(config.task.env_id, config.agent, config.seed)
-    folder = RunFolder.create(path, run_config(agent, plan))
+    with closing(agent_of(config, workers=args.workers)) as agent:
+        folder = RunFolder.create(path, run_config(agent, plan))
 
-    # Recorders consume what the training loop yields; add your own beside them.
-    recorders: list[Recorder] = [JsonlRecorder(folder.generations)]
-    if not args.quiet:
-        recorders.append(ConsoleRecorder())
-    if args.tensorboard:
-        log = EventLog(folder.path)
-        recorders += [TensorBoardRecorder(log), VideoRecorder(log, args.video_budget)]
+        # Recorders consume what the training loop yields; add your own beside them.
+        recorders: list[Recorder] = [JsonlRecorder(folder.generations)]
+        if not args.quiet:
+            recorders.append(ConsoleRecorder())
+        if args.tensorboard:
+            log = EventLog(folder.path)
+            recorders.append(TensorBoardRecorder(log))
+            if args.video_budget > 0:
+                recorders.append(VideoRecorder(log, args.video_budget))
 
-    with StopSignals() as signals:  # Ctrl-C stops at the next generation
-        result = train(agent, plan, folder, recorders, stop=signals)
-    agent.close()
+        with StopSignals() as signals:  # Ctrl-C stops at the next generation
+            result = train(agent, plan, folder, recorders, stop=signals)
     print(summary(result, folder.path))
-    return 0 if result["status"] == "finished" else 1
+    return 0 if result["status"] == "finished" else 128 + int(signals.received or 0)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ PLAN = Plan(1500, validate_every=500, validate_episodes=3, held_out=5)
 OPTIONS = [
     *("--agents", *AGENTS, "--env", "CartPole-v1", "--threshold", "30", "--seeds", "2"),
     *("--timesteps", "1500", "--validate-every", "500", "--validate-episodes", "3"),
-    *("--held-out", "5", "--jobs", "2", "--select", "last"),
+    *("--held-out", "5", "--jobs", "2"),
 ]
 
 

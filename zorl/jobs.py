@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections import deque
@@ -13,7 +14,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from zorl.rollout.backends import interrupts_blocked, one_thread
+from zorl.rollout.backends import blocked, one_thread
 
 _POLL_SECONDS = 0.1
 
@@ -60,7 +61,7 @@ def run_in_processes(
                     process.terminate()
             while todo and len(running) < jobs:
                 index, arguments = todo.popleft()
-                with one_thread(), interrupts_blocked():
+                with one_thread(), blocked(signal.SIGINT):
                     process = context.Process(target=_call, args=(target, arguments))
                     process.start()
                     running[process.sentinel] = index, process

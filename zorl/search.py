@@ -35,7 +35,8 @@ class Counters:
         gate_steps: env steps of gate decisions.
         search_episodes: episodes of candidates.
         gate_episodes: episodes of gate decisions.
-        accepted: generations whose update was kept.
+        updates: generations whose update moved theta; equal returns, for one, move nothing.
+        accepted: how many of these the gate kept.
         non_finite: returns that were NaN or infinite, of candidates and of gate decisions.
     """
 
@@ -43,6 +44,7 @@ class Counters:
     gate_steps: int = 0
     search_episodes: int = 0
     gate_episodes: int = 0
+    updates: int = 0
     accepted: int = 0
     non_finite: int = 0
 
@@ -147,7 +149,7 @@ class Generation:
             "search/episodes": counters.search_episodes,
             "search/non_finite_returns": counters.non_finite,
             "gate/accepted": self.decision.accepted,
-            "gate/acceptance_rate": counters.accepted / (self.index + 1),
+            "gate/acceptance_rate": counters.accepted / max(counters.updates, 1),
             "gate/episodes": counters.gate_episodes,
             "gate/env_steps": counters.gate_steps,
             "task/native_return_mean": evaluation.native_returns.mean(),
@@ -262,7 +264,8 @@ class Search:
             return result.returns
 
         old = state.optimizer.theta
-        if np.array_equal(proposal.theta, old):
+        moved = not np.array_equal(proposal.theta, old)
+        if not moved:
             decision = Decision(True, state.gate)  # nothing to compare, nothing to pay for
         else:
             decision = self.gate.decide(state.gate, old, proposal.theta, measure)
@@ -273,7 +276,8 @@ class Search:
             gate_steps=counters.gate_steps + sum(result.env_steps for result in gate_results),
             search_episodes=counters.search_episodes + evaluation.episodes,
             gate_episodes=counters.gate_episodes + decision.episodes,
-            accepted=counters.accepted + decision.accepted,
+            updates=counters.updates + moved,
+            accepted=counters.accepted + (moved and decision.accepted),
             non_finite=counters.non_finite
             + sum(int((~np.isfinite(r.returns)).sum()) for r in (evaluation, *gate_results)),
         )

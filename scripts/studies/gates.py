@@ -13,8 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from zorl.agents.registry import load_agent
-from zorl.agents.search_agent import SearchAgent
 from zorl.stats import bootstrap
 from zorl.storage import read_json
 
@@ -29,16 +27,13 @@ def row(label: str, folders: list[Path]) -> str:
     claimed, held_out, kept, share, success = [], [], [], [], []
     for folder in folders:
         result = read_json(folder / "result.json")
-        agent = load_agent(folder / "agent.zip")
-        assert isinstance(agent, SearchAgent)
-        counters = agent.counters
-        kept.append(counters.accepted / agent.state.generation)
-        share.append(counters.gate_steps / counters.env_steps)
+        counters = result["counters"]
+        kept.append(counters["accepted"] / max(counters["updates"], 1))
+        share.append(counters["gate_steps"] / result["env_steps"]["training"])
         claim = result["claimed_return"]
         claimed.append(np.nan if claim is None else claim)
         held_out.append(result["held_out"]["native_return"]["estimate"])
         success.append(result["held_out"]["success_rate"]["estimate"])
-        agent.close()
     cells = [label, f"{np.mean(kept):.0%}", f"{np.mean(share):.0%}"]
     if np.isfinite(claimed).all():
         difference = np.subtract(claimed, held_out)
@@ -54,7 +49,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder of a `zorl compare`")
     runs: dict[str, list[Path]] = {}
     for path in sorted((parser.parse_args().folder / "runs").iterdir()):
-        if (path / "agent.zip").is_file():
+        if (path / "result.json").is_file():
             runs.setdefault(path.name.rpartition("__")[0], []).append(path)
     print(f"{HEADER}\n|{'---|' * 7}")
     for label, folders in runs.items():

@@ -96,7 +96,7 @@ class Processes:
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
-        with one_thread(), interrupts_blocked():
+        with one_thread(), blocked(signal.SIGINT, signal.SIGTERM):
             for index in range(self.workers):
                 ours, theirs = context.Pipe()
                 process = context.Process(
@@ -167,8 +167,8 @@ class Processes:
             connection.close()
         for process, _ in self._pool:
             process.join(0.5)
-            if process.is_alive():
-                process.terminate()
+            if process.is_alive():  # in an environment that does not come back
+                process.kill()
                 process.join()
         self._pool = []
 
@@ -189,14 +189,15 @@ def one_thread() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def interrupts_blocked() -> Iterator[None]:
-    """Processes started in here never see SIGINT, which a terminal sends to all of them.
+def blocked(*signals: signal.Signals) -> Iterator[None]:
+    """Processes started in here never see these signals, which are sent to whole groups of them.
 
-    Unlike a handler, which a new process could set only after its imports, the mask is inherited.
-    One that arrives meanwhile reaches this process afterwards.
+    Ctrl-C in a terminal and the SIGTERM of a service manager reach parent and workers alike, and
+    are the parent's to handle. Unlike a handler, which a new process could set only after its
+    imports, the mask is inherited. One that arrives meanwhile reaches this process afterwards.
     """
     resource_tracker.ensure_running()  # its own start, left to the first process, would unblock
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:
@@ -205,7 +206,6 @@ def interrupts_blocked() -> Iterator[None]:
 
 def _work(connection: Connection, payload: bytes) -> None:
     """A worker's life: receive a chunk, run it, answer, until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     runner: EpisodeRunner | None = None
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
