@@ -16,7 +16,7 @@ from zorl.agents.defaults import own_settings
 from zorl.agents.search_agent import OPTIMIZERS, SearchAgent, SearchConfig
 from zorl.agents.zoo import Settings, tuned
 from zorl.envs import Task, make_task, task_of
-from zorl.errors import FileFormatError, UnknownNameError
+from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.storage import load_archive
 
 Config = SearchConfig | BaselineConfig
@@ -74,6 +74,12 @@ def _baseline(
     agent: str, task: Task, published: Settings | None, options: dict[str, Any]
 ) -> BaselineConfig:
     own = {item.name for item in fields(BaselineConfig)} - {"agent", "task", "options", "source"}
+    for name in options:
+        if name in _FIELDS - own:
+            raise ConfigurationError(
+                f"{agent} is a baseline of stable-baselines3, and {name!r} is for search agents "
+                "alone; a baseline's network and updates are set by arguments of its SB3 class"
+            )
     values: dict[str, Any] = {}
     chosen: dict[str, Any] = {}
     if published is not None:

@@ -332,6 +332,8 @@ class _Training:
             "seed": agent.config["seed"],
             "parameters": agent.parameters,
             "threshold": agent.task.threshold,
+            "budget": plan.total_timesteps,
+            "resumable": isinstance(agent, SearchAgent),
             "seconds": seconds,
             "curve": self.rows,
         }

@@ -22,6 +22,11 @@ Success: TypeAlias = Literal["terminated", "threshold", "info", "none"]
 # failure (CartPole, Hopper), so that success is a return at or above Gymnasium's threshold.
 GOAL_TASKS: Final = frozenset({"MountainCar", "MountainCarContinuous", "Acrobot"})
 
+# Wrappers, by zorl's names, that leave rewards alone.
+_REWARDS_UNCHANGED: Final = frozenset(
+    {"flatten-observation", "frame-stack", "time-aware-observation"}
+)
+
 
 @dataclass(frozen=True)
 class Task:
@@ -69,8 +74,8 @@ class Task:
 
     @property
     def shaped(self) -> bool:
-        """Whether there are wrappers, so that searched and native return may differ."""
-        return bool(self.wrappers)
+        """Whether a wrapper may change rewards, so that searched and native return may differ."""
+        return any(name not in _REWARDS_UNCHANGED for name, _ in self.wrappers)
 
     def make(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """Build the environment: `gymnasium.make`, then `NativeReturn`, then the wrappers.

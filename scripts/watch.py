@@ -19,8 +19,8 @@ def main(args: Namespace) -> int:
     """Show the policy in a window, or write it to a file."""
     path = RunFolder.open(args.path).policy_file() if args.path.is_dir() else args.path
     agent = load_agent(path)
-    for result in watch(agent, agent.task, agent.config["seed"], args.episodes, out=args.out):
-        print(result)
+    for episode in watch(agent, agent.task, agent.config["seed"], args.episodes, out=args.out):
+        print(episode)
     return 0
 
 

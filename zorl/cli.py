@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -39,6 +40,9 @@ def guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespa
         return command(args)
     except ZorlError as error:
         return _complain(error)
+    except BrokenPipeError:  # whoever read the output, as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:  # no permission, no space, no such folder
         return _complain(ZorlError(error))
     except KeyboardInterrupt:
@@ -77,7 +81,7 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
     parser.add_argument("--agent", default="cma-es", help="a name from `zorl list`")
     _task_options(parser)
     parser.add_argument("--timesteps", type=_count, default=200_000, help="env steps to spend")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of all random numbers of the run")
     parser.add_argument(
         "--settings", default="tuned", help="tuned (published, where there are some) or default"
     )
@@ -90,17 +94,23 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
         help="an option of the agent, as learning_rate=0.02; repeatable",
     )
     policy = parser.add_argument_group("policy and search (not for baselines)")
-    policy.add_argument("--hidden", help="hidden sizes, as 8 or 64,64; none for a linear policy")
-    policy.add_argument("--activation", help="tanh, relu, elu, silu or sigmoid")
-    policy.add_argument("--no-bias", dest="bias", action="store_const", const=False)
+    policy.add_argument(
+        "--hidden", help="hidden sizes, as 8 (the default) or 64,64; none for a linear policy"
+    )
+    policy.add_argument("--activation", help="tanh (the default), relu, elu, silu or sigmoid")
+    policy.add_argument(
+        "--no-bias", dest="bias", action="store_const", const=False, help="layers without biases"
+    )
     policy.add_argument(
         "--stochastic",
         action="store_const",
         const=True,
         help="act by seeded chance during the search",
     )
-    policy.add_argument("--normalize", help="observations: off, bounds or running")
-    policy.add_argument("--gate", help="off, stale-best, paired or sequential")
+    policy.add_argument(
+        "--normalize", help="observations: off, bounds, or running statistics (the default)"
+    )
+    policy.add_argument("--gate", help="off (the default), stale-best, paired or sequential")
     policy.add_argument(
         "--gate-set",
         dest="gate_options",
@@ -109,7 +119,9 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
         metavar="NAME=VALUE",
         help="an option of the gate, as episodes=5",
     )
-    policy.add_argument("--episodes", type=_count, help="per candidate, on common seeds")
+    policy.add_argument(
+        "--episodes", type=_count, help="per candidate, on common seeds (default: the agent's)"
+    )
     policy.add_argument(
         "--max-episodes",
         type=_count,
@@ -244,7 +256,13 @@ def command_parser() -> argparse.ArgumentParser:
     compare_parser(add("compare", "Train several agents and compare them.", compare_command))
 
     sub = add("watch", "Replay a policy in a window, or write a GIF or MP4.", watch_command)
-    sub.add_argument("path", type=Path, metavar="RUN", help="a run folder or an agent's file")
+    sub.add_argument(
+        "path",
+        type=Path,
+        metavar="RUN",
+        nargs="?",
+        help="a run folder or an agent's file (default: the latest under runs/)",
+    )
     sub.add_argument("--out", type=Path, help="a .gif or .mp4 file instead of a window")
     sub.add_argument("--episodes", type=_count, default=1)
     sub.add_argument("--seed", type=int, help="another one than the run's")
@@ -386,13 +404,14 @@ def compare_command(args: argparse.Namespace) -> int:
 
 def watch_command(args: argparse.Namespace) -> int:
     """`zorl watch`."""
-    from zorl.streams import held_out_seeds
+    from zorl.runs import latest_run
     from zorl.watch import watch
 
-    seed = held_out_seeds(1)[0] if args.seed is None else args.seed
-    with closing(_load(args.path)) as agent:
-        for result in watch(agent, agent.task, seed, args.episodes, out=args.out):
-            print(result)
+    path = latest_run(Path("runs")) if args.path is None else args.path
+    with closing(_load(path)) as agent:
+        seed = agent.config["seed"] if args.seed is None else args.seed
+        for episode in watch(agent, agent.task, seed, args.episodes, out=args.out):
+            print(episode)
     if args.out is not None:
         print(f"written to {args.out}")
     return 0

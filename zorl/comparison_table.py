@@ -268,6 +268,8 @@ def _notes(comparison: Comparison) -> str:
         "to the threshold; env steps and seconds until then are medians of these runs.",
         "Env steps and seconds: training alone, mean over runs. Each run is a process with one "
         "numerical thread; runs side by side share the machine.",
+        "A search ends with the generation that spends its budget, and so may use up to a "
+        "generation more than it: see env steps.",
         "Runs that failed or were not finished are in no mean, median or interval.",
     ]
     return "\n".join(f"- {note}" for note in notes)

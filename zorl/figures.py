@@ -200,7 +200,11 @@ def _held_out(comparison: Comparison, groups: list[_Group]) -> Figure:
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_formatter(_plain)
     axes.set_xlabel(f"mean return of {comparison.plan.held_out} held-out episodes")
-    _titles(axes, comparison, "marker and bar: mean and its 95 % bootstrap interval; dots: runs")
+    _titles(
+        axes,
+        comparison,
+        "marker and bar: mean and its 95 % interval (bootstrap, widened for few runs); dots: runs",
+    )
     return figure
 
 
@@ -218,7 +222,7 @@ def _meaning(groups: list[_Group]) -> str:
     counts = {len(group.results) for group in groups}
     runs = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
     if max(counts) > _FEW:
-        return f"interquartile mean of {runs} runs, with its 95 % bootstrap interval"
+        return f"interquartile mean of {runs} runs, with its 95 % interval (bootstrap)"
     return "one run each" if max(counts) == 1 else f"mean of {runs} runs; thin: the runs"
 
 

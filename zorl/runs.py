@@ -87,6 +87,20 @@ class RunFolder:
         raise RunFolderError(f"{self.path} holds no saved policy yet")
 
 
+def latest_run(parent: Path) -> Path:
+    """The youngest run folder in a folder.
+
+    Raises:
+        RunFolderError: there is none.
+    """
+    runs = [path.parent for path in parent.glob("*/config.json")]
+    if not runs:
+        raise RunFolderError(
+            f"there is no run in {parent}/ yet; name a run folder or an agent's file"
+        )
+    return max(runs, key=lambda run: (run / "config.json").stat().st_mtime)
+
+
 class StopSignals(AbstractContextManager["StopSignals"]):
     """Turns SIGINT and SIGTERM into a flag; a second SIGINT raises KeyboardInterrupt.
 

@@ -32,13 +32,21 @@ def summary(result: Mapping[str, Any], folder: Path | None = None) -> str:
     seconds = result["seconds"]
     lines.append(
         f"  trained {steps['training']:,} env steps, {episodes['training']:,} episodes, "
-        f"{seconds:.1f} s ({steps['training'] / max(seconds, 1e-9):,.0f} steps/s)"
+        f"{seconds:.1f} s without validation "
+        f"({steps['training'] / max(seconds, 1e-9):,.0f} steps/s)"
     )
+    if steps["training"] > 1.2 * result["budget"]:
+        lines.append(f"  the budget was {result['budget']:,}; a whole generation is the least")
     counters = result.get("counters")
     if counters and counters["gate_episodes"]:
         lines.append(
             f"  of these the gate took {counters['gate_steps']:,} env steps, "
             f"{counters['gate_episodes']:,} episodes"
+        )
+    if counters and not counters["updates"]:
+        lines.append(
+            "  no update moved the parameters: all candidates of every generation scored alike; "
+            "try a larger perturbation, other settings, or a shaped reward"
         )
     if counters and counters["non_finite"]:
         lines.append(f"  {counters['non_finite']:,} returns were NaN or infinite: scored worst")
@@ -48,8 +56,13 @@ def summary(result: Mapping[str, Any], folder: Path | None = None) -> str:
         + ", ".join(f"{steps[n]:,} env steps of {n.replace('_', '-')}" for n in measured)
     )
     if folder is not None:
-        verb = "watch" if result["status"] == "finished" else "resume"
-        lines += [f"  saved in {folder}", f"  next: zorl {verb} {folder}"]
+        lines.append(f"  saved in {folder}")
+        if result["status"] == "finished":
+            lines.append(f"  next: zorl watch {folder}")
+        elif result["resumable"]:
+            lines.append(f"  next: zorl resume {folder}")
+        else:
+            lines.append("  baselines cannot be resumed; the policy so far is in checkpoint.zip")
     return "\n".join(lines)
 
 

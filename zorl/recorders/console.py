@@ -36,13 +36,17 @@ class ConsoleRecorder(BaseRecorder):
         if not self._stream.isatty():
             return
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+        from rich.table import Column
 
-        columns = (
-            BarColumn(bar_width=16),
-            TextColumn("{task.percentage:>3.0f}% {task.fields[line]}"),
-        )
         console = Console(file=self._stream)
+        # A long line goes on in the next row: what is cut off could not be read at all.
+        fold = Column(overflow="fold", no_wrap=False)
+        columns: list[ProgressColumn] = [
+            TextColumn("{task.percentage:>3.0f}% {task.fields[line]}", table_column=fold)
+        ]
+        if console.width >= 120:
+            columns.insert(0, BarColumn(bar_width=16))
         self._progress = Progress(*columns, console=console, auto_refresh=False, transient=True)
         self._task = self._progress.add_task("", total=run.total_timesteps, line="")
         self._progress.start()

@@ -44,6 +44,18 @@ class PlayedEpisode:
     length: int
     success: bool
 
+    def __str__(self) -> str:
+        shaped = (
+            ""
+            if self.episode_return == self.native_return
+            else (f" (shaped {self.episode_return:.1f})")
+        )
+        ending = ", success" if self.success else ""
+        return (
+            f"seed {self.seed}: native return {self.native_return:.1f}{shaped}, "
+            f"{self.length} steps{ending}"
+        )
+
 
 @dataclass(frozen=True)
 class Frames:

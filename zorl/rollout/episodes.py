@@ -217,7 +217,8 @@ class EpisodeRunner:
                         f"{self.task.env_id} returned a NaN or infinite reward: an episode of "
                         f"{lengths[job]} steps with seed {jobs[job][1]} has the return {bad[0]}; "
                         "mend the environment or its wrappers, or let such candidates count as "
-                        "the worst of their generation (--non-finite worst)"
+                        "the worst of their generation (search agents: train anew with "
+                        "--non-finite worst)"
                     )
                 if learns:
                     moments[job] = Moments.of_shifted_sums(
