@@ -11,7 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from zorl.cli import compare_parser, guarded, plan_from, task_from
+from zorl.arguments import compare_parser, plan_from, task_from
+from zorl.cli import guarded
 from zorl.comparison import Comparison, run_comparison, write_figures, write_table
 from zorl.runs import StopSignals
 

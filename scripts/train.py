@@ -12,7 +12,8 @@ from pathlib import Path
 
 from zorl.agents.registry import agent_of
 from zorl.agents.training import run_config, train
-from zorl.cli import config_from, guarded, plan_from, train_parser
+from zorl.arguments import config_from, plan_from, train_parser
+from zorl.cli import guarded
 from zorl.recorders.base import Recorder
 from zorl.recorders.console import ConsoleRecorder
 from zorl.recorders.event_log import EventLog

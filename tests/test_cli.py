@@ -18,7 +18,8 @@ from toy_envs import WALK
 import zorl
 from zorl.agents.registry import list_agents, load_agent, make_agent
 from zorl.agents.search_agent import OPTIMIZERS
-from zorl.cli import COMMANDS, main, parse_hidden
+from zorl.arguments import parse_hidden
+from zorl.cli import COMMANDS, main
 from zorl.envs import WRAPPERS
 from zorl.errors import ConfigurationError
 from zorl.gates import GATES

@@ -43,7 +43,7 @@ __all__ = [
 
 
 def compare_from(args: argparse.Namespace, task: Task, plan: Plan) -> int:
-    """`zorl compare`, by the options of `zorl.cli.compare_parser`.
+    """`zorl compare`, by the options of `zorl.arguments.compare_parser`.
 
     Returns:
         0 if every run was finished, 128 + the signal that stopped the command, or else 1.
