@@ -9,8 +9,10 @@ from typing import Any, Protocol
 from typing_extensions import Self
 
 from zorl.envs import Task
+from zorl.errors import FileFormatError
 from zorl.recorders.base import Recorder
 from zorl.rollout.evaluation import Evaluation
+from zorl.storage import Arrays, load_archive
 from zorl.streams import Seeds
 
 # Asked between records: whether training should stop now (a signal came, a goal is reached).
@@ -71,3 +73,18 @@ class Agent(Protocol):
 
     def close(self) -> None:
         """Free environments and processes."""
+
+
+def read_agent(path: str | Path, family: str) -> tuple[dict[str, Any], Arrays]:
+    """Metadata and arrays of a saved agent of one family.
+
+    Raises:
+        FileFormatError: the file is missing, corrupt, truncated, newer, or not such an agent's.
+    """
+    _, metadata, arrays = load_archive(path, "agent")
+    if metadata.get("family") != family:
+        raise FileFormatError(
+            f"{path}: holds an agent of the family {metadata.get('family')!r}, expected "
+            f"{family!r}; zorl.load_agent takes both"
+        )
+    return metadata, arrays

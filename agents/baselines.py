@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import Self
 
-from zorl.agents.base import Stop
+from zorl.agents.base import Stop, read_agent
 from zorl.agents.baseline_config import BaselineConfig
 from zorl.agents.sb3_options import BASELINES, algorithm, check_action_space, keywords, resolve
 from zorl.agents.sb3_policy import Decider, acting_parameters, restore, to_arrays
@@ -31,7 +31,7 @@ from zorl.rollout.episodes import EpisodeRunner
 from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.evaluator import RolloutEvaluator
 from zorl.spaces import ObservationEncoder
-from zorl.storage import Arrays, load_archive, save_archive
+from zorl.storage import Arrays, save_archive
 from zorl.streams import Purpose, Seeds, Streams
 
 __all__ = ["BASELINES", "FAMILY", "BaselineAgent", "BaselineConfig"]
@@ -231,12 +231,7 @@ class BaselineAgent:
         Raises:
             FileFormatError: the file is missing, corrupt, truncated, newer, or not such an agent's.
         """
-        _, metadata, arrays = load_archive(path, "agent")
-        if metadata.get("family") != FAMILY:
-            raise FileFormatError(
-                f"{path}: holds an agent of the family {metadata.get('family')!r}, expected "
-                f"{FAMILY!r}; zorl.load_agent takes both"
-            )
+        metadata, arrays = read_agent(path, FAMILY)
         return cls.from_archive(metadata, arrays)
 
     @classmethod

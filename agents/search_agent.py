@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import Self
 
-from zorl.agents.base import Stop
+from zorl.agents.base import Stop, read_agent
 from zorl.agents.callbacks import Hook, as_hook
 from zorl.envs import Task, check_spaces
 from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError
@@ -35,9 +35,9 @@ from zorl.rollout.backends import Backend, Processes, Serial
 from zorl.rollout.episodes import EpisodeRunner
 from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.evaluator import RolloutEvaluator
-from zorl.search import Counters, Search, SearchState
+from zorl.search import Counters, Search
 from zorl.spaces import ActionDecoder, ObservationEncoder
-from zorl.storage import Arrays, flatten, load_archive, save_archive, unflatten
+from zorl.storage import Arrays, flatten, save_archive, unflatten
 from zorl.streams import Seeds, Streams
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer[Any]]] = {
@@ -131,12 +131,7 @@ class SearchConfig:
             FileFormatError: a field is missing or unknown.
         """
         try:
-            return cls(
-                **{
-                    **values,
-                    "task": Task.from_json(values["task"]),
-                }
-            )
+            return cls(**{**values, "task": Task.from_json(values["task"])})
         except (KeyError, TypeError) as error:
             raise FileFormatError(f"not the configuration of a search agent: {error}") from error
 
@@ -298,12 +293,7 @@ class SearchAgent:
         Raises:
             FileFormatError: the file is missing, corrupt, truncated, newer, or not such an agent's.
         """
-        _, metadata, arrays = load_archive(path, "agent")
-        if metadata.get("family") != FAMILY:
-            raise FileFormatError(
-                f"{path}: holds an agent of the family {metadata.get('family')!r}, expected "
-                f"{FAMILY!r}; zorl.load_agent takes both"
-            )
+        metadata, arrays = read_agent(path, FAMILY)
         return cls.from_archive(metadata, arrays, workers)
 
     @classmethod
@@ -318,7 +308,7 @@ class SearchAgent:
         if not isinstance(scalars, Mapping):
             raise FileFormatError(f"the state of an agent is a mapping of names, got {scalars!r}")
         agent = cls(config, workers)
-        agent.state = _restored(agent.state, scalars, arrays)
+        agent.state = unflatten(agent.state, "state", scalars, arrays)
         return agent
 
     def close(self) -> None:
@@ -326,7 +316,3 @@ class SearchAgent:
         self._evaluator.close()
         if self._greedy is not None:
             self._greedy.close()
-
-
-def _restored(template: SearchState, scalars: Mapping[str, Any], arrays: Arrays) -> SearchState:
-    return unflatten(template, "state", scalars, arrays)

@@ -41,13 +41,8 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
     parser.add_argument(
         "--settings", default="tuned", help="tuned (published, where there are some) or default"
     )
-    parser.add_argument(
-        "--set",
-        dest="options",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an option of the agent, as learning_rate=0.02; repeatable",
+    _named_values(
+        parser, "--set", "options", "an option of the agent, as learning_rate=0.02; repeatable"
     )
     policy = parser.add_argument_group("policy and search (not for baselines)")
     policy.add_argument(
@@ -67,14 +62,7 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
         "--normalize", help="observations: off, bounds, or running statistics (the default)"
     )
     policy.add_argument("--gate", help="off (the default), stale-best, paired or sequential")
-    policy.add_argument(
-        "--gate-set",
-        dest="gate_options",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an option of the gate, as episodes=5",
-    )
+    _named_values(policy, "--gate-set", "gate_options", "an option of the gate, as episodes=5")
     policy.add_argument(
         "--episodes", type=count, help="per candidate, on common seeds (default: the agent's)"
     )
@@ -136,14 +124,7 @@ def task_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help='as momentum or "momentum(speed_weight=10)"; repeatable',
     )
-    parser.add_argument(
-        "--env-set",
-        dest="env_options",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an argument of gymnasium.make",
-    )
+    _named_values(parser, "--env-set", "env_options", "an argument of gymnasium.make")
     parser.add_argument("--threshold", type=float, help="native return that counts as solved")
 
 
@@ -174,6 +155,13 @@ def display_options(parser: argparse.ArgumentParser) -> None:
         default=0.05,
         metavar="SHARE",
         help="share of the run's time for rendering rollouts; 0 for none",
+    )
+
+
+def _named_values(parser: Any, flag: str, dest: str, text: str) -> None:
+    """Add an option that takes NAME=VALUE and may be given again."""
+    parser.add_argument(
+        flag, dest=dest, action="append", default=[], metavar="NAME=VALUE", help=text
     )
 
 
