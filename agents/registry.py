@@ -13,10 +13,11 @@ from zorl.agents import baselines, search_agent
 from zorl.agents.base import Agent
 from zorl.agents.baselines import BASELINES, BaselineAgent, BaselineConfig
 from zorl.agents.defaults import own_settings
-from zorl.agents.search_agent import OPTIMIZERS, SearchAgent, SearchConfig
+from zorl.agents.search_agent import SearchAgent, SearchConfig
 from zorl.agents.zoo import Settings, tuned
 from zorl.envs import Task, make_task, task_of
 from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError
+from zorl.optimizers.registry import METHODS
 from zorl.storage import load_archive
 
 Config = SearchConfig | BaselineConfig
@@ -28,7 +29,7 @@ _FIELDS = {item.name for item in fields(SearchConfig)} - {"agent", "task", "opti
 
 def list_agents() -> dict[str, str]:
     """Every agent's name, and what it is in one line."""
-    searches = {name: (recipe.__doc__ or "") for name, recipe in OPTIMIZERS.items()}
+    searches = {name: (recipe.__doc__ or "") for name, recipe in METHODS.items()}
     lines = {name: text.strip().splitlines()[0] for name, text in searches.items()}
     return {**lines, **{name: f"stable-baselines3 {name.upper()}." for name in BASELINES}}
 
@@ -49,8 +50,8 @@ def make_config(
     Raises:
         UnknownNameError: an unknown agent, environment or option, with the nearest names.
     """
-    if agent not in {*OPTIMIZERS, *BASELINES}:
-        raise UnknownNameError("agent", agent, {*OPTIMIZERS, *BASELINES})
+    if agent not in {*METHODS, *BASELINES}:
+        raise UnknownNameError("agent", agent, {*METHODS, *BASELINES})
     if settings not in SETTINGS:
         raise UnknownNameError("settings", settings, SETTINGS)
     task = env if isinstance(env, Task) else task_of(env) if isinstance(env, gym.Env) else None

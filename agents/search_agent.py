@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,8 @@ from zorl.envs import Task, check_spaces
 from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.gates import GATES, make_gate
 from zorl.normalization import MODES, Normalizer
-from zorl.optimizers import (
-    CMAES,
-    Optimizer,
-    RandomSearch,
-    ars,
-    es,
-    mpge,
-    openai_es,
-    spsa,
-    two_point,
-)
 from zorl.optimizers.base import at_least
+from zorl.optimizers.registry import METHODS
 from zorl.options import resolve_options
 from zorl.policies import MlpPolicy
 from zorl.recorders.base import Recorder
@@ -40,16 +30,6 @@ from zorl.spaces import ActionDecoder, ObservationEncoder
 from zorl.storage import Arrays, flatten, save_archive, unflatten
 from zorl.streams import Seeds, Streams
 
-OPTIMIZERS: dict[str, Callable[..., Optimizer[Any]]] = {
-    "spsa": spsa,
-    "mpge": mpge,
-    "two-point": two_point,
-    "es": es,
-    "ars": ars,
-    "openai-es": openai_es,
-    "cma-es": CMAES,
-    "random-search": RandomSearch,
-}
 FAMILY = "search"
 
 
@@ -58,7 +38,7 @@ class SearchConfig:
     """Everything that decides what a search agent learns; JSON types but for the task.
 
     Attributes:
-        agent: a name in `OPTIMIZERS`.
+        agent: a name in `METHODS`.
         task: what is learned.
         options: arguments of the optimizer's recipe; resolved ones include its defaults.
         hidden: hidden layer sizes; () is a linear policy.
@@ -93,7 +73,7 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         for name, value, known in (
-            ("agent", self.agent, OPTIMIZERS),
+            ("agent", self.agent, METHODS),
             ("gate", self.gate, GATES),
             ("normalisation", self.normalize, MODES),
             ("rule for non-finite rewards", self.non_finite, ("raise", "worst")),
@@ -146,7 +126,7 @@ class SearchAgent:
     """
 
     def __init__(self, config: SearchConfig, workers: int = 1, lanes: int = 16) -> None:
-        recipe = OPTIMIZERS[config.agent]
+        recipe = METHODS[config.agent]
         options = resolve_options(recipe, config.options, f"option of {config.agent}")
         gate_options = resolve_options(
             GATES[config.gate], config.gate_options, f"option of the gate {config.gate}"

@@ -17,12 +17,12 @@ from toy_envs import WALK
 
 import zorl
 from zorl.agents.registry import list_agents, load_agent, make_agent
-from zorl.agents.search_agent import OPTIMIZERS
 from zorl.arguments import parse_hidden
 from zorl.cli import COMMANDS, main
 from zorl.envs import WRAPPERS
 from zorl.errors import ConfigurationError
 from zorl.gates import GATES
+from zorl.optimizers.registry import METHODS
 from zorl.options import parse_options, resolve_options
 from zorl.runs import RunFolder
 from zorl.storage import load_archive, read_json, save_archive
@@ -142,7 +142,7 @@ def test_a_bad_option_of_train_is_one_message_and_makes_no_folder(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", METHODS)
 def test_no_option_of_any_agent_takes_nonsense(name: str) -> None:
     options = make_agent(name, "CartPole-v1", settings="default").config["options"]
     assert options

@@ -20,9 +20,10 @@ from zorl.agents.registry import (
     make_agent,
     make_config,
 )
-from zorl.agents.search_agent import OPTIMIZERS, SearchAgent, SearchConfig
+from zorl.agents.search_agent import SearchAgent, SearchConfig
 from zorl.envs import Task, make_task
 from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError
+from zorl.optimizers.registry import METHODS
 from zorl.rollout.backends import Processes, Serial
 from zorl.storage import load_archive, save_archive
 
@@ -33,7 +34,7 @@ def test_every_promised_agent_has_a_name_and_a_line() -> None:
     searches = ["spsa", "mpge", "two-point", "es", "ars", "openai-es", "cma-es", "random-search"]
     agents = list_agents()
     assert list(agents) == [*searches, "ppo", "a2c", "dqn", "sac", "td3"]
-    assert [*OPTIMIZERS, *BASELINES] == list(agents)
+    assert [*METHODS, *BASELINES] == list(agents)
     for line in agents.values():
         assert "\n" not in line
         assert len(line) > 10

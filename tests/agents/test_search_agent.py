@@ -12,9 +12,10 @@ from toy_envs import WALK
 
 import zorl
 from zorl.agents.registry import load_agent, make_agent
-from zorl.agents.search_agent import OPTIMIZERS, SearchAgent, SearchConfig
+from zorl.agents.search_agent import SearchAgent, SearchConfig
 from zorl.envs import make_task
 from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError
+from zorl.optimizers.registry import METHODS
 from zorl.recorders.base import BaseRecorder, Record
 from zorl.search import Generation
 from zorl.storage import flatten, load_archive, save_archive
@@ -68,7 +69,7 @@ def observations(agent: SearchAgent, count: int = 5) -> np.ndarray:
 # Saving and loading
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", METHODS)
 def test_a_loaded_agent_acts_and_goes_on_to_the_same_bits(name: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {
         "gate": "stale-best",

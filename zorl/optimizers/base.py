@@ -6,7 +6,8 @@ one assignment and a checkpoint is the value itself. Higher is better everywhere
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -33,27 +34,66 @@ class State(Protocol):
 S = TypeVar("S", bound=Any)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Candidates to be scored, made by `ask` for one state.
+class Directions(Protocol):
+    """m directions in d dimensions that need not exist as a matrix.
 
-    Attributes:
-        thetas: (n, d) candidates, one per row, read-only.
-        t: the update count of the state that asked; `tell` refuses another one's.
-        directions: (m, d) the perturbation directions where the method has some, read-only.
+    Structured perturbations (low-rank ones of large networks, for one) implement this instead of
+    handing out (m, d) numbers; a plain (m, d) array serves wherever `Directions` do.
     """
 
-    thetas: Matrix
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, d)."""
+
+    def dense(self) -> Matrix:
+        """The (m, d) matrix itself, for those who cannot do without."""
+
+    def combine(self, weights: Vector) -> Vector:
+        """Σ wᵢ δᵢ, shape (d,), from (m,) weights."""
+
+
+class Candidates(Protocol):
+    """n candidates that need not exist as a matrix; evaluators that know the kind may use it."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, d)."""
+
+    def dense(self) -> Matrix:
+        """The (n, d) matrix, one candidate per row."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Candidates to be scored, made by `ask` for one state; arrays are read-only.
+
+    Attributes:
+        candidates: (n, d), one per row, as a matrix or in a structured form.
+        t: the update count of the state that asked; `tell` refuses another one's.
+        directions: (m, d) the perturbation directions where the method has some.
+        source: what an optimizer that wraps another one was asked to transform.
+    """
+
+    candidates: Matrix | Candidates
     t: int
-    directions: Matrix | None = field(default=None)
+    directions: Matrix | Directions | None = None
+    source: Asked | None = None
 
     def __post_init__(self) -> None:
-        for array in (self.thetas, self.directions):
-            if array is not None:
+        for array in (self.candidates, self.directions):
+            if isinstance(array, np.ndarray):
                 array.setflags(write=False)
 
+    @cached_property
+    def thetas(self) -> Matrix:
+        """(n, d) the candidates as a matrix, built when it is first asked for."""
+        if isinstance(self.candidates, np.ndarray):
+            return self.candidates
+        return frozen(self.candidates.dense())
+
     def __len__(self) -> int:
-        return len(self.thetas)
+        n, _ = self.candidates.shape
+        return int(n)
 
 
 class Optimizer(Protocol[S]):
@@ -105,9 +145,9 @@ def checked_returns(state: State, asked: Asked, returns: ArrayLike) -> Vector:
         raise ConfigurationError(
             f"tell needs one return per candidate, shape ({len(asked)},), got {values.shape}"
         )
-    if asked.t != state.t or asked.thetas.shape[1] != state.theta.size:
+    if asked.t != state.t or asked.candidates.shape[1] != state.theta.size:
         raise ConfigurationError(
-            f"tell got candidates asked at update {asked.t} (d = {asked.thetas.shape[1]}), but the "
+            f"tell got candidates asked at update {asked.t} (d = {asked.candidates.shape[1]}), but the "
             f"state is at update {state.t} (d = {state.theta.size}); tell the state that asked"
         )
     finite = np.isfinite(values)

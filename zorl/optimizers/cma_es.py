@@ -117,7 +117,7 @@ class CMAES:
         d = state.theta.size
         n = self.popsize or 4 + int(3 * math.log(d))
         y = _times(rng.standard_normal((n, d)) * state.scales, state.eigenbasis.T)
-        return Asked(thetas=state.theta + state.sigma * y, t=state.t, directions=y)
+        return Asked(state.theta + state.sigma * y, state.t, y)
 
     def tell(self, state: CMAESState, asked: Asked, returns: ArrayLike) -> CMAESState:
         """Move the distribution towards the better of the n candidates.
@@ -131,14 +131,15 @@ class CMAES:
             ConfigurationError: `asked` or `returns` does not belong to `state`.
         """
         values = checked_returns(state, asked, returns)
-        if asked.directions is None or asked.directions.shape != asked.thetas.shape:
+        y = asked.directions
+        if not isinstance(y, np.ndarray) or y.shape != asked.candidates.shape:
             raise ConfigurationError("tell needs the candidates that ask of CMAES returned, as is")
         if values.min() == values.max():
             return replace(state, t=state.t + 1)
 
         d, t, separable = state.theta.size, state.t + 1, state.covariance.ndim == 1
         k = _constants(d, len(asked), separable, self.active)
-        y = asked.directions[np.argsort(-values, kind="stable")]  # best first
+        y = y[np.argsort(-values, kind="stable")]  # best first
         step = k.weights[: k.mu] @ y[: k.mu]  # eq. 41
         theta = state.theta + state.sigma * step  # eq. 42 with c_m = 1
 

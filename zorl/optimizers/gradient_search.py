@@ -134,7 +134,10 @@ class GradientSearch:
         if asked.directions is None:
             raise ConfigurationError("these candidates carry no directions; ask this optimizer")
         weights = self.weights(values, self.scheme, self.radius_at(state.t))
-        return np.asarray(weights @ asked.directions)
+        directions = asked.directions
+        if isinstance(directions, np.ndarray):
+            return np.asarray(weights @ directions)
+        return directions.combine(weights)
 
     def tell(self, state: GradientState, asked: Asked, returns: ArrayLike) -> GradientState:
         """The next state from one return per candidate (n,), higher better."""

@@ -1,0 +1,34 @@
+"""Methods by name, with options of JSON types: what agents, `zorl.minimize` and tests draw on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from zorl.errors import UnknownNameError
+from zorl.optimizers.base import Optimizer
+from zorl.optimizers.cma_es import CMAES
+from zorl.optimizers.random_search import RandomSearch
+from zorl.optimizers.recipes import ars, es, mpge, openai_es, spsa, two_point
+
+METHODS: dict[str, Callable[..., Optimizer[Any]]] = {
+    "spsa": spsa,
+    "mpge": mpge,
+    "two-point": two_point,
+    "es": es,
+    "ars": ars,
+    "openai-es": openai_es,
+    "cma-es": CMAES,
+    "random-search": RandomSearch,
+}
+
+
+def recipe(method: str) -> Callable[..., Optimizer[Any]]:
+    """What makes the optimizer registered under `method` from keyword options.
+
+    Raises:
+        UnknownNameError: no such method; the message suggests the nearest names.
+    """
+    if method not in METHODS:
+        raise UnknownNameError("method", method, METHODS)
+    return METHODS[method]
