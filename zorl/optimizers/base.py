@@ -145,10 +145,11 @@ def checked_returns(state: State, asked: Asked, returns: ArrayLike) -> Vector:
         raise ConfigurationError(
             f"tell needs one return per candidate, shape ({len(asked)},), got {values.shape}"
         )
-    if asked.t != state.t or asked.candidates.shape[1] != state.theta.size:
+    dim = asked.candidates.shape[1]
+    if asked.t != state.t or dim != state.theta.size:
         raise ConfigurationError(
-            f"tell got candidates asked at update {asked.t} (d = {asked.candidates.shape[1]}), but the "
-            f"state is at update {state.t} (d = {state.theta.size}); tell the state that asked"
+            f"tell got candidates asked at update {asked.t} (d = {dim}), but the state is at "
+            f"update {state.t} (d = {state.theta.size}); tell the state that asked"
         )
     finite = np.isfinite(values)
     if not finite.all():
