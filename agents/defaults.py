@@ -24,6 +24,12 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "spsa": {"learning_rate": 0.01, "radius": 0.3, "m": 8, **_NOISE},
     "two-point": {"learning_rate": 0.01, "radius": 0.3, "m": 8, **_NOISE},
     "mpge": {"learning_rate": 0.01, "radius": 0.3, "m": 8, **_NOISE},
+    "guided-es": {"learning_rate": 0.01, "sigma": 0.3, "m": 8, **_NOISE},
+    # As published: of estimates that are ∇f/d, and of steps that do not shrink.
+    "mpge-average": {"learning_rate": 0.25, "radius": 1.0, "m": 8, **_NOISE},
+    "two-point-unit": {"learning_rate": 0.25, "radius": 1.0, "m": 8, **_NOISE},
+    "sigma-r-forward": {"learning_rate": 0.3, "radius": 0.3, "m": 8, "top": 4, **_NOISE},
+    "es-normalised": {"learning_rate": 0.1, "sigma": 0.3, "m": 8, **_NOISE},
     "random-search": {"radius": 1.0, "popsize": 16, "episodes": 5},
 }
 

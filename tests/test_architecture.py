@@ -19,6 +19,7 @@ LAYERS = [
     ["zorl.normalization", "zorl.spaces", "zorl.policies"],
     ["zorl.rollout"],
     ["zorl.search"],
+    ["zorl.optimize"],
     ["zorl.runs", "zorl.curves", "zorl.recorders"],
     ["zorl.agents"],
     ["zorl"],  # cli, comparison and the other faces

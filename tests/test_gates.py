@@ -293,7 +293,7 @@ def test_gates_are_made_by_name():
     assert make_gate("stale-best", episodes=3) == StaleBest(3)
     assert make_gate("paired") == Paired(5)
     assert make_gate("sequential", error_rate=0.2, batch=2) == Sequential(30, 0.2, 2)
-    assert set(GATES) == {"off", "stale-best", "paired", "sequential"}
+    assert set(GATES) == {"off", "stale-best", "blocking", "paired", "sequential"}
 
 
 def test_unknown_gates_and_options_are_named_with_their_neighbours():

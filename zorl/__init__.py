@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from zorl.agents.registry import list_agents, load_agent, make_agent
     from zorl.agents.training import train
     from zorl.envs import Task, make_task
+    from zorl.optimize import maximize, minimize
     from zorl.rollout.evaluation import FunctionEvaluator
     from zorl.search import Search
     from zorl.streams import Streams
@@ -24,10 +25,14 @@ _HOMES = {
     "train": "zorl.agents.training",
     "Task": "zorl.envs",
     "make_task": "zorl.envs",
+    "minimize": "zorl.optimize",
+    "maximize": "zorl.optimize",
     "FunctionEvaluator": "zorl.rollout.evaluation",
     "Search": "zorl.search",
     "Streams": "zorl.streams",
 }
+
+_MODULES = ("agents", "envs", "optimizers", "testing")
 
 __all__ = [
     "FunctionEvaluator",
@@ -39,15 +44,19 @@ __all__ = [
     "load_agent",
     "make_agent",
     "make_task",
+    "maximize",
+    "minimize",
     "train",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'zorl' has no attribute {name!r}")
     import importlib
 
+    if name in _MODULES:
+        return importlib.import_module(f"zorl.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'zorl' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

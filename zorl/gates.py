@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from zorl.errors import ConfigurationError, UnknownNameError
-from zorl.optimizers.base import Matrix, Vector, at_least
+from zorl.optimizers.base import Matrix, Vector, at_least, non_negative
 
 Measure = Callable[[Matrix, int, int], Matrix]
 
@@ -92,6 +92,36 @@ class StaleBest:
         score = float(_scored(measure(proposal[None], 0, self.episodes)).mean())
         best = max(score, state.best)
         return Decision(score > state.best, GateState(best), best, self.episodes)
+
+
+@dataclass(frozen=True)
+class Blocking:
+    """SPSA's blocking (Spall 1998, section III.B): refuse a proposal that is worse by too much.
+
+    A proposal is kept when its score is not more than `tolerance` below that of the last one kept.
+    The stored score follows what is kept, down too, so that luck does not stop the search for good.
+
+    Args:
+        tolerance: how much worse a kept proposal may score, in units of return; about two standard
+            deviations of a score. 0 keeps only what is not worse.
+        episodes: episodes per decision.
+    """
+
+    tolerance: float = 0.0
+    episodes: int = 1
+
+    def __post_init__(self) -> None:
+        non_negative("tolerance", self.tolerance)
+        at_least("episodes", self.episodes, 1)
+
+    def decide(
+        self, state: GateState, incumbent: Vector, proposal: Vector, measure: Measure
+    ) -> Decision:
+        """See `Gate`."""
+        score = float(_scored(measure(proposal[None], 0, self.episodes)).mean())
+        if np.isfinite(score) and score >= state.best - self.tolerance:
+            return Decision(True, GateState(score), score, self.episodes)
+        return Decision(False, state, state.best, self.episodes)
 
 
 @dataclass(frozen=True)
@@ -184,6 +214,7 @@ class Sequential:
 GATES: dict[str, Callable[..., Gate]] = {
     "off": AlwaysAccept,
     "stale-best": StaleBest,
+    "blocking": Blocking,
     "paired": Paired,
     "sequential": Sequential,
 }

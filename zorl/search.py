@@ -20,6 +20,7 @@ from zorl.errors import ConfigurationError, DivergedError
 from zorl.gates import AlwaysAccept, Decision, Gate, GateState
 from zorl.normalization import Normalizer
 from zorl.optimizers.base import Matrix, Optimizer, Vector
+from zorl.optimizers.signal import UpdateSignal
 from zorl.rollout.evaluation import Evaluation, Evaluator
 from zorl.streams import Streams
 
@@ -70,6 +71,7 @@ class SearchState:
         normalizer: observation statistics, frozen during a generation.
         counters: see `Counters`.
         episodes: episodes per candidate of the next generation, before rounding.
+        signal: running moments of the proposed updates.
         claimed: the score that the gate holds of the incumbent, NaN while it holds none.
     """
 
@@ -79,6 +81,7 @@ class SearchState:
     normalizer: Normalizer
     counters: Counters
     episodes: float
+    signal: UpdateSignal
     claimed: float = np.nan
 
     @property
@@ -162,9 +165,11 @@ class Generation:
         }
         if hasattr(self.state.optimizer, "sigma"):
             figures["search/sigma"] = self.state.optimizer.sigma
-        signal = reliability(evaluation.returns)
-        if signal is not None:
-            figures["search/reliability"] = signal
+        if np.isfinite(self.state.signal.ratio):
+            figures["search/signal_to_noise"] = self.state.signal.ratio
+        reliable = reliability(evaluation.returns)
+        if reliable is not None:
+            figures["search/reliability"] = reliable
         if np.isfinite(self.decision.claimed):
             figures["gate/claimed_return"] = self.decision.claimed
         return {name: float(value) for name, value in figures.items()}
@@ -218,7 +223,9 @@ class Search:
         if normalizer is None:
             normalizer = Normalizer.create("off", np.zeros(0), np.zeros(0))
         state = self.optimizer.init(theta)
-        return SearchState(0, state, GateState(), normalizer, Counters(), float(self._least))
+        signal = UpdateSignal.create(state.theta.size)
+        episodes = float(self._least)
+        return SearchState(0, state, GateState(), normalizer, Counters(), episodes, signal)
 
     @property
     def _least(self) -> int:
@@ -290,6 +297,7 @@ class Search:
             normalizer,
             counters,
             self._next_episodes(state.episodes, evaluation),
+            state.signal.take(proposal.theta - old, getattr(state.optimizer, "sigma", 1.0)),
             decision.claimed if np.isfinite(decision.claimed) else state.claimed,
         )
         timing = Timing(t1 - t0, t2 - t1, t3 - t2, t4 - t3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from zorl.errors import ConfigurationError
-from zorl.optimizers import SGD, Adam, GainSequence
+from zorl.optimizers import SGD, Adam, Clipped, ClipUp, GainSequence
 
 GRADIENTS = np.random.default_rng(0).normal(size=(60, 4)) * [1e-6, 1, 30, 1e4]
 GRADIENTS[20:30, 1] = 0.0
@@ -152,3 +152,63 @@ def test_settings_that_cannot_work_are_refused_by_name(rule, options):
     name = list(options)[-1]
     with pytest.raises(ConfigurationError, match=f"{name} .*must be .*got"):
         rule(**options)
+
+
+# -- ClipUp, clipping, Nesterov ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.9, False), (0.9, True), (0.1, True)])
+def test_momentum_is_torchs(momentum, nesterov):
+    rule = SGD(0.01, momentum, nesterov)
+    steps = torch_steps(
+        lambda parameters: torch.optim.SGD(
+            parameters, 0.01, momentum, nesterov=nesterov, maximize=True
+        )
+    )
+    np.testing.assert_allclose(steps_of(rule), steps, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.5, "max_speed": 0.11}, {"momentum": 0.0}])
+def test_clipup_is_algorithm_2(options):
+    rule = ClipUp(0.1, **options)
+    limit = options.get("max_speed", 0.2)
+    velocity, expected = np.zeros(4), []
+    for gradient in GRADIENTS:
+        velocity = options.get("momentum", 0.9) * velocity + 0.1 * gradient / np.sqrt(
+            (gradient**2).sum()
+        )
+        if np.sqrt((velocity**2).sum()) > limit:
+            velocity = limit * velocity / np.sqrt((velocity**2).sum())
+        expected.append(velocity)
+    np.testing.assert_allclose(steps_of(rule), expected, rtol=1e-12)
+
+
+def test_clipup_sees_no_scale_and_survives_no_gradient():
+    np.testing.assert_allclose(
+        steps_of(ClipUp(0.1), GRADIENTS * 1e9), steps_of(ClipUp(0.1)), rtol=1e-12
+    )
+    steps = steps_of(ClipUp(0.1), np.array([[3.0, 4.0], [0.0, 0.0]]))
+    np.testing.assert_allclose(steps, [[0.06, 0.08], [0.054, 0.072]], rtol=1e-12)
+
+
+def test_clipped_steps_keep_their_direction_and_the_rules_memory():
+    free, short = steps_of(Adam(1.0)), steps_of(Clipped(Adam(1.0), 0.7))
+    lengths = np.linalg.norm(free, axis=1)
+    assert (lengths > 0.7).any() and (lengths < 0.7).any()
+    expected = free * np.minimum(1, 0.7 / lengths)[:, None]
+    np.testing.assert_allclose(short, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ClipUp(0.0), "learning_rate must be"),
+        (lambda: ClipUp(0.1, momentum=1.0), "momentum must be"),
+        (lambda: ClipUp(0.1, max_speed=-1.0), "max_speed must be"),
+        (lambda: Clipped(SGD(0.1), 0.0), "max_norm must be"),
+        (lambda: SGD(0.1, nesterov=True), "nesterov needs a momentum"),
+    ],
+)
+def test_rules_that_cannot_work_are_refused(make, message):
+    with pytest.raises(ConfigurationError, match=message):
+        make()

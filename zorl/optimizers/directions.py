@@ -1,20 +1,22 @@
-"""Random directions: rows with zero mean and identity covariance, E[δδᵀ] = I.
+"""Random directions: rows with zero mean and E[δδᵀ] = I.
 
 That scale is the contract. With it, the mean over δ of (f(θ + cδ) − f(θ − cδ)) δ / 2c is the
 gradient of a linear f in every dimension, whatever the distribution (see `tests/optimizers`).
+A sampler may return any `Directions`; a matrix is the plain case.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from zorl.errors import ConfigurationError, UnknownNameError
-from zorl.optimizers.base import Matrix
+from zorl.optimizers.base import Directions, Matrix, Vector, at_least, frozen
 
-Sampler = Callable[[np.random.Generator, int, int], Matrix]
+Sampler = Callable[[np.random.Generator, int, int], "Matrix | Directions"]
 
 
 def gaussian(rng: np.random.Generator, m: int, dim: int) -> Matrix:
@@ -39,17 +41,95 @@ def sphere(rng: np.random.Generator, m: int, dim: int) -> Matrix:
 
 
 def orthogonal(rng: np.random.Generator, m: int, dim: int) -> Matrix:
-    """(m, d) mutually orthogonal rows of length √d, Haar distributed; needs m ≤ d.
+    """(m, d) rows of length √d, Haar distributed, mutually orthogonal in blocks of up to d rows.
 
-    Each row alone is uniform on the sphere of radius √d, so the mean of m ≤ d of them is unbiased.
+    Each row alone is uniform on the sphere of radius √d, so the mean of any m of them is unbiased.
+    For m > d the blocks are independent of one another; the last may be smaller.
     """
-    if m > dim:
-        raise ConfigurationError(
-            f"at most d = {dim} directions can be orthogonal, but {m} were asked for"
-        )
+    blocks = [_haar(rng, min(dim, m - start), dim) for start in range(0, m, dim)]
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def _haar(rng: np.random.Generator, m: int, dim: int) -> Matrix:
     q, r = np.linalg.qr(rng.standard_normal((dim, m)))
     # Without the signs of R's diagonal, Q is not Haar distributed (Mezzadri 2007).
     return np.ascontiguousarray((q * np.sign(np.diag(r))).T * np.sqrt(dim))
+
+
+def coordinate(rng: np.random.Generator, m: int, dim: int) -> Matrix:
+    """(m, d) rows ±√d·eᵢ along random axes, none twice before all were drawn (m > d: in blocks)."""
+    blocks = -(-m // dim)
+    axes = rng.permuted(np.tile(np.arange(dim), (blocks, 1)), axis=1).ravel()[:m]
+    rows = np.zeros((m, dim))
+    rows[np.arange(m), axes] = np.sqrt(dim) * (rng.integers(0, 2, m) * 2 - 1)
+    return rows
+
+
+def unit_sphere(rng: np.random.Generator, m: int, dim: int) -> Matrix:
+    """(m, d) unit vectors: E[δδᵀ] = I/d, so estimates are ∇f/d. For published conventions only."""
+    return np.asarray(sphere(rng, m, dim) / np.sqrt(dim))
+
+
+def unit_orthogonal(rng: np.random.Generator, m: int, dim: int) -> Matrix:
+    """(m, d) orthonormal rows: E[δδᵀ] = I/d, so estimates are ∇f/d. For published conventions."""
+    return np.asarray(orthogonal(rng, m, dim) / np.sqrt(dim))
+
+
+@dataclass(frozen=True)
+class Guide:
+    """Guided directions: isotropic ones, stretched along the span of recent gradient estimates.
+
+    δ = √(1 − share)·ε + √(share·d/r)·U η, with ε isotropic, η standard normal, and U an orthonormal
+    basis, (d, r), of the last estimates that are linearly independent (Maheswaranathan et al. 2019,
+    eq. 1, with the mean squared length d of all directions here). The estimate's mean is Σ∇f with
+    Σ = (1 − share) I + share·(d/r) UUᵀ: preconditioned, no longer unbiased in scale.
+
+    Args:
+        memory: how many estimates are kept; at most d.
+        share: of the variance that goes into their span, in [0, 1).
+    """
+
+    memory: int = 4
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        at_least("memory (gradient estimates that guide the directions)", self.memory, 1)
+        if not 0 <= self.share < 1:
+            raise ConfigurationError(f"share must be in [0, 1), got {self.share!r}")
+
+    def init(self, dim: int) -> Matrix:
+        """(memory, d) zeros: no estimates yet.
+
+        Raises:
+            ConfigurationError: more estimates are to be kept than d directions can be independent.
+        """
+        if self.memory > dim:
+            raise ConfigurationError(
+                f"memory = {self.memory} gradient estimates cannot span more than d = {dim} "
+                "dimensions; lower memory"
+            )
+        return frozen(np.zeros((self.memory, dim)))
+
+    def remember(self, recent: Matrix, gradient: Vector) -> Matrix:
+        """(memory, d) with the newest estimate first, as a unit vector."""
+        length = float(np.linalg.norm(gradient))
+        if length == 0:
+            return recent
+        return frozen(np.vstack((gradient / length, recent[:-1])))
+
+    def basis(self, recent: Matrix) -> Matrix:
+        """(r, d) orthonormal rows that span the estimates; r = 0 before the first."""
+        _, scales, rows = np.linalg.svd(recent, full_matrices=False)
+        return np.asarray(rows[scales > 1e-6])
+
+    def stretch(self, isotropic: Matrix, recent: Matrix, rng: np.random.Generator) -> Matrix:
+        """(m, d) guided directions from isotropic ones."""
+        basis = self.basis(recent)
+        if not len(basis):
+            return isotropic
+        m, dim = isotropic.shape
+        along = rng.standard_normal((m, len(basis))) * math.sqrt(self.share * dim / len(basis))
+        return np.asarray(math.sqrt(1 - self.share) * isotropic + along @ basis)
 
 
 DIRECTIONS: dict[str, Sampler] = {
@@ -58,11 +138,18 @@ DIRECTIONS: dict[str, Sampler] = {
     "rademacher": rademacher,
     "sphere": sphere,
     "orthogonal": orthogonal,
+    "coordinate": coordinate,
+}
+# Of length 1, not √d: the conventions of publications whose estimates are ∇f/d.
+UNIT_DIRECTIONS: dict[str, Sampler] = {
+    "unit-sphere": unit_sphere,
+    "unit-orthogonal": unit_orthogonal,
 }
 
 
 def sampler(name: str) -> Sampler:
     """The sampler registered under `name`."""
-    if name not in DIRECTIONS:
-        raise UnknownNameError("direction", name, DIRECTIONS)
-    return DIRECTIONS[name]
+    known = DIRECTIONS | UNIT_DIRECTIONS
+    if name not in known:
+        raise UnknownNameError("direction", name, known)
+    return known[name]

@@ -6,7 +6,7 @@ combinations of these parts; `recipes.py` names them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike
 from zorl.errors import ConfigurationError, UnknownNameError
 from zorl.optimizers.base import (
     Asked,
+    Directions,
+    Matrix,
     Vector,
     at_least,
     checked_returns,
@@ -22,7 +24,7 @@ from zorl.optimizers.base import (
     positive,
     start_vector,
 )
-from zorl.optimizers.directions import sampler
+from zorl.optimizers.directions import Guide, Sampler, sampler
 from zorl.optimizers.step_rules import StepRule, StepState
 from zorl.optimizers.weights import (
     ANTITHETIC,
@@ -30,6 +32,7 @@ from zorl.optimizers.weights import (
     ONE_SIDED,
     SCHEMES,
     CentredRanks,
+    NormalisedReturns,
     Raw,
     SigmaR,
     Standardised,
@@ -45,37 +48,79 @@ class GradientState:
         theta: (d,) the incumbent.
         t: number of updates.
         memory: what the step rule remembers.
+        recent: (k, d) the last gradient estimates, where they guide the directions; (0, 0) else.
     """
 
     theta: Vector
     t: int
     memory: StepState
+    recent: Matrix
+
+
+@dataclass(frozen=True)
+class Perturbed:
+    """Candidates θ ± c δ or θ + c δ, as what they are made of; see `Candidates`.
+
+    Attributes:
+        theta: (d,) what is perturbed.
+        radius: c.
+        directions: (m, d).
+        scheme: "antithetic" (2m candidates: all θ + cδ, then all θ − cδ), "forward" (m + 1: all
+            θ + cδ, then θ) or "one-sided" (m).
+    """
+
+    theta: Vector
+    radius: float
+    directions: Matrix | Directions
+    scheme: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, d)."""
+        m, dim = self.directions.shape
+        return {ANTITHETIC: 2 * m, FORWARD: m + 1, ONE_SIDED: m}[self.scheme], int(dim)
+
+    def dense(self) -> Matrix:
+        """(n, d) the candidates as a matrix."""
+        directions, theta = self.directions, self.theta
+        offsets = directions if isinstance(directions, np.ndarray) else directions.dense()
+        offsets = self.radius * offsets
+        if self.scheme == ANTITHETIC:
+            return np.concatenate([theta + offsets, theta - offsets])
+        if self.scheme == FORWARD:
+            return np.concatenate([theta + offsets, theta[None]])
+        return np.asarray(theta + offsets)
 
 
 @dataclass(frozen=True)
 class GradientSearch:
     """θ ← θ + step(Σ wᵢ δᵢ), with weights w from returns at θ ± c δ or θ + c δ.
 
+    A generation of two or more returns that are all equal says nothing about any direction, so it
+    changes nothing but `t`, whatever the weights.
+
     Args:
         step_rule: turns the gradient estimate into a step.
         radius: c, ν or σ: how far candidates lie from theta, per unit of direction.
         m: number of directions a generation; None means d (all of an orthogonal basis).
-        directions: a name in `directions.DIRECTIONS`.
-        scheme: "antithetic" (2m candidates: all θ + cδ, then all θ − cδ), "forward" (m + 1: all
-            θ + cδ, then θ) or "one-sided" (m).
+        directions: a name in `directions.DIRECTIONS`, or a function (rng, m, d) of one's own that
+            gives (m, d) directions, as a matrix or any other `Directions`.
+        scheme: "antithetic", "forward" or "one-sided"; see `Perturbed`.
         weights: from returns to weights.
         radius_decay: γ in c_t = c / (t + 1)^γ (Spall 1998, eq. 2); 0 keeps the radius constant.
         weight_decay: L2 coefficient: weight_decay · θ is subtracted from the gradient estimate.
+        guide: stretches the directions along recent estimates; see `directions.Guide`.
     """
 
     step_rule: StepRule
     radius: float
     m: int | None = 1
-    directions: str = "gaussian"
+    directions: str | Sampler = "gaussian"
     scheme: str = ANTITHETIC
     weights: Weights = field(default_factory=Raw)
     radius_decay: float = 0.0
     weight_decay: float = 0.0
+    guide: Guide | None = None
 
     def __post_init__(self) -> None:
         positive("radius", self.radius)
@@ -85,13 +130,15 @@ class GradientSearch:
             raise UnknownNameError("scheme", self.scheme, SCHEMES)
         non_negative("radius_decay", self.radius_decay)
         non_negative("weight_decay", self.weight_decay)
-        sampler(self.directions)
+        if not callable(self.directions):
+            sampler(self.directions)
         self._check_weights()
 
     def _check_weights(self) -> None:
         """Refuse weights that could never say anything with this scheme and m."""
         weights = self.weights
-        if isinstance(weights, Standardised) and self.m == 1:
+        normalised = isinstance(weights, NormalisedReturns) and self.scheme == ONE_SIDED
+        if (isinstance(weights, Standardised) or normalised) and self.m == 1:
             raise ConfigurationError(
                 "standardised weights need m ≥ 2 directions: one value has no spread"
             )
@@ -100,9 +147,11 @@ class GradientSearch:
                 "one-sided ranks need m ≥ 2 directions: one value has no rank among others"
             )
         if isinstance(weights, SigmaR):
-            if self.scheme != ANTITHETIC:
+            if self.scheme == ONE_SIDED:
+                raise ConfigurationError("σ_R weights need the antithetic or forward scheme")
+            if self.scheme == FORWARD and 1 in (self.m, weights.top):
                 raise ConfigurationError(
-                    f"σ_R weights need the antithetic scheme, got {self.scheme!r}"
+                    "forward σ_R weights need m ≥ 2 and top ≥ 2: one value has no spread"
                 )
             if self.m is not None and weights.top is not None and weights.top > self.m:
                 raise ConfigurationError(
@@ -112,40 +161,45 @@ class GradientSearch:
     def init(self, theta: ArrayLike) -> GradientState:
         """The state at a starting point (d,)."""
         theta = start_vector(theta)
-        return GradientState(theta, 0, self.step_rule.init(theta.size))
+        recent = frozen(np.zeros((0, 0))) if self.guide is None else self.guide.init(theta.size)
+        return GradientState(theta, 0, self.step_rule.init(theta.size), recent)
 
     def ask(self, state: GradientState, rng: np.random.Generator) -> Asked:
         """The candidates around `state.theta`, in the order that `scheme` says."""
-        theta = state.theta
-        m = theta.size if self.m is None else self.m
-        deltas = sampler(self.directions)(rng, m, theta.size)
-        offsets = self.radius_at(state.t) * deltas
-        if self.scheme == ANTITHETIC:
-            thetas = np.concatenate([theta + offsets, theta - offsets])
-        elif self.scheme == FORWARD:
-            thetas = np.concatenate([theta + offsets, theta[None]])
-        else:
-            thetas = theta + offsets
-        return Asked(thetas, state.t, deltas)
+        dim = state.theta.size
+        draw = sampler(self.directions) if isinstance(self.directions, str) else self.directions
+        deltas = draw(rng, dim if self.m is None else self.m, dim)
+        if self.guide is not None:
+            dense = deltas if isinstance(deltas, np.ndarray) else deltas.dense()
+            deltas = self.guide.stretch(dense, state.recent, rng)
+        candidates = Perturbed(state.theta, self.radius_at(state.t), deltas, self.scheme)
+        structured = not isinstance(deltas, np.ndarray)
+        return Asked(candidates if structured else candidates.dense(), state.t, deltas)
 
     def gradient(self, state: GradientState, asked: Asked, returns: ArrayLike) -> Vector:
         """The (d,) estimate of the ascent direction; unbiased with `Raw` weights."""
-        values = checked_returns(state, asked, returns)
-        if asked.directions is None:
+        return self._gradient(state, asked, checked_returns(state, asked, returns))
+
+    def _gradient(self, state: GradientState, asked: Asked, values: Vector) -> Vector:
+        directions = asked.directions
+        if directions is None:
             raise ConfigurationError("these candidates carry no directions; ask this optimizer")
         weights = self.weights(values, self.scheme, self.radius_at(state.t))
-        directions = asked.directions
         if isinstance(directions, np.ndarray):
             return np.asarray(weights @ directions)
         return directions.combine(weights)
 
     def tell(self, state: GradientState, asked: Asked, returns: ArrayLike) -> GradientState:
         """The next state from one return per candidate (n,), higher better."""
-        gradient = self.gradient(state, asked, returns)
+        values = checked_returns(state, asked, returns)
+        gradient = self._gradient(state, asked, values)
+        if len(values) > 1 and values.min() == values.max():
+            return replace(state, t=state.t + 1)
+        recent = state.recent if self.guide is None else self.guide.remember(state.recent, gradient)
         if self.weight_decay:
             gradient = gradient - self.weight_decay * state.theta
         step, memory = self.step_rule.step(state.memory, gradient, state.t)
-        return GradientState(frozen(state.theta + step), state.t + 1, memory)
+        return GradientState(frozen(state.theta + step), state.t + 1, memory, recent)
 
     def radius_at(self, t: int) -> float:
         """The radius of update t."""

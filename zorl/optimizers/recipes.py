@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from zorl.errors import ConfigurationError, UnknownNameError
+from zorl.errors import UnknownNameError
+from zorl.optimizers.directions import Guide
 from zorl.optimizers.gradient_search import GradientSearch
-from zorl.optimizers.step_rules import SGD, Adam, GainSequence
+from zorl.optimizers.step_rules import SGD, Adam
 from zorl.optimizers.weights import (
     ANTITHETIC,
     FORWARD,
@@ -14,36 +15,7 @@ from zorl.optimizers.weights import (
     Standardised,
 )
 
-
-def spsa(
-    learning_rate: float = 0.1,
-    radius: float = 0.1,
-    m: int = 1,
-    gains: bool = False,
-    stability: float = 0.0,
-    weight_decay: float = 0.0,
-) -> GradientSearch:
-    """SPSA (Spall 1992): Rademacher directions, two evaluations each.
-
-    Args:
-        learning_rate: constant step size, or a of the gain sequence.
-        radius: c, the size of the perturbation.
-        m: directions averaged per update.
-        gains: decreasing gains a/(A + t + 1)^0.602 and c/(t + 1)^0.101 (Spall 1998).
-        stability: A of the gain sequence, about a tenth of the expected updates.
-        weight_decay: see `GradientSearch`.
-    """
-    if stability and not gains:
-        raise ConfigurationError("stability is the A of the gain sequence; it needs gains=True")
-    rule = GainSequence(learning_rate, stability) if gains else SGD(learning_rate)
-    return GradientSearch(
-        rule,
-        radius,
-        m,
-        "rademacher",
-        radius_decay=0.101 if gains else 0.0,
-        weight_decay=weight_decay,
-    )
+ES_SCHEMES = {"vanilla": ONE_SIDED, "antithetic": ANTITHETIC, "fd": FORWARD}
 
 
 def two_point(learning_rate: float = 0.1, radius: float = 0.1, m: int = 1) -> GradientSearch:
@@ -52,9 +24,10 @@ def two_point(learning_rate: float = 0.1, radius: float = 0.1, m: int = 1) -> Gr
 
 
 def mpge(learning_rate: float = 0.1, radius: float = 0.1, m: int | None = None) -> GradientSearch:
-    """MPGE: m ≤ d random orthogonal directions, two evaluations each; None means m = d.
+    """MPGE: m random orthogonal directions, two evaluations each; None means m = d.
 
-    Unbiased, unlike the published average over d unit directions, which returns ∇f/d.
+    Unbiased, unlike the published average over d unit directions, which returns ∇f/d and is
+    `published.mpge_average`. For m > d, orthogonal in blocks of d.
     """
     return GradientSearch(SGD(learning_rate), radius, m, "orthogonal")
 
@@ -71,12 +44,27 @@ def es(
     "vanilla" scores θ + σε, "antithetic" θ ± σε, "fd" θ + σε against θ. Standardising subtracts
     the mean contrast, so "fd" differs from "vanilla" by one more evaluation and nothing else.
     """
-    schemes = {"vanilla": ONE_SIDED, "antithetic": ANTITHETIC, "fd": FORWARD}
-    if variant not in schemes:
-        raise UnknownNameError("ES variant", variant, schemes)
+    if variant not in ES_SCHEMES:
+        raise UnknownNameError("ES variant", variant, ES_SCHEMES)
     return GradientSearch(
-        SGD(learning_rate), sigma, m, noise, schemes[variant], weights=Standardised()
+        SGD(learning_rate), sigma, m, noise, ES_SCHEMES[variant], weights=Standardised()
     )
+
+
+def guided_es(
+    learning_rate: float = 0.1,
+    sigma: float = 0.1,
+    m: int = 8,
+    memory: int = 4,
+    share: float = 0.5,
+) -> GradientSearch:
+    """Guided ES (Maheswaranathan et al. 2019) on its own recent estimates; see `Guide`.
+
+    Raw antithetic differences along Gaussian directions that favour the span of the last `memory`
+    gradient estimates. The estimate is preconditioned by that covariance: Σ∇f.
+    """
+    guide = Guide(memory, share)
+    return GradientSearch(SGD(learning_rate), sigma, m, "gaussian", guide=guide)
 
 
 def ars(

@@ -8,8 +8,15 @@ from typing import Any
 from zorl.errors import UnknownNameError
 from zorl.optimizers.base import Optimizer
 from zorl.optimizers.cma_es import CMAES
+from zorl.optimizers.published import (
+    es_normalised,
+    mpge_average,
+    sigma_r_forward,
+    two_point_unit,
+)
 from zorl.optimizers.random_search import RandomSearch
-from zorl.optimizers.recipes import ars, es, mpge, openai_es, spsa, two_point
+from zorl.optimizers.recipes import ars, es, guided_es, mpge, openai_es, two_point
+from zorl.optimizers.spsa import spsa
 
 METHODS: dict[str, Callable[..., Optimizer[Any]]] = {
     "spsa": spsa,
@@ -18,8 +25,14 @@ METHODS: dict[str, Callable[..., Optimizer[Any]]] = {
     "es": es,
     "ars": ars,
     "openai-es": openai_es,
+    "guided-es": guided_es,
     "cma-es": CMAES,
     "random-search": RandomSearch,
+    # As published, to reproduce reports; see `published`.
+    "mpge-average": mpge_average,
+    "two-point-unit": two_point_unit,
+    "sigma-r-forward": sigma_r_forward,
+    "es-normalised": es_normalised,
 }
 
 

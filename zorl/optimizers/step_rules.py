@@ -35,15 +35,24 @@ class StepRule(Protocol):
 
 @dataclass(frozen=True)
 class SGD:
-    """step = learning_rate · gradient, or Polyak's heavy ball with momentum > 0."""
+    """step = learning_rate · gradient, or Polyak's heavy ball with momentum > 0.
+
+    Args:
+        learning_rate: step length per unit of gradient.
+        momentum: share of the last velocity that is kept, in [0, 1).
+        nesterov: step along the velocity that the same gradient would give once more (Sutskever et
+            al. 2013); needs momentum.
+    """
 
     learning_rate: float
     momentum: float = 0.0
+    nesterov: bool = False
 
     def __post_init__(self) -> None:
         positive("learning_rate", self.learning_rate)
-        if not 0 <= self.momentum < 1:
-            raise ConfigurationError(f"momentum must be in [0, 1), got {self.momentum!r}")
+        _check_momentum(self.momentum)
+        if self.nesterov and not self.momentum:
+            raise ConfigurationError("nesterov needs a momentum > 0")
 
     def init(self, dim: int) -> StepState:
         """See `StepRule`."""
@@ -55,7 +64,8 @@ class SGD:
         if not self.momentum:
             return self.learning_rate * gradient, state
         velocity = frozen(self.momentum * state.first + gradient)
-        return self.learning_rate * velocity, StepState(velocity, _none())
+        ahead = self.momentum * velocity + gradient if self.nesterov else velocity
+        return self.learning_rate * ahead, StepState(velocity, _none())
 
 
 @dataclass(frozen=True)
@@ -108,3 +118,75 @@ class Adam:
         variance = second / (1 - self.beta2 ** (t + 1))
         step = self.learning_rate * mean / (np.sqrt(variance) + self.epsilon)
         return step, StepState(first, second)
+
+
+@dataclass(frozen=True)
+class ClipUp:
+    """ClipUp (Toklu, Liskowski and Srivastava 2020, alg. 2): normalised gradient, bounded speed.
+
+    velocity ← momentum · velocity + learning_rate · gradient / ‖gradient‖, shortened to
+    `max_speed`; the step is the velocity. Only the gradient's direction is used.
+
+    Args:
+        learning_rate: length that every gradient adds, in units of theta.
+        momentum: share of the last velocity that is kept, in [0, 1).
+        max_speed: largest length of a step; 2 · learning_rate, as published, when None.
+    """
+
+    learning_rate: float
+    momentum: float = 0.9
+    max_speed: float | None = None
+
+    def __post_init__(self) -> None:
+        positive("learning_rate", self.learning_rate)
+        _check_momentum(self.momentum)
+        if self.max_speed is not None:
+            positive("max_speed", self.max_speed)
+
+    def init(self, dim: int) -> StepState:
+        """See `StepRule`."""
+        return StepState(frozen(np.zeros(dim)), _none())
+
+    def step(self, state: StepState, gradient: Vector, t: int) -> tuple[Vector, StepState]:
+        """See `StepRule`."""
+        length = float(np.linalg.norm(gradient))
+        push = self.learning_rate / length * gradient if length else gradient
+        limit = 2 * self.learning_rate if self.max_speed is None else self.max_speed
+        velocity = frozen(_shortened(self.momentum * state.first + push, limit))
+        return velocity, StepState(velocity, _none())
+
+
+@dataclass(frozen=True)
+class Clipped:
+    """Another rule, with no step longer than `max_norm`; its memory is not clipped.
+
+    Args:
+        rule: the other rule.
+        max_norm: largest Euclidean length of a step, in units of theta.
+    """
+
+    rule: StepRule
+    max_norm: float
+
+    def __post_init__(self) -> None:
+        positive("max_norm", self.max_norm)
+
+    def init(self, dim: int) -> StepState:
+        """See `StepRule`."""
+        return self.rule.init(dim)
+
+    def step(self, state: StepState, gradient: Vector, t: int) -> tuple[Vector, StepState]:
+        """See `StepRule`."""
+        step, memory = self.rule.step(state, gradient, t)
+        return _shortened(step, self.max_norm), memory
+
+
+def _shortened(vector: Vector, limit: float) -> Vector:
+    """The vector, at most `limit` long."""
+    length = float(np.linalg.norm(vector))
+    return vector * (limit / length) if length > limit else vector
+
+
+def _check_momentum(momentum: float) -> None:
+    if not 0 <= momentum < 1:
+        raise ConfigurationError(f"momentum must be in [0, 1), got {momentum!r}")

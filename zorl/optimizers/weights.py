@@ -2,7 +2,8 @@
 
 `contrast` is what a scheme measured along each direction, in units of return: (f⁺ − f⁻)/2 for
 antithetic pairs, f⁺ − f(θ) for forward differences, f⁺ for one-sided sampling. Equal returns give
-zero weights, never NaN; `Raw` alone, which has no baseline, weighs equal one-sided returns too.
+zero weights, never NaN; `Raw` alone, which has no baseline, weighs equal one-sided returns too
+(`GradientSearch` takes no step then).
 """
 
 from __future__ import annotations
@@ -66,6 +67,25 @@ class Standardised:
 
 
 @dataclass(frozen=True)
+class NormalisedReturns:
+    """Returns less their mean, over their standard deviation, then the contrast: z / (m · radius).
+
+    The normalised rewards of evolution strategies. One-sided it equals `Standardised`; antithetic
+    it keeps the mean contrast, which is signal, and divides by the spread of all 2m returns.
+    """
+
+    def __call__(self, returns: Vector, scheme: str, radius: float) -> Vector:
+        """See `Weights`."""
+        spread = returns.std()
+        values = contrast(returns, scheme)
+        if spread <= 1e-12 * np.abs(returns).max():
+            return np.zeros(len(values))
+        if scheme == ONE_SIDED:
+            values = values - values.mean()
+        return np.asarray(values / (spread * len(values) * radius))
+
+
+@dataclass(frozen=True)
 class CentredRanks:
     """Ranks of all n returns mapped to [−½, ½], then the contrast (Salimans et al. 2017).
 
@@ -87,7 +107,8 @@ class SigmaR:
     """ARS weights: (f⁺ − f⁻) / (b · σ_R) on the b best directions (Mania et al. 2018, alg. 2).
 
     The best are those with the largest max(f⁺, f⁻), ties by index, exactly b of them; σ_R is the
-    population standard deviation of their 2b returns. The radius does not enter.
+    population standard deviation of their 2b returns. The radius does not enter. With the forward
+    scheme, (f⁺ − f(θ)) / (b · σ_R), and σ_R of the b perturbed returns.
 
     Args:
         top: b, or None for all directions.
@@ -101,15 +122,17 @@ class SigmaR:
 
     def __call__(self, returns: Vector, scheme: str, radius: float) -> Vector:
         """See `Weights`."""
-        if scheme != ANTITHETIC:
-            raise ConfigurationError(f"σ_R weights need the antithetic scheme, got {scheme!r}")
-        pairs = returns.reshape(2, -1)
-        m = pairs.shape[1]
+        if scheme == ONE_SIDED:
+            raise ConfigurationError("σ_R weights need the antithetic or forward scheme")
+        # (rows, m): the perturbed returns of each direction; f(θ) itself is no part of σ_R.
+        perturbed = returns.reshape(2, -1) if scheme == ANTITHETIC else returns[None, :-1]
+        m = perturbed.shape[1]
         b = m if self.top is None else min(self.top, m)
-        best = np.argsort(-pairs.max(axis=0), kind="stable")[:b]
-        used = pairs[:, best]
+        best = np.argsort(-perturbed.max(axis=0), kind="stable")[:b]
+        used = perturbed[:, best]
         sigma_r = used.std()
         weights = np.zeros(m)
         if sigma_r > 1e-12 * np.abs(used).max():
-            weights[best] = (used[0] - used[1]) / (b * sigma_r)
+            difference = used[0] - (used[1] if scheme == ANTITHETIC else returns[-1])
+            weights[best] = difference / (b * sigma_r)
         return weights

@@ -57,30 +57,64 @@ class FunctionEvaluator:
         function: takes (d,) and returns a number; with `batched`, takes (n, d) and returns (n,).
         minimise: negate it: the loop maximises.
         batched: see `function`.
+        seeded: it takes a seed as a second argument and is a function of both, so that candidates
+            of a generation can be compared under common random numbers (one mini-batch, say).
+        noisy: its values differ from call to call: it is called for every episode, where a
+            function that is neither noisy nor seeded is called once.
     """
 
     def __init__(
-        self, function: Callable[[Any], Any], minimise: bool = False, batched: bool = False
+        self,
+        function: Callable[..., Any],
+        minimise: bool = False,
+        batched: bool = False,
+        seeded: bool = False,
+        noisy: bool = False,
     ) -> None:
         self._function = function
         self._sign = -1.0 if minimise else 1.0
         self._batched = batched
+        self._seeded = seeded
+        self._once = not (seeded or noisy)
 
     def evaluate(
         self, thetas: NDArray[Any], seeds: Seeds = (0,), normalizer: Normalizer | None = None
     ) -> Evaluation:
-        """See `Evaluator`; seeds and normalizer do not matter."""
+        """See `Evaluator`; the normalizer does not matter, and seeds where `seeded` says so.
+
+        Raises:
+            ConfigurationError: the objective returned something else than one number a candidate.
+        """
         thetas = np.asarray(thetas)
+        columns = [self._column(thetas, seed) for seed in (seeds[:1] if self._once else seeds)]
+        values = self._sign * np.stack(columns, axis=1)
+        if self._once:
+            values = np.repeat(values, len(seeds), axis=1)
+        return Evaluation(
+            values, values, np.zeros(values.shape, np.int64), np.zeros(values.shape, np.bool_)
+        )
+
+    def _column(self, thetas: NDArray[Any], seed: int) -> NDArray[np.float64]:
+        """(n,) the objective's values of all candidates under one seed."""
+        more = (seed,) if self._seeded else ()
         if self._batched:
-            values = np.asarray(self._function(thetas), dtype=np.float64)
+            values = np.asarray(self._function(thetas, *more), dtype=np.float64)
         else:
-            values = np.array([float(self._function(theta)) for theta in thetas])
+            values = np.array([_number(self._function(theta, *more)) for theta in thetas])
         if values.shape != (len(thetas),):
             raise ConfigurationError(
                 f"the objective must return one value per candidate, shape ({len(thetas)},), "
                 f"got {values.shape}"
             )
-        returns = np.repeat(self._sign * values[:, None], len(seeds), axis=1)
-        return Evaluation(
-            returns, returns, np.zeros(returns.shape, np.int64), np.zeros(returns.shape, np.bool_)
-        )
+        return values
+
+
+def _number(result: Any) -> float:
+    array = np.asarray(result)
+    if array.size == 1 and array.dtype.kind in "fiub":
+        return float(array.item())
+    got = f"shape {array.shape}" if array.size != 1 else repr(result)
+    raise ConfigurationError(
+        f"the objective must return one number, got {got}; an objective that takes all (n, d) "
+        "candidates at once needs batched=True"
+    )

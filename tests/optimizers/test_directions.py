@@ -1,0 +1,216 @@
+"""Orthogonal blocks, coordinates, guided and structured directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from zorl.errors import ConfigurationError
+from zorl.optimizers import SGD, GradientSearch, Guide, Perturbed, guided_es, mpge, openai_es
+from zorl.optimizers.base import Asked
+from zorl.optimizers.directions import DIRECTIONS, UNIT_DIRECTIONS, coordinate, orthogonal
+from zorl.optimizers.weights import SCHEMES
+
+Z = 4.5  # standard errors
+
+
+def rng_of(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize(("m", "dim"), [(3, 5), (5, 5), (8, 5), (12, 5), (3, 1)])
+@pytest.mark.parametrize("draw", [orthogonal, coordinate])
+def test_rows_are_orthogonal_within_blocks_of_d(draw, m, dim):
+    rows = draw(rng_of(), m, dim)
+    assert rows.shape == (m, dim)
+    for start in range(0, m, dim):
+        block = rows[start : start + dim]
+        np.testing.assert_allclose(block @ block.T, dim * np.eye(len(block)), atol=1e-12)
+
+
+def test_blocks_are_independent_of_one_another():
+    products = [(rows := orthogonal(rng_of(seed), 10, 5))[0] @ rows[5] for seed in range(800)]
+    assert abs(np.mean(products)) < Z * np.sqrt(5 / 800)
+    assert np.std(products) == pytest.approx(np.sqrt(5), rel=0.1)  # two random rows of length √5
+
+
+@pytest.mark.parametrize("m", [5, 10])
+@pytest.mark.parametrize("draw", ["orthogonal", "coordinate"])
+def test_whole_blocks_give_the_gradient_of_a_linear_function_exactly(draw, m):
+    g = np.arange(1.0, 6.0)
+    search = GradientSearch(SGD(1.0), 0.3, m, draw)
+    state = search.init(np.zeros(5))
+    asked = search.ask(state, rng_of())
+    np.testing.assert_allclose(search.gradient(state, asked, asked.thetas @ g), g, rtol=1e-12)
+
+
+def test_coordinates_are_all_drawn_before_one_comes_again_and_with_both_signs():
+    rows = coordinate(rng_of(), 600, 6)
+    axes = np.abs(rows).argmax(axis=1).reshape(-1, 6)
+    assert (np.sort(axes, axis=1) == np.arange(6)).all()
+    assert not (axes == axes[0]).all()
+    signs = rows.sum(axis=1) / np.sqrt(6)
+    assert set(np.round(signs, 12)) == {-1.0, 1.0} and abs(signs.sum()) < Z * np.sqrt(600)
+
+
+@pytest.mark.parametrize("name", UNIT_DIRECTIONS)
+def test_unit_directions_are_shorter_by_the_root_of_d(name):
+    rows = UNIT_DIRECTIONS[name](rng_of(), 4, 9)
+    full = DIRECTIONS[name.removeprefix("unit-")](rng_of(), 4, 9)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), np.ones(4), rtol=1e-12)
+    np.testing.assert_allclose(rows * 3, full, rtol=1e-12)
+
+
+# -- guided --------------------------------------------------------------------------------------
+
+
+def test_guided_directions_have_the_stated_covariance():
+    guide, d = Guide(memory=2, share=0.6), 6
+    recent = guide.init(d)
+    for gradient in (np.array([3.0, 0, 0, 0, 0, 0]), np.array([1.0, -2.0, 0, 0, 0, 0])):
+        recent = guide.remember(recent, gradient)
+    rows = guide.stretch(rng_of().standard_normal((40_000, d)), recent, rng_of(1))
+    expected = np.eye(d) * 0.4
+    expected[:2, :2] += 0.6 * d / 2 * np.eye(2)
+    products = rows[:, :, None] * rows[:, None, :]
+    error = products.std(axis=0) / np.sqrt(len(rows))
+    assert (np.abs(products.mean(axis=0) - expected) <= Z * error).all()
+    assert np.trace(expected) == pytest.approx(d)  # as long as any other directions
+
+
+def test_guided_directions_are_isotropic_before_the_first_estimate():
+    guide = Guide()
+    rows = rng_of().standard_normal((3, 5))
+    assert guide.stretch(rows, guide.init(5), rng_of()) is rows
+    assert guide.remember(guide.init(5), np.zeros(5)).sum() == 0  # no estimate from no signal
+
+
+def test_estimates_that_repeat_span_what_they_span():
+    guide, gradient = Guide(memory=3), np.array([0.0, 2.0, 0.0, 0.0])
+    recent = guide.init(4)
+    for scale in (1.0, 1e-9, 1e9):
+        recent = guide.remember(recent, scale * gradient)
+    basis = guide.basis(recent)
+    assert basis.shape == (1, 4) and abs(basis[0, 1]) == pytest.approx(1)
+
+
+def test_the_guide_keeps_the_last_estimates_in_the_state():
+    search = GradientSearch(SGD(0.1), 0.1, 3, guide=Guide(2))
+    state, seen = search.init(np.ones(4)), []
+    for t in range(3):
+        asked = search.ask(state, rng_of(t))
+        returns = -(asked.thetas**2).sum(axis=1)
+        seen.append(search.gradient(state, asked, returns))
+        state = search.tell(state, asked, returns)
+    units = [gradient / np.linalg.norm(gradient) for gradient in seen]
+    np.testing.assert_allclose(state.recent, [units[2], units[1]], rtol=1e-12)
+    assert not state.recent.flags.writeable
+
+
+def test_guided_estimates_point_further_uphill_where_the_gradient_hardly_turns():
+    slope = np.linspace(-1, 1, 60)
+
+    def cosine(search):
+        state, cosines = search.init(np.zeros(60)), []
+        for t in range(100):
+            asked = search.ask(state, rng_of(t))
+            returns = asked.thetas @ slope
+            gradient = search.gradient(state, asked, returns)
+            cosines.append(gradient @ slope / np.linalg.norm(gradient) / np.linalg.norm(slope))
+            state = search.tell(state, asked, returns)
+        return np.mean(cosines[10:])
+
+    guided, plain = guided_es(0.01, 0.1, m=8, memory=4), GradientSearch(SGD(0.01), 0.1, 8)
+    assert cosine(guided) > 1.3 * cosine(plain)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Guide(memory=0), "must be an integer ≥ 1"),
+        (lambda: Guide(share=1.0), r"share must be in \[0, 1\)"),
+        (lambda: guided_es(memory=4).init([1.0, 2.0]), "memory = 4 .* more than d = 2"),
+    ],
+)
+def test_guides_that_cannot_work_are_refused(make, message):
+    with pytest.raises(ConfigurationError, match=message):
+        make()
+
+
+# -- structured: no (n, d) matrix ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RankOne:
+    """Rows vec(aᵢ bᵢᵀ) of a (p, q) weight matrix, kept as their factors."""
+
+    a: np.ndarray  # (m, p)
+    b: np.ndarray  # (m, q)
+
+    @property
+    def shape(self):
+        return len(self.a), self.a.shape[1] * self.b.shape[1]
+
+    def dense(self):
+        return np.einsum("mp,mq->mpq", self.a, self.b).reshape(self.shape)
+
+    def combine(self, weights):
+        return ((self.a.T * weights) @ self.b).ravel()
+
+
+def rank_one(rng, m, dim):
+    p = int(np.sqrt(dim))
+    return RankOne(rng.standard_normal((m, p)), rng.standard_normal((m, dim // p)))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_structured_directions_search_as_dense_ones_without_a_matrix(scheme):
+    structured = GradientSearch(SGD(0.1), 0.2, 5, rank_one, scheme)
+    dense = GradientSearch(SGD(0.1), 0.2, 5, lambda *sizes: rank_one(*sizes).dense(), scheme)
+    states = [search.init(np.linspace(-1, 1, 12)) for search in (structured, dense)]
+    for t in range(3):
+        asked = [
+            search.ask(state, rng_of(t))
+            for search, state in zip((structured, dense), states, strict=True)
+        ]
+        assert isinstance(asked[0].candidates, Perturbed)
+        assert len(asked[0]) == len(asked[1]) == asked[0].candidates.shape[0]
+        assert "thetas" not in vars(asked[0])  # no matrix was built so far
+        returns = np.sin(np.arange(len(asked[0])) + t)
+        states = [
+            search.tell(state, each, returns)
+            for search, state, each in zip((structured, dense), states, asked, strict=True)
+        ]
+        assert "thetas" not in vars(asked[0])
+        np.testing.assert_allclose(asked[0].thetas, asked[1].thetas, rtol=1e-12)
+        np.testing.assert_allclose(states[0].theta, states[1].theta, rtol=1e-12)
+    assert not asked[0].thetas.flags.writeable
+
+
+def test_structured_directions_need_no_room_for_the_matrix():
+    """64 candidates of 9 million parameters would be 4.6 GB."""
+    import tracemalloc
+
+    search = GradientSearch(SGD(0.1), 0.2, 32, rank_one)
+    state = search.init(np.zeros(3000 * 3000))
+    tracemalloc.start()
+    asked = search.ask(state, rng_of())
+    search.tell(state, asked, np.arange(64.0))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(asked) == 64 and peak < 6 * state.theta.nbytes
+
+
+def test_more_directions_than_dimensions_are_no_error():
+    search = mpge(m=4)
+    state = search.init(np.zeros(3))
+    assert search.ask(state, rng_of()).thetas.shape == (8, 3)
+
+
+def test_asked_counts_and_freezes():
+    asked = Asked(np.zeros((3, 2)), 0, np.ones((3, 2)))
+    assert len(asked) == 3 and asked.thetas is asked.candidates
+    assert not (asked.thetas.flags.writeable or asked.directions.flags.writeable)
+    assert openai_es(m=4).init(np.zeros(2)).recent.shape == (0, 0)

@@ -1,0 +1,127 @@
+"""The published conventions, against their formulas written out, and against zorl's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from zorl.errors import UnknownNameError
+from zorl.optimizers import (
+    SGD,
+    GradientSearch,
+    es,
+    es_normalised,
+    mpge_average,
+    sigma_r_forward,
+    two_point_unit,
+)
+from zorl.optimizers.directions import orthogonal, sphere
+
+
+def rng_of(seed=0):
+    return np.random.default_rng(seed)
+
+
+def asked_of(search, d=5, seed=0):
+    state = search.init(np.linspace(-1, 1, d))
+    return state, search.ask(state, rng_of(seed))
+
+
+def quartic(thetas):
+    return (np.atleast_2d(thetas) ** 4).sum(axis=1)
+
+
+@pytest.mark.parametrize("make", [lambda: mpge_average(1.0, 0.3), lambda: two_point_unit(1.0, 0.3)])
+def test_unit_conventions_are_the_printed_formulas(make):
+    search = make()
+    state, asked = asked_of(search)
+    u, c, theta = asked.directions, 0.3, state.theta
+    np.testing.assert_allclose(np.linalg.norm(u, axis=1), np.ones(len(u)), rtol=1e-12)
+    by_hand = np.mean(
+        [(quartic(theta + c * v) - quartic(theta - c * v)) / (2 * c) * v for v in u], axis=0
+    )
+    np.testing.assert_allclose(
+        search.gradient(state, asked, quartic(asked.thetas)), by_hand, rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("d", [2, 11, 51])
+def test_the_average_over_a_basis_is_the_gradient_over_d(d):
+    g = np.linspace(1, 2, d)
+    search = mpge_average(0.1, 0.1)
+    state, asked = asked_of(search, d)
+    np.testing.assert_allclose(search.gradient(state, asked, asked.thetas @ g), g / d, rtol=1e-9)
+
+
+@pytest.mark.parametrize("d", [2, 11, 51])
+def test_the_unit_two_point_estimate_has_slope_one_over_d(d):
+    g, search = np.linspace(1, 2, d), two_point_unit(0.1, 0.1, m=4000)
+    state, asked = asked_of(search, d)
+    u = asked.directions
+    slopes = (asked.thetas[:4000] - asked.thetas[4000:]) @ g / 0.2 * (u @ g) / (g @ g)
+    slope = search.gradient(state, asked, asked.thetas @ g) @ g / (g @ g)
+    assert slope == pytest.approx(slopes.mean(), rel=1e-9)
+    assert abs(slope - 1 / d) < 4.5 * slopes.std() / np.sqrt(4000) < 0.3 / d
+
+
+@pytest.mark.parametrize(
+    ("published", "draw"), [(mpge_average, orthogonal), (two_point_unit, sphere)]
+)
+def test_unit_conventions_are_zorls_with_scaled_settings(published, draw):
+    d = 4
+    unit = published(0.1, 0.3, m=2)
+    own = GradientSearch(SGD(0.1 / d), 0.3 / np.sqrt(d), 2, draw)
+    after = []
+    for search in (unit, own):
+        state, asked = asked_of(search, d)
+        after.append(search.tell(state, asked, quartic(asked.thetas)).theta)
+    np.testing.assert_allclose(after[0], after[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("top", [None, 3])
+def test_sigma_r_forward_is_the_printed_formula(top):
+    search = sigma_r_forward(0.5, 0.2, m=6, top=top)
+    state, asked = asked_of(search)
+    returns = quartic(asked.thetas)
+    rewards, base = returns[:-1], returns[-1]
+    np.testing.assert_array_equal(asked.thetas[-1], state.theta)
+    best = np.argsort(-rewards)[: top or 6]
+    by_hand = sum((rewards[k] - base) * asked.directions[k] for k in best)
+    by_hand = 0.5 * by_hand / (len(best) * np.std(rewards[best]))
+    after = search.tell(state, asked, returns).theta
+    np.testing.assert_allclose(after - state.theta, by_hand, rtol=1e-12)
+
+
+def test_normalised_rewards_by_hand():
+    search = es_normalised("antithetic", 0.5, 0.2, m=4)
+    state, asked = asked_of(search)
+    returns = quartic(asked.thetas)
+    z = (returns - returns.mean()) / returns.std()
+    by_hand = sum((z[k] - z[4 + k]) / 2 * asked.directions[k] for k in range(4)) / (4 * 0.2)
+    after = search.tell(state, asked, returns).theta
+    np.testing.assert_allclose(after - state.theta, 0.5 * by_hand, rtol=1e-12)
+
+
+def test_one_sided_normalised_rewards_are_the_standardised_es():
+    returns = np.array([1.0, 4.0, -2.0, 0.5])
+    thetas = []
+    for make in (es_normalised, es):
+        search = make("vanilla", 0.1, 0.2, m=4)
+        state, asked = asked_of(search)
+        thetas.append(search.tell(state, asked, returns).theta)
+    np.testing.assert_allclose(thetas[0], thetas[1], rtol=1e-14)
+
+
+def test_antithetic_normalisation_keeps_the_common_slope_that_standardising_removes():
+    """All directions point equally uphill: the one shared contrast is all the signal."""
+    returns = np.array([1.0, 1.0, 1.0, -1.0, -1.0, -1.0])
+    for make, moves in ((es_normalised, True), (es, False)):
+        search = make("antithetic", 0.1, 0.2, m=3)
+        state, asked = asked_of(search)
+        after = search.tell(state, asked, returns)
+        assert np.array_equal(after.theta, state.theta) is not moves
+
+
+def test_unknown_variants_are_named():
+    with pytest.raises(UnknownNameError, match="mean 'vanilla'"):
+        es_normalised("vanila")

@@ -1,0 +1,109 @@
+"""SPSA's variants and the calibration of its gains."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from zorl.errors import ConfigurationError
+from zorl.optimizers import SGD, Clipped, GainSequence, GradientSearch, calibrated_spsa, spsa
+
+
+def rng_of(seed=0):
+    return np.random.default_rng(seed)
+
+
+def test_the_one_measurement_form_is_unbiased_and_by_hand():
+    g, search = np.array([1.0, -2.0, 0.5]), spsa(0.1, 0.5, measurements=1)
+    state, rng, rows = search.init(np.array([0.3, 0.1, -0.2])), rng_of(), []
+    for _ in range(6000):
+        asked = search.ask(state, rng)
+        value = asked.thetas @ g
+        rows.append(search.gradient(state, asked, value))
+        delta = asked.directions[0]
+        np.testing.assert_allclose(rows[-1], value / (0.5 * delta), rtol=1e-12)  # Spall 1997, eq. 4
+    error = np.std(rows, axis=0) / np.sqrt(len(rows))
+    assert (np.abs(np.mean(rows, axis=0) - g) < 4.5 * error).all() and error.max() < 0.06
+
+
+def test_no_update_is_longer_than_max_step():
+    search = spsa(10.0, 0.1, max_step=0.25)
+    assert search.step_rule == Clipped(SGD(10.0), 0.25)
+    state = search.init(np.zeros(4))
+    asked = search.ask(state, rng_of())
+    moved = search.tell(state, asked, [5.0, -5.0])
+    assert np.linalg.norm(moved.theta) == pytest.approx(0.25)
+    free = spsa(10.0, 0.1).tell(state, asked, [5.0, -5.0])
+    np.testing.assert_allclose(
+        free.theta / np.linalg.norm(free.theta), moved.theta / 0.25, rtol=1e-12
+    )
+
+
+def test_calibration_makes_the_first_steps_as_long_as_wished():
+    g = np.array([30.0, -10.0, 20.0])
+
+    def measure(thetas):
+        return thetas @ g
+
+    search = calibrated_spsa(measure, np.zeros(3), rng_of(), 200, 0.05, radius=0.1, pairs=500)
+    assert isinstance(search, GradientSearch) and search.radius == 0.1
+    rule = search.step_rule
+    assert isinstance(rule, GainSequence)
+    assert rule.stability == 20 and rule.alpha == 0.602 and search.radius_decay == 0.101
+    steps = []
+    for seed in range(400):
+        state = search.init(np.zeros(3))
+        asked = search.ask(state, rng_of(seed))
+        steps.append(np.abs(search.tell(state, asked, measure(asked.thetas)).theta).mean())
+    assert np.mean(steps) == pytest.approx(0.05, rel=0.1)
+
+
+def test_calibration_by_hand():
+    calls = []
+
+    def measure(thetas):
+        calls.append(thetas)
+        return thetas.sum(axis=1) ** 3
+
+    search = calibrated_spsa(measure, [1.0, 2.0], rng_of(3), 50, 0.2, radius=0.5, pairs=4, m=9)
+    (asked,) = calls
+    assert asked.shape == (8, 2)
+    np.testing.assert_allclose(asked[:4] + asked[4:], np.tile([2.0, 4.0], (4, 1)), rtol=1e-12)
+    values = asked.sum(axis=1) ** 3
+    size = np.abs(values[:4] - values[4:]).mean() / (2 * 0.5)
+    assert search.step_rule.a == pytest.approx(0.2 * 6.0**0.602 * 3 / size, rel=1e-12)
+    assert search.m == 9
+
+
+def test_the_radius_is_the_measured_noise():
+    rng = rng_of()
+
+    def measure(thetas):
+        return thetas[:, 0] + 0.3 * rng.standard_normal(len(thetas))
+
+    search = calibrated_spsa(measure, [0.0], rng_of(), 100, 0.1, pairs=2000)
+    assert search.radius == pytest.approx(0.3, rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: spsa(measurements=3), "measurements must be 1 or 2"),
+        (lambda: spsa(stability=2.0), "needs gains=True"),
+        (lambda: spsa(max_step=0.0), "max_norm must be"),
+        (lambda: calibrated_spsa(lambda x: np.zeros(len(x)), [0.0], rng_of(), 9, 0.1), "radius"),
+        (
+            lambda: calibrated_spsa(lambda x: np.zeros(len(x)), [0.0], rng_of(), 9, 0.1, 0.5),
+            "flat around theta",
+        ),
+        (
+            lambda: calibrated_spsa(lambda x: x[:, 0] * np.nan, [0.0], rng_of(), 9, 0.1, 0.5),
+            "the mean size of the measured gradient must be",
+        ),
+        (lambda: calibrated_spsa(len, [0.0], rng_of(), 0, 0.1, 0.5), "iterations must be"),
+        (lambda: calibrated_spsa(len, [0.0], rng_of(), 5, -1.0, 0.5), "first_step must be"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(make, message):
+    with pytest.raises(ConfigurationError, match=message):
+        make()
