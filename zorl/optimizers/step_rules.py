@@ -150,7 +150,7 @@ class ClipUp:
     def step(self, state: StepState, gradient: Vector, t: int) -> tuple[Vector, StepState]:
         """See `StepRule`."""
         length = float(np.linalg.norm(gradient))
-        push = self.learning_rate / length * gradient if length else gradient
+        push = self.learning_rate * (gradient / length) if length else gradient
         limit = 2 * self.learning_rate if self.max_speed is None else self.max_speed
         velocity = frozen(_shortened(self.momentum * state.first + push, limit))
         return velocity, StepState(velocity, _none())

@@ -1,0 +1,283 @@
+"""Natural evolution strategies: SNES and xNES, natural gradients on a Gaussian's parameters.
+
+Wierstra, Schaul, Glasmachers, Sun, Peters and Schmidhuber, "Natural Evolution Strategies" (JMLR 15,
+2014); equations, algorithms and table 1 are theirs. Only the order of the returns is used, so every
+strictly increasing transform of the objective gives the same search, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from zorl.errors import ConfigurationError
+from zorl.optimizers.base import (
+    Asked,
+    Matrix,
+    Vector,
+    checked_returns,
+    frozen,
+    positive,
+    start_vector,
+)
+
+MIN_SIGMA, MAX_SIGMA = 1e-100, 1e30  # theta within reach of the largest still fits a float32
+_MAX_AXIS_RATIO = 1e7  # beyond it float64 cannot tell the short axes from rounding
+
+
+@dataclass(frozen=True)
+class SeparableState:
+    """The search distribution N(theta, diag(sigmas²)); arrays are read-only.
+
+    Attributes:
+        theta: (d,) the distribution's mean.
+        t: how many updates led here, flat generations included.
+        sigmas: (d,) standard deviations, in [1e-100, 1e30].
+    """
+
+    theta: Vector
+    t: int
+    sigmas: Vector
+
+    def __post_init__(self) -> None:
+        for value in vars(self).values():
+            if isinstance(value, np.ndarray):
+                frozen(value)
+
+    @property
+    def sigma(self) -> float:
+        """The geometric mean of the standard deviations."""
+        return math.exp(float(np.log(self.sigmas).mean()))
+
+
+@dataclass(frozen=True)
+class XNESState:
+    """The search distribution N(theta, sigma² B Bᵀ); arrays are read-only.
+
+    Attributes:
+        theta: (d,) the distribution's mean.
+        t: how many updates led here, flat generations included.
+        sigma: the step size.
+        root: (d, d) B, with |det B| = 1 up to rounding.
+    """
+
+    theta: Vector
+    t: int
+    sigma: float
+    root: Matrix
+
+    def __post_init__(self) -> None:
+        frozen(self.theta)
+        frozen(self.root)
+
+
+@dataclass(frozen=True)
+class SNES:
+    """Separable NES (algorithm 6): each coordinate learns its own standard deviation.
+
+    Time and memory are linear in d: a generation holds its noise and its candidates, (n, d) each.
+    Ties between returns are broken by candidate index. A generation whose returns are all equal
+    changes nothing but `t`.
+
+    Args:
+        sigma0: the initial standard deviation, about a third of the distance to the optimum.
+        popsize: candidates per generation, at least 2; 4 + floor(3 ln d) when None.
+    """
+
+    sigma0: float = 0.5
+    popsize: int | None = None
+
+    def __post_init__(self) -> None:
+        positive("sigma0", self.sigma0)
+        check_popsize(self.popsize, 2)
+
+    def init(self, theta: ArrayLike) -> SeparableState:
+        """N(theta, sigma0² I) around `theta`, shape (d,)."""
+        mean = start_vector(theta)
+        return SeparableState(mean, 0, np.full(mean.size, float(self.sigma0)))
+
+    def ask(self, state: SeparableState, rng: np.random.Generator) -> Asked:
+        """Candidates theta + sigmas s; `directions` holds the standard normal s, (n, d)."""
+        n = self.popsize or default_popsize(state.theta.size)
+        noise = rng.standard_normal((n, state.theta.size))
+        thetas = noise * state.sigmas
+        thetas += state.theta  # in place: at d = 10^6 every copy is hundreds of megabytes
+        return Asked(thetas, state.t, noise)
+
+    def tell(self, state: SeparableState, asked: Asked, returns: ArrayLike) -> SeparableState:
+        """Follow the natural gradient in theta and log sigmas; rates of table 1.
+
+        Args:
+            state: the state that asked.
+            asked: the candidates, as `ask` returned them.
+            returns: (n,) one per candidate, higher better; NaN and infinities count as the worst.
+
+        Raises:
+            ConfigurationError: `asked` or `returns` does not belong to `state`.
+        """
+        values = checked_returns(state, asked, returns)
+        noise = asked_noise(asked, "SNES")
+        if values.min() == values.max():
+            return replace(state, t=state.t + 1)
+        d = state.theta.size
+        rate = (3 + math.log(d)) / (5 * math.sqrt(d))
+        weights = _by_rank(values)
+        theta = state.theta + state.sigmas * (weights @ noise)
+        growth = second_moment(weights, noise)  # Σ u (s² − 1): the utilities u sum to zero
+        sigmas = state.sigmas * np.exp(rate / 2 * growth)
+        return SeparableState(theta, state.t + 1, np.clip(sigmas, MIN_SIGMA, MAX_SIGMA))
+
+
+@dataclass(frozen=True)
+class XNES:
+    """Exponential NES (algorithm 5): a full covariance, updated by a matrix exponential.
+
+    The exponent is a multiple of I plus a matrix of rank n at most, so its exponential is taken
+    exactly, from the eigenvalues on the span of the n samples: O(n d²) a generation, and one O(d³)
+    decomposition every d generations to keep B well conditioned. Memory is O(d²).
+
+    Ties between returns are broken by candidate index. A generation whose returns are all equal
+    changes nothing but `t`.
+
+    Args:
+        sigma0: the initial step size, about a third of the distance to the optimum.
+        popsize: candidates per generation, at least 2; 4 + floor(3 ln d) when None.
+        max_memory_gb: the most that a search may take, in units of 1e9 bytes; see `memory`.
+    """
+
+    sigma0: float = 0.5
+    popsize: int | None = None
+    max_memory_gb: float = 4.0
+
+    def __post_init__(self) -> None:
+        positive("sigma0", self.sigma0)
+        check_popsize(self.popsize, 2)
+        positive("max_memory_gb", self.max_memory_gb)
+
+    def memory(self, d: int) -> int:
+        """Bytes that a search in d dimensions takes at its peak: states, candidates, work arrays.
+
+        B and the B to come, and while the axes are computed LAPACK's copy, factors and work space,
+        which are eight more (d, d) matrices.
+        """
+        return 8 * (10 * d * d + (4 * (self.popsize or default_popsize(d)) + 8) * d)
+
+    def init(self, theta: ArrayLike) -> XNESState:
+        """N(theta, sigma0² I) around `theta`, shape (d,).
+
+        Raises:
+            ConfigurationError: `theta` is no finite vector, or a search with so many parameters
+                would take more than `max_memory_gb`.
+        """
+        mean = start_vector(theta)
+        d = mean.size
+        needed = self.memory(d) / 1e9
+        if needed > self.max_memory_gb:
+            raise ConfigurationError(
+                f"xNES at d = {d:,} needs {needed:,.1f} GB, more than max_memory_gb = "
+                f'{self.max_memory_gb:g}; use the methods "snes" or "lm-ma-es", which take O(d), '
+                "or raise max_memory_gb if this machine has the memory"
+            )
+        return XNESState(mean, 0, float(self.sigma0), np.eye(d))
+
+    def ask(self, state: XNESState, rng: np.random.Generator) -> Asked:
+        """Candidates theta + sigma B s; `directions` holds the standard normal s, (n, d)."""
+        n = self.popsize or default_popsize(state.theta.size)
+        noise = rng.standard_normal((n, state.theta.size))
+        return Asked(state.theta + state.sigma * (noise @ state.root.T), state.t, noise)
+
+    def tell(self, state: XNESState, asked: Asked, returns: ArrayLike) -> XNESState:
+        """Follow the natural gradient in theta, log sigma and log B; rates of table 1.
+
+        Args:
+            state: the state that asked.
+            asked: the candidates, as `ask` returned them.
+            returns: (n,) one per candidate, higher better; NaN and infinities count as the worst.
+
+        Raises:
+            ConfigurationError: `asked` or `returns` does not belong to `state`.
+        """
+        values = checked_returns(state, asked, returns)
+        noise = asked_noise(asked, "XNES")
+        if values.min() == values.max():
+            return replace(state, t=state.t + 1)
+        d = state.theta.size
+        rate = (9 + 3 * math.log(d)) / (5 * d * math.sqrt(d))
+        weights = _by_rank(values)
+        theta = state.theta + state.sigma * (state.root @ (weights @ noise))
+
+        # G_M = Σ u (s sᵀ − I) = Σ u s sᵀ, as the utilities u sum to zero: eigenvalues g on the
+        # orthonormal columns V, zero elsewhere. So exp(G_M) = I + V (exp(g) − 1) Vᵀ exactly.
+        basis, triangle = np.linalg.qr(noise.T)
+        gains, vectors = np.linalg.eigh((triangle * weights) @ triangle.T)
+        axes = basis @ vectors
+        mean_gain = float(gains.sum()) / d  # G_sigma = tr(G_M) / d, and G_B = G_M − G_sigma I
+        root = state.root + (state.root @ axes * np.expm1(rate / 2 * gains)) @ axes.T
+        root *= math.exp(-rate / 2 * mean_gain)
+        sigma = state.sigma * math.exp(rate / 2 * mean_gain)
+        return _bounded(XNESState(theta, state.t + 1, sigma, root))
+
+
+def default_popsize(d: int) -> int:
+    """4 + floor(3 ln d)."""
+    return 4 + int(3 * math.log(d))
+
+
+def check_popsize(popsize: int | None, least: int) -> None:
+    """Raise unless `popsize` is None or an integer ≥ `least`."""
+    integer = isinstance(popsize, (int, np.integer)) and not isinstance(popsize, bool)
+    if popsize is not None and not (integer and popsize >= least):
+        raise ConfigurationError(
+            f"popsize must be an integer >= {least}, or None for 4 + floor(3 ln d), got {popsize!r}"
+        )
+
+
+def asked_noise(asked: Asked, method: str, candidates_each: int = 1) -> Matrix:
+    """The (n / candidates_each, d) standard normal numbers behind the candidates, or an error."""
+    noise, (n, d) = asked.directions, asked.candidates.shape
+    if not isinstance(noise, np.ndarray) or noise.shape != (n // candidates_each, d):
+        raise ConfigurationError(f"tell needs the candidates that ask of {method} returned, as is")
+    return noise
+
+
+def second_moment(weights: Vector, rows: Matrix) -> Vector:
+    """Σ wᵢ rowᵢ², shape (d,), without a matrix of squares."""
+    return np.asarray(np.einsum("i,ij,ij->j", weights, rows, rows))
+
+
+@lru_cache(maxsize=64)
+def utilities(n: int) -> Vector:
+    """(n,) utilities of the best to the worst candidate, summing to zero (section 3.1)."""
+    raw = np.maximum(0, math.log(n / 2 + 1) - np.log(np.arange(1, n + 1)))
+    return frozen(raw / raw.sum() - 1 / n)
+
+
+def _by_rank(values: Vector) -> Vector:
+    """(n,) each candidate's utility, ties by index."""
+    weights = np.empty(len(values))
+    weights[np.argsort(-values, kind="stable")] = utilities(len(values))
+    return weights
+
+
+def _bounded(state: XNESState) -> XNESState:
+    """`state` made safe for float64: axis ratios up to 1e7, axes of B sigma in [1e-100, 1e30].
+
+    The axes are computed every d-th update, which leaves O(d²) a generation; B then has
+    determinant ±1 anew.
+    """
+    root, sigma, d = state.root, state.sigma, state.theta.size
+    if state.t % d == 0:
+        left, scales, right = np.linalg.svd(root)
+        floor = scales[0] / _MAX_AXIS_RATIO
+        if scales[-1] < floor:
+            scales = np.maximum(scales, floor)
+            root = (left * scales) @ right
+        unit = math.exp(float(np.log(scales).mean()))
+        root, sigma = root / unit, sigma * unit
+    length = float(np.linalg.norm(root)) / math.sqrt(d)  # root mean square of the axes
+    sigma = min(max(sigma, MIN_SIGMA / length), MAX_SIGMA / length)
+    return replace(state, sigma=sigma, root=root)
