@@ -18,6 +18,15 @@ _NOISE = {"episodes": 2, "max_episodes": 50}
 # Fields of `SearchConfig` and arguments of the recipe, by agent.
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "cma-es": {"sigma0": 1.0, **_NOISE},
+    "sep-cma-es": {"sigma0": 1.0, **_NOISE},
+    "lm-ma-es": {"sigma0": 1.0, **_NOISE},
+    "ipop-cma-es": {"sigma0": 1.0, **_NOISE},
+    "bipop-cma-es": {"sigma0": 1.0, **_NOISE},
+    "lra-cma-es": {"sigma0": 1.0, **_NOISE},
+    "xnes": {"sigma0": 1.0, **_NOISE},
+    "snes": {"sigma0": 1.0, **_NOISE},
+    "cem": {"sigma0": 1.0, "popsize": 20, **_NOISE},
+    "pgpe": {"learning_rate": 0.5, "sigma": 1.0, "m": 8, **_NOISE},
     "ars": {"learning_rate": 0.3, "radius": 0.3, "m": 8, "top": 4, **_NOISE},
     "openai-es": {"learning_rate": 0.3, "sigma": 1.0, "m": 8, **_NOISE},
     "es": {"learning_rate": 0.1, "sigma": 0.3, "m": 8, **_NOISE},

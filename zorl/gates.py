@@ -237,6 +237,6 @@ def _scored(returns: Matrix) -> Matrix:
 
 
 def _mean_difference(old: Vector, new: Vector) -> float:
-    """Mean of new − old, 0 for equal pairs; NaN, which no gate accepts, if both sides failed."""
+    """Mean of new − old, 0 for pairs that are equal, two failures included."""
     with np.errstate(invalid="ignore"):
         return float(np.where(new == old, 0.0, new - old).mean())

@@ -15,6 +15,7 @@ from zorl.normalization import Normalizer
 from zorl.optimizers.base import Matrix, Optimizer, Vector, at_least, non_negative, start_vector
 from zorl.optimizers.bounds import Bounded
 from zorl.optimizers.registry import recipe
+from zorl.optimizers.restarts import Restarts
 from zorl.options import resolve_options
 from zorl.rollout.evaluation import Evaluation, FunctionEvaluator
 from zorl.search import Generation, Search, SearchState
@@ -69,7 +70,8 @@ def minimize(
             overspent by less than one.
         target: stop after the first value ≤ this.
         tol: stop when neither a generation's values nor the best ones of the last generations
-            differ by more than this; None never. A noisy function does not converge this way.
+            differ by more than this; None never. A noisy function does not converge this way, and
+            methods that start anew when they converge use the whole budget.
         seed: of all random numbers; equal seeds give equal bits.
         batched: fun takes all candidates of a generation, (n, d), and returns (n,).
         noisy: values differ from call to call. `x` is then the search's own point, rather than the
@@ -96,6 +98,7 @@ def minimize(
     start = start_vector(x0)
     noisy = noisy or seeded
     optimizer = _optimizer(method, options)
+    restarts = isinstance(optimizer, Restarts)
     if bounds is not None:
         optimizer = Bounded(optimizer, *_sides(bounds, start.size))
     budget = 1000 * (start.size + 1) if max_evaluations is None else max_evaluations
@@ -108,7 +111,7 @@ def minimize(
         optimizer, watch, Streams(seed), make_gate(gate, **(gate_options or {})), episodes=repeats
     )
     goal = None if target is None else _sign * target
-    progress = _Progress(tol)
+    progress = _Progress(None if restarts else tol)
     state, status = search.init(start), None
     if not noisy:
         watch.evaluate(start[None], (0,), state.normalizer)  # no result is worse than x0

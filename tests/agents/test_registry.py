@@ -31,9 +31,9 @@ CART = "CartPole-v1"
 
 
 def test_every_promised_agent_has_a_name_and_a_line() -> None:
-    searches = ["spsa", "mpge", "two-point", "es", "ars", "openai-es", "cma-es", "random-search"]
+    searches = {"spsa", "mpge", "two-point", "es", "ars", "openai-es", "cma-es", "random-search"}
     agents = list_agents()
-    assert list(agents) == [*searches, "ppo", "a2c", "dqn", "sac", "td3"]
+    assert searches | {"ppo", "a2c", "dqn", "sac", "td3"} <= agents.keys()
     assert [*METHODS, *BASELINES] == list(agents)
     for line in agents.values():
         assert "\n" not in line

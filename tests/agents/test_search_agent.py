@@ -43,7 +43,7 @@ def small(name: str = "spsa", env: Any = CART, **options: Any) -> SearchAgent:
         "hidden": (8,),
         "max_episodes": None,
     }
-    agent = make_agent(name, env, **{**common, **SMALL[name], **options})
+    agent = make_agent(name, env, **{**common, **SMALL.get(name, {}), **options})
     assert isinstance(agent, SearchAgent)
     return agent
 

@@ -159,13 +159,13 @@ def checked_returns(state: State, asked: Asked, returns: ArrayLike) -> Vector:
 
 def positive(name: str, value: float) -> None:
     """Raise unless `value` is a finite number > 0."""
-    if not (np.isfinite(value) and value > 0):
+    if not (_is_finite(value) and value > 0):
         raise ConfigurationError(f"{name} must be a finite number > 0, got {value!r}")
 
 
 def non_negative(name: str, value: float) -> None:
     """Raise unless `value` is a finite number ≥ 0."""
-    if not (np.isfinite(value) and value >= 0):
+    if not (_is_finite(value) and value >= 0):
         raise ConfigurationError(f"{name} must be a finite number ≥ 0, got {value!r}")
 
 
@@ -174,3 +174,10 @@ def at_least(name: str, value: int, least: int) -> None:
     integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not integer or value < least:
         raise ConfigurationError(f"{name} must be an integer ≥ {least}, got {value!r}")
+
+
+def _is_finite(value: object) -> bool:
+    """Whether a value is a finite number; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return False
+    return bool(np.isfinite(value))

@@ -192,9 +192,9 @@ class GradientSearch:
     def tell(self, state: GradientState, asked: Asked, returns: ArrayLike) -> GradientState:
         """The next state from one return per candidate (n,), higher better."""
         values = checked_returns(state, asked, returns)
-        gradient = self._gradient(state, asked, values)
         if len(values) > 1 and values.min() == values.max():
             return replace(state, t=state.t + 1)
+        gradient = self._gradient(state, asked, values)
         recent = state.recent if self.guide is None else self.guide.remember(state.recent, gradient)
         if self.weight_decay:
             gradient = gradient - self.weight_decay * state.theta

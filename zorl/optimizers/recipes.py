@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zorl.errors import UnknownNameError
+from zorl.optimizers.cma_es import CMAES
 from zorl.optimizers.directions import Guide
 from zorl.optimizers.gradient_search import GradientSearch
 from zorl.optimizers.step_rules import SGD, Adam
@@ -89,3 +90,11 @@ def openai_es(
         weights=CentredRanks(),
         weight_decay=weight_decay,
     )
+
+
+def sep_cma_es(sigma0: float = 0.5, popsize: int | None = None, active: bool = True) -> CMAES:
+    """Separable CMA-ES (Ros and Hansen 2008): a diagonal covariance, linear in d.
+
+    The options are those of `CMAES`.
+    """
+    return CMAES(sigma0, popsize, "separable", active)

@@ -1,0 +1,292 @@
+"""`check_gate`: a fine gate passes, and each broken one fails with its fault named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zorl.errors import ConfigurationError
+from zorl.gates import AlwaysAccept, Decision, GateState, Paired, Sequential
+from zorl.testing import check_gate
+
+
+class Fine:
+    """Incumbent and proposal on the same five seeds; the better mean is kept."""
+
+    episodes = 5
+
+    def decide(self, state, incumbent, proposal, measure):
+        old, new = self.measured(incumbent, proposal, measure)
+        return self.decided(state, old, new)
+
+    def measured(self, incumbent, proposal, measure):
+        returns = measure(np.stack([incumbent, proposal]), 0, self.episodes)
+        return np.where(np.isfinite(returns), returns, -1e9)
+
+    def decided(self, state, old, new):
+        accepted = bool(new.mean() > old.mean())
+        return Decision(accepted, state, float(max(new.mean(), old.mean())), old.size + new.size)
+
+
+def test_the_fine_gate_passes():
+    check_gate(Fine())
+
+
+def changed(**changes):
+    """A fine gate whose decisions differ in some fields; a value may be a function of them."""
+
+    class Changed(Fine):
+        def decided(self, state, old, new):
+            decision = super().decided(state, old, new)
+            computed = {k: v(decision) if callable(v) else v for k, v in changes.items()}
+            return replace(decision, **computed)
+
+    return Changed()
+
+
+class NoDecision(Fine):
+    def decided(self, state, old, new):
+        return True
+
+
+class SortsMeasured(Fine):
+    def measured(self, incumbent, proposal, measure):
+        returns = measure(np.stack([incumbent, proposal]), 0, self.episodes)
+        returns.sort(axis=1)
+        return returns
+
+
+class MovesTheProposal(Fine):
+    def decide(self, state, incumbent, proposal, measure):
+        decision = super().decide(state, incumbent, proposal, measure)
+        if proposal.flags.writeable:
+            proposal += 0.5
+        return decision
+
+
+class ChangesItsState(Fine):
+    def decided(self, state, old, new):
+        object.__setattr__(state, "best", float(new.mean()))
+        return super().decided(state, old, new)
+
+
+class WritesToReadOnly(Fine):
+    def decide(self, state, incumbent, proposal, measure):
+        proposal += 0.0
+        return super().decide(state, incumbent, proposal, measure)
+
+
+class Coin(Fine):
+    def decided(self, state, old, new):
+        decision = super().decided(state, old, new)
+        return replace(decision, accepted=bool(np.random.rand() < 0.5))  # noqa: NPY002
+
+
+class OwnCoin(Fine):
+    rng = np.random.default_rng(3)
+
+    def decided(self, state, old, new):
+        decision = super().decided(state, old, new)
+        return replace(decision, accepted=bool(self.rng.random() < 0.5))
+
+
+class Alternates(Fine):
+    count = 0
+
+    def decided(self, state, old, new):
+        self.count += 1
+        return replace(super().decided(state, old, new), claimed=float(self.count))
+
+
+class MeasuresTwice(Fine):
+    def measured(self, incumbent, proposal, measure):
+        measure(np.stack([incumbent, proposal]), 0, self.episodes)
+        return super().measured(incumbent, proposal, measure)
+
+
+class MeasuresBackwards(Fine):
+    def measured(self, incumbent, proposal, measure):
+        both = np.stack([incumbent, proposal])
+        return np.concatenate([measure(both, 3, 5), measure(both, 0, 3)], axis=1)
+
+
+class MeasuresNothing(Fine):
+    episodes = 0
+
+
+class MeasuresForEver(Fine):
+    episodes = 10_001
+
+
+class MeasuresAnother(Fine):
+    def measured(self, incumbent, proposal, measure):
+        return super().measured(incumbent, (incumbent + proposal) / 2, measure)
+
+
+class OneRow(Fine):
+    def measured(self, incumbent, proposal, measure):
+        return np.stack([measure(incumbent, 0, 5), measure(proposal, 0, 5)])
+
+
+@dataclass(frozen=True)
+class RememberingState(GateState):
+    past: Any = None
+
+
+class UnstorableMemory(Fine):
+    def decided(self, state, old, new):
+        past = (*(getattr(state, "past", None) or ()), new.mean())
+        return replace(super().decided(state, old, new), state=RememberingState(0.0, past))
+
+
+class ForgetsQuietly(Fine):
+    """A field that files do not keep, and that no decision looks at."""
+
+    def decided(self, state, old, new):
+        return replace(super().decided(state, old, new), state=RememberingState(0.0, 1.0))
+
+
+class KeepsOutsideOfFields(Fine):
+    def decided(self, state, old, new):
+        seen, after = getattr(state, "seen", 0), GateState()
+        object.__setattr__(after, "seen", seen + 1)
+        return replace(super().decided(state, old, new), state=after, claimed=float(seen))
+
+
+class Sulks(Fine):
+    """After one bad disappointment nothing is good enough."""
+
+    def decided(self, state, old, new):
+        if state.best == np.inf:
+            return Decision(False, state, 0.0, old.size + new.size)
+        best = np.inf if new.mean() < old.mean() - 100 else 0.0
+        return replace(super().decided(state, old, new), state=GateState(best))
+
+
+class Flipped(Fine):
+    def decided(self, state, old, new):
+        return super().decided(state, new, old)
+
+
+class ComparesByNot(Fine):
+    """NaN is neither below nor above, so that it is "not worse"."""
+
+    def measured(self, incumbent, proposal, measure):
+        return measure(np.stack([incumbent, proposal]), 0, self.episodes)
+
+    def decided(self, state, old, new):
+        with np.errstate(invalid="ignore"):
+            accepted = not new.mean() < old.mean()
+            return Decision(accepted, state, 0.0, old.size + new.size)
+
+
+class InfinityIsBest(Fine):
+    """A record that an overflow can set for good."""
+
+    def decide(self, state, incumbent, proposal, measure):
+        score = float(measure(proposal[None], 0, 1)[0, 0])
+        record = np.isfinite(score) and score > state.best
+        best = max(score, state.best) if not np.isnan(score) else state.best
+        return Decision(bool(record), GateState(best), best, 1)
+
+
+class TrustsOneEpisode(Fine):
+    def decided(self, state, old, new):
+        accepted = bool(new[0] > old[0])
+        return replace(super().decided(state, old, new), accepted=accepted)
+
+
+class IncumbentsFaultsWin(Fine):
+    def measured(self, incumbent, proposal, measure):
+        old, new = measure(np.stack([incumbent, proposal]), 0, self.episodes)
+        return np.where(np.isfinite(old), old, 1e9), np.where(np.isfinite(new), new, -1e9)
+
+
+BROKEN_GATES = [
+    (NoDecision(), "decision", "a bool; expected: a Decision"),
+    (changed(accepted=lambda d: np.bool_(d.accepted)), "decision", "of type bool"),
+    (changed(claimed=3), "decision", "claimed = 3 of type int"),
+    (changed(episodes=10.0), "decision", "episodes = 10.0 of type float"),
+    (changed(state=None), "decision", "state of type NoneType"),
+    (SortsMeasured(), "purity", "changed the returns that measure gave"),
+    (MovesTheProposal(), "purity", "decide changed the proposal"),
+    (ChangesItsState(), "purity", "after decide: state.best is"),
+    (WritesToReadOnly(), "purity", "read-only"),
+    (Coin(), "determinism", "numpy's global random state"),
+    (OwnCoin(), "determinism", "decision.accepted is"),
+    (Alternates(), "determinism", "decision.claimed is"),
+    (MeasuresTwice(), "decision", "seeds .0, 5. of the incumbent after"),
+    (MeasuresBackwards(), "decision", "seeds .0, 3. of the incumbent after"),
+    (MeasuresNothing(), "decision", "integers 0 ≤ start < stop"),
+    (MeasuresForEver(), "decision", r"at most 10000 \(max_episodes\)"),
+    (MeasuresAnother(), "decision", "the incumbent or the proposal"),
+    (OneRow(), "decision", r"thetas of shape \(3,\)"),
+    (changed(episodes=5), "episodes", "episodes = 5; expected: 10"),
+    (UnstorableMemory(), "state", "state.past"),
+    (ForgetsQuietly(), "state", "restored: state.past is None; expected: 1.0, as kept"),
+    (KeepsOutsideOfFields(), "state", "from the restored state: decision.claimed"),
+    (Sulks(), "worse", "after that, a far better one refused"),
+    (Flipped(), "better|worse", "a proposal (better|worse) by 1000"),
+    (changed(accepted=False), "better", "better by 1000 in every episode refused"),
+    (changed(accepted=True), "worse", "worse by 1000 in every episode kept"),
+    (AlwaysAccept(), "worse", "always=True declares otherwise"),
+    (ComparesByNot(), "faults", "returned nan in every episode kept"),
+    (InfinityIsBest(), "faults", "refused for good"),
+    (IncumbentsFaultsWin(), "faults", "refused while the incumbent returned nan"),
+]
+
+
+@pytest.mark.parametrize(("gate", "rule", "message"), BROKEN_GATES)
+def test_a_broken_gate_fails_with_the_fault_named(gate, rule, message):
+    name = type(gate).__name__
+    with pytest.raises(AssertionError, match=rf"(?s)^{name} breaks the rule '({rule})'.*{message}"):
+        check_gate(gate)
+
+
+def test_one_overflow_among_bad_episodes_must_not_win():
+    class MeanOfAll(Fine):
+        def measured(self, incumbent, proposal, measure):
+            returns = measure(np.stack([incumbent, proposal]), 0, self.episodes)
+            return np.where(np.isnan(returns) | (returns == -np.inf), -1e9, returns)
+
+        def decided(self, state, old, new):
+            accepted = bool(new.mean() > old.mean() and not np.isinf(new).all())
+            return Decision(accepted, state, 0.0, old.size + new.size)
+
+    with pytest.raises(AssertionError, match="far worse proposal kept for the inf of its first"):
+        check_gate(MeanOfAll())
+
+
+def test_a_declared_error_rate_is_measured():
+    check_gate(Fine(), error_rate=0.6)  # ties aside it keeps one in two
+    with pytest.raises(AssertionError, match=r"'error-rate'.*at most error_rate = 0.1"):
+        check_gate(Fine(), error_rate=0.1)
+
+    class Claims(Fine):
+        error_rate = 0.2
+
+    with pytest.raises(AssertionError, match=r"'error-rate'.*at most error_rate = 0.2"):
+        check_gate(Claims())
+    check_gate(Sequential(error_rate=0.2))
+
+
+def test_a_gate_that_keeps_everything_must_do_so():
+    with pytest.raises(AssertionError, match=r"'worse'.*as declared by always=True"):
+        check_gate(Paired(), always=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"error_rate": 1.5}, r"error_rate must be in \(0, 1\)"),
+        ({"margin": -1.0}, "margin must be"),
+        ({"max_episodes": 0}, "max_episodes must be"),
+        ({"skip": ("wors",)}, "did you mean 'worse'"),
+    ],
+)
+def test_bad_arguments_of_the_gate_check(options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        check_gate(Fine(), **options)
