@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -28,7 +29,9 @@ def test_programs_run(
     page: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, page, "exec"), {"__name__": "__main__"})
+    script = tmp_path / f"{page}.py"
+    script.write_text(code)
+    runpy.run_path(str(script), run_name="__main__")
 
 
 def commands() -> list[tuple[str, str]]:

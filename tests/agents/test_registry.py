@@ -115,7 +115,7 @@ def test_a_number_of_episodes_that_is_asked_for_is_not_outgrown() -> None:
     [
         (("cmaes", CART), {}, "unknown agent 'cmaes'; did you mean 'cma-es'"),
         (("pp", CART), {}, "unknown agent 'pp'; did you mean 'ppo'"),
-        (("zebra", CART), {}, "unknown agent 'zebra'; known: a2c, ars, cma-es"),
+        (("zebra", CART), {}, "unknown agent 'zebra'; known: a2c, ars, bipop-cma-es, cem, cma-es"),
         (("spsa", "CartPol-v1"), {}, "did you mean 'CartPole-v1'"),
         (("spsa", CART, "tund"), {}, "unknown settings 'tund'; did you mean 'tuned'"),
         (("spsa", CART), {"lerning_rate": 1}, "option of spsa 'lerning_rate'; .*learning_rate"),

@@ -286,7 +286,7 @@ def test_sb3_evaluates_it_and_agrees(env: str, wrappers: list[str], stochastic: 
     from stable_baselines3.common.vec_env import DummyVecEnv
 
     task = make_task(env, wrappers)
-    agent = small("cma-es", task, stochastic=stochastic, hidden=(), normalize="running").learn(2000)
+    agent = small("cma-es", task, stochastic=stochastic, hidden=(), normalize="running").learn(300)
     seeds = Streams(0).validation(4)
     own = agent.evaluate(seeds)
     vector = DummyVecEnv([task.make])

@@ -3,6 +3,12 @@
 Equation numbers are those of Hansen, "The CMA Evolution Strategy: A Tutorial" (arXiv 1604.00772);
 the separable variant is that of Ros and Hansen (PPSN 2008). Only the order of the returns is used,
 so every strictly increasing transform of the objective gives the same search, bit for bit.
+
+By default the candidates are opposite pairs along orthogonal directions. Such pairs are those of
+Wang, Emmerich and Bäck (2014); mirrored sampling is that of Brockhoff et al. (PPSN 2010). Sigma is
+kept unbiased not by selection within pairs, as there, but by the exact variance that pairs leave to
+the mean's step. The rates, found by trial, are those that the more even samples bear;
+`benchmarks/cma_es.py` shows what they bring. `mirrored=False` is the tutorial to the letter.
 """
 
 from __future__ import annotations
@@ -14,14 +20,16 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.linalg.blas import dgemm
 
 from zorl.errors import ConfigurationError, UnknownNameError
 from zorl.optimizers.base import Asked, Matrix, Vector, checked_returns, positive, start_vector
 
-_MAX_FULL_DIM = 20_000
 _MAX_CONDITION = 1e14  # of C: beyond it float64 cannot tell the short axes from rounding
 _MIN_REACH, _MAX_REACH = 1e-100, 1e30  # of sigma x longest axis; 1e30 still fits a float32 network
 _MAX_SHIFT = 64  # how many powers of two C's longest axis may drift before sigma takes them over
+_RECOIL = 0.3  # weight of the worse half in the mean's step, mirrored only; flat from 0.2 to 0.5
+_STALE = 0.05  # share of C that may be new before its axes are; up to 0.1 costs no evaluations
 
 
 @dataclass(frozen=True)
@@ -70,15 +78,21 @@ class CMAES:
         covariance: "full", or "separable" for a diagonal C, which is linear in d in time and memory
             and learns (d + 2) / 3 times as fast, but does not see correlations.
         active: whether the worst half shrinks the variance along its directions.
+        mirrored: whether candidates are opposite pairs along orthogonal directions, with the
+            constants that these allow; otherwise they are independent, with the tutorial's.
+        max_memory_gb: the most that a search may take, in units of 1e9 bytes; see `memory`.
     """
 
     sigma0: float = 0.5
     popsize: int | None = None
     covariance: Literal["full", "separable"] = "full"
     active: bool = True
+    mirrored: bool = True
+    max_memory_gb: float = 4.0
 
     def __post_init__(self) -> None:
         positive("sigma0", self.sigma0)
+        positive("max_memory_gb", self.max_memory_gb)
         n = self.popsize
         if n is not None and not (isinstance(n, (int, np.integer)) and n >= 4):
             raise ConfigurationError(
@@ -87,18 +101,33 @@ class CMAES:
         if self.covariance not in ("full", "separable"):
             raise UnknownNameError("covariance", str(self.covariance), ("full", "separable"))
 
+    def memory(self, d: int) -> int:
+        """Bytes that a search in d dimensions takes at its peak: states, candidates, work arrays.
+
+        Full: C and B of a state, the C and B to come, and LAPACK's copy of C and work space of two
+        more (d, d) matrices while the axes are computed.
+        """
+        squares = 0 if self.covariance == "separable" else 7 * d * d
+        return 8 * (squares + (4 * self._popsize(d) + 16) * d)
+
     def init(self, theta: ArrayLike) -> CMAESState:
         """N(theta, sigma0² I) around `theta`, shape (d,), with empty evolution paths.
 
         Raises:
-            ConfigurationError: `theta` is no finite vector, or too long for a full covariance.
+            ConfigurationError: `theta` is no finite vector, or a search with so many parameters
+                would take more than `max_memory_gb`.
         """
         mean = start_vector(theta)
         d, separable = mean.size, self.covariance == "separable"
-        if not separable and d > _MAX_FULL_DIM:
+        needed = self.memory(d) / 1e9
+        if needed > self.max_memory_gb:
+            instead = "a smaller popsize"
+            if not separable:
+                instead = 'covariance="separable" or the method "lm-ma-es", which take O(d)'
             raise ConfigurationError(
-                f"a full covariance at d = {d:,} > {_MAX_FULL_DIM:,} needs {16e-9 * d * d:,.1f} GB "
-                f'for C and its eigenvectors; use covariance="separable", which needs O(d)'
+                f"CMA-ES with a {self.covariance} covariance at d = {d:,} needs {needed:,.3g} GB, "
+                f"more than max_memory_gb = {self.max_memory_gb:g}; use {instead}, or raise "
+                f"max_memory_gb if this machine has the memory"
             )
         return CMAESState(
             theta=mean,
@@ -113,11 +142,22 @@ class CMAES:
         )
 
     def ask(self, state: CMAESState, rng: np.random.Generator) -> Asked:
-        """Candidates theta + sigma y with y ~ N(0, C) (eq. 38-40); `directions` holds the y."""
+        """Candidates theta ± sigma y with y ~ N(0, C) (eq. 38-40).
+
+        `directions` holds the y, (m, d). Mirrored, m is half of n, rounded up, and the candidates
+        are the m of theta + sigma y first, then theta - sigma y in the same order.
+        """
         d = state.theta.size
-        n = self.popsize or 4 + int(3 * math.log(d))
-        y = _times(rng.standard_normal((n, d)) * state.scales, state.eigenbasis.T)
-        return Asked(state.theta + state.sigma * y, state.t, y)
+        n = self._popsize(d)
+        m = _directions(n, self.mirrored)
+        z = _orthogonal(rng, m, d) if self.mirrored else rng.standard_normal((m, d))
+        z *= state.scales
+        y = _times(z, state.eigenbasis.T)
+        candidates = np.empty((n, d))
+        np.multiply(y, state.sigma, out=candidates[:m])
+        np.subtract(state.theta, candidates[: n - m], out=candidates[m:])
+        candidates[:m] += state.theta
+        return Asked(candidates, state.t, y)
 
     def tell(self, state: CMAESState, asked: Asked, returns: ArrayLike) -> CMAESState:
         """Move the distribution towards the better of the n candidates.
@@ -131,21 +171,30 @@ class CMAES:
             ConfigurationError: `asked` or `returns` does not belong to `state`.
         """
         values = checked_returns(state, asked, returns)
-        y = asked.directions
-        if not isinstance(y, np.ndarray) or y.shape != asked.candidates.shape:
+        y, (n, d) = asked.directions, asked.candidates.shape
+        if not isinstance(y, np.ndarray) or y.shape != (_directions(n, self.mirrored), d):
             raise ConfigurationError("tell needs the candidates that ask of CMAES returned, as is")
         if values.min() == values.max():
             return replace(state, t=state.t + 1)
 
-        d, t, separable = state.theta.size, state.t + 1, state.covariance.ndim == 1
-        k = _constants(d, len(asked), separable, self.active)
-        y = y[np.argsort(-values, kind="stable")]  # best first
-        step = k.weights[: k.mu] @ y[: k.mu]  # eq. 41
+        t, separable = state.t + 1, state.covariance.ndim == 1
+        k = _constants(d, n, separable, self.active, self.mirrored)
+        ranks = np.empty(n, dtype=np.intp)
+        ranks[np.argsort(-values, kind="stable")] = np.arange(n)
+        # A pair's two steps are opposite, and its two outer products are the same one.
+        pull = np.bincount(k.pair, k.sign * k.recombination[ranks])
+        step = pull @ y  # eq. 41
         theta = state.theta + state.sigma * step  # eq. 42 with c_m = 1
 
-        # The coordinates D^-1 B^T y differ from C^-1/2 y by the rotation B only: same lengths.
-        white = _times(np.vstack((step, y[k.mu :])), state.eigenbasis) / state.scales
-        shift = _times(white[0], state.eigenbasis.T)  # C^-1/2 step
+        # C^-1/2 step, and the squared lengths of C^-1/2 y, which no rotation changes.
+        if separable:
+            squares = y * y
+            lengths = squares @ (1 / state.scales**2)
+            shift = step / state.scales
+        else:
+            white = (y @ state.eigenbasis) / state.scales
+            lengths = np.einsum("ij,ij->i", white, white)
+            shift = state.eigenbasis @ (pull @ white)
         path_sigma = (1 - k.c_sigma) * state.path_sigma + k.gain_sigma * shift  # eq. 43
         length = float(np.linalg.norm(path_sigma)) / k.chi
         sigma = state.sigma * math.exp(k.c_sigma / k.d_sigma * (length - 1))  # eq. 44
@@ -157,51 +206,91 @@ class CMAES:
 
         # Eq. 46: a bad direction may take away at most what a typical length takes, or C could
         # lose its positive definiteness. Eq. 47 is then one product of p_c and all directions.
-        weights = k.weights.copy()
-        weights[k.mu :] *= d / np.maximum((white[1:] ** 2).sum(axis=1), np.finfo(np.float64).tiny)
+        lengths = np.maximum(lengths, np.finfo(np.float64).tiny)
+        typical = np.where(ranks < k.mu, 1.0, (d / lengths)[k.pair])
+        weights = np.bincount(k.pair, k.weights[ranks] * typical)
         variance_loss = (1 - h_sigma) * k.c_c * (2 - k.c_c)
-        decay = 1 + k.c_1 * variance_loss - k.c_1 - k.c_mu * float(k.weights.sum())
-        coefficients = np.append(k.c_mu * weights, k.c_1)
-        rows = np.vstack((y, path_c))
+        decay = 1 + k.c_1 * variance_loss - k.c_1 - k.c_mu * k.total
         if separable:
-            covariance = decay * state.covariance + coefficients @ rows**2
+            covariance = (k.c_mu * weights) @ squares
+            covariance += decay * state.covariance + k.c_1 * path_c**2
         else:
-            covariance = decay * state.covariance + (rows.T * coefficients) @ rows
-
-        moved = replace(state, theta=theta, t=t, sigma=sigma, covariance=covariance)
-        moved = replace(moved, path_c=path_c, path_sigma=path_sigma)
-        # B and D lag behind C so that the O(d³) decomposition costs O(d²) a candidate (B.2).
+            covariance = _updated(
+                decay,
+                state.covariance,
+                np.append(k.c_mu * weights, k.c_1),
+                np.concatenate((y, path_c[None])),
+            )
+        moved = CMAESState(
+            theta=theta,
+            t=t,
+            sigma=sigma,
+            covariance=covariance,
+            path_c=path_c,
+            path_sigma=path_sigma,
+            eigenbasis=state.eigenbasis,
+            scales=state.scales,
+            eigen_t=state.eigen_t,
+        )
+        # B and D lag behind C, for a decomposition costs O(d³) and an update O(d² n) (B.2).
         due = separable or t - state.eigen_t >= k.eigen_gap
         return _bounded(_decomposed(moved) if due else moved)
 
+    def _popsize(self, d: int) -> int:
+        return self.popsize or 4 + int(3 * math.log(d))
+
 
 class _Constants:
-    """The strategy parameters of table 1; `weights` is (n,), non-increasing, never written."""
+    """The strategy parameters of table 1, for n candidates; arrays are never written.
 
-    def __init__(self, d: int, n: int, separable: bool, active: bool) -> None:
+    Attributes:
+        weights: (n,) from the best rank on, of the outer products that make C; they sum to `total`.
+        recombination: (n,) likewise, of the steps that make the mean's.
+        pair: (n,) each candidate's direction.
+        sign: (n,) 1, or -1 for the mirrored candidates.
+    """
+
+    def __init__(self, d: int, n: int, separable: bool, active: bool, mirrored: bool) -> None:
         raw = math.log((n + 1) / 2) - np.log(np.arange(1, n + 1))  # eq. 49
         self.mu = mu = n // 2
-        self.mu_eff = mu_eff = _effective(raw[:mu])
+        mu_eff = _effective(raw[:mu])
+        # Orthogonal directions tell more of C in each generation than independent ones.
+        alpha = 3.0 if mirrored else 2.0
         # d variances are learned faster than d (d + 1) / 2 numbers (Ros and Hansen).
-        rate = 2 * (d + 2) / 3 if separable else 2.0
-        self.c_1 = c_1 = rate / ((d + 1.3) ** 2 + mu_eff)  # eq. 57
-        c_mu = rate * (0.25 + mu_eff + 1 / mu_eff - 2) / ((d + 2) ** 2 + mu_eff)  # eq. 58
-        self.c_mu = c_mu = min(1 - c_1, c_mu)
-        weights = np.maximum(raw, 0) / raw[:mu].sum()  # eq. 53
+        rate = (d + 2) / 3 if separable else 1.0
+        self.c_1 = c_1 = rate * alpha / ((d + 1.3) ** 2 + mu_eff)  # eq. 57
+        c_mu = alpha * (0.25 + mu_eff + 1 / mu_eff - 2) / ((d + 2) ** 2 + alpha * mu_eff / 2)
+        self.c_mu = c_mu = min(1 - c_1, rate * c_mu)  # eq. 58
+        positive = np.maximum(raw, 0) / raw[:mu].sum()
+        negative = np.minimum(raw, 0) / -raw[mu:].sum()
+        least = 0.0
         if active:
             no_decay = 1 + c_1 / c_mu  # eq. 50
             reliable = 1 + 2 * _effective(raw[mu:]) / (mu_eff + 2)  # eq. 51
             definite = (1 - c_1 - c_mu) / (d * c_mu)  # eq. 52
-            weights[mu:] = min(no_decay, reliable, definite) * raw[mu:] / -raw[mu:].sum()
-        self.weights = weights
-        self.c_sigma = c_sigma = (mu_eff + 2) / (d + mu_eff + 5)  # eq. 55
-        self.d_sigma = 1 + 2 * max(0.0, math.sqrt((mu_eff - 1) / (d + 1)) - 1) + c_sigma
+            least = min(no_decay, reliable, definite)
+        self.weights = positive + least * negative  # eq. 53
+        self.total = float(self.weights.sum())
+        m = _directions(n, mirrored)
+        self.pair = np.arange(n) % m
+        self.sign = np.where(np.arange(n) < m, 1.0, -1.0)
+        self.recombination = w = positive + (_RECOIL if mirrored else 0.0) * negative
+        # E|step|² / d when ranks are random: Σ w², and for either of a pair, which a share of
+        # 1 / (n - 1) of all couples are (1 / n for odd n), the product of their weights less.
+        variance = float((w**2).sum())
+        if mirrored:
+            variance -= (float(w.sum()) ** 2 - variance) / (n - 1 + n % 2)
+        # Less noise in the step: the path need not look back so far, nor sigma follow so slowly.
+        span = (d + 5) / 1.5 if mirrored else d + 5
+        self.c_sigma = c_sigma = (mu_eff + 2) / (mu_eff + span)  # eq. 55
+        damping = 0.7 if mirrored else 1.0
+        self.d_sigma = damping + 2 * max(0.0, math.sqrt((mu_eff - 1) / (d + 1)) - 1) + c_sigma
         self.c_c = c_c = (4 + mu_eff / d) / (d + 4 + 2 * mu_eff / d)  # eq. 56
-        self.gain_sigma = math.sqrt(c_sigma * (2 - c_sigma) * mu_eff)
-        self.gain_c = math.sqrt(c_c * (2 - c_c) * mu_eff)
+        self.gain_sigma = math.sqrt(c_sigma * (2 - c_sigma) / variance)
+        self.gain_c = math.sqrt(c_c * (2 - c_c) / variance)
         # E|N(0, I)| exactly, where the tutorial approximates: log sigma has no drift at any d.
         self.chi = math.sqrt(2) * math.exp(math.lgamma((d + 1) / 2) - math.lgamma(d / 2))
-        self.eigen_gap = max(1, int(1 / (10 * d * (c_1 + c_mu))))
+        self.eigen_gap = max(1, int(_STALE / (c_1 + c_mu)))
 
 
 _constants = lru_cache(maxsize=64)(_Constants)
@@ -215,6 +304,38 @@ def _times(rows: Matrix, basis: Matrix) -> Matrix:
     return rows @ basis if basis.size else rows  # a separable state stores no basis: identity
 
 
+def _directions(n: int, mirrored: bool) -> int:
+    return (n + 1) // 2 if mirrored else n
+
+
+def _orthogonal(rng: np.random.Generator, m: int, d: int) -> Matrix:
+    """(m, d) standard normal rows, mutually orthogonal in blocks of up to d of them.
+
+    A Gaussian matrix is G^1/2 Q with G its Gram matrix and Q, its orthonormal polar factor,
+    uniform and independent of G: rows of Q with the square roots of G's diagonal for lengths have
+    exactly the normal distribution each. Few rows in many dimensions are left as they are drawn:
+    the cosines between them are 3 % or less in the root mean square.
+    """
+    if d > 1000 * m:
+        return rng.standard_normal((m, d))
+    blocks = -(-m // d)
+    z = rng.standard_normal((blocks, min(m, d), d))
+    gram = z @ z.transpose(0, 2, 1)
+    values, vectors = np.linalg.eigh(gram)
+    roots = np.sqrt(np.maximum(values, np.finfo(np.float64).eps ** 2 * values[:, -1:]))
+    polar = (vectors / roots[:, None, :]) @ vectors.transpose(0, 2, 1)
+    lengths = np.sqrt(np.diagonal(gram, axis1=1, axis2=2))
+    return np.asarray((lengths[:, :, None] * polar @ z).reshape(-1, d)[:m])
+
+
+def _updated(decay: float, covariance: Matrix, coefficients: Vector, rows: Matrix) -> Matrix:
+    """The sum of decay C and all coefficientᵢ rowᵢ rowᵢ^T, in one call that copies C just once."""
+    scaled = coefficients[:, None] * rows
+    # BLAS counts columns first, so it is given the transposed views, of which none is copied.
+    product: Matrix = dgemm(1.0, rows.T, scaled.T, decay, covariance.T, trans_b=1)
+    return product.T
+
+
 def _decomposed(state: CMAESState) -> CMAESState:
     """`state` with the axes of its C computed anew, and made safe for float64.
 
@@ -225,8 +346,7 @@ def _decomposed(state: CMAESState) -> CMAESState:
     if covariance.ndim == 1:
         variances = covariance = np.maximum(covariance, covariance.max() / _MAX_CONDITION)
     else:
-        covariance = (covariance + covariance.T) / 2
-        variances, basis = np.linalg.eigh(covariance)
+        variances, basis = np.linalg.eigh(covariance)  # of its lower triangle
         floor = variances[-1] / _MAX_CONDITION
         if variances[0] < floor:
             variances = np.maximum(variances, floor)
@@ -248,4 +368,5 @@ def _decomposed(state: CMAESState) -> CMAESState:
 def _bounded(state: CMAESState) -> CMAESState:
     """`state` with sigma clipped so that sigma x the longest axis stays in [1e-100, 1e30]."""
     longest = float(state.scales.max())
-    return replace(state, sigma=min(max(state.sigma, _MIN_REACH / longest), _MAX_REACH / longest))
+    sigma = min(max(state.sigma, _MIN_REACH / longest), _MAX_REACH / longest)
+    return state if sigma == state.sigma else replace(state, sigma=sigma)
