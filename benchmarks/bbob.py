@@ -6,7 +6,7 @@ were reached, over 51 targets between 1e2 and 1e-8 above the optimum (BBOB's), w
 `pycma` is the reference implementation of CMA-ES, on the same starts.
 
     pip install -c constraints.txt -e ".[bench]"
-    python benchmarks/bbob.py --dims 5 20 --budget 1000 --instances 5 --out bbob.json
+    python benchmarks/bbob.py --dims 5 20 --budget 1000 --instances 3 --out bbob.json
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,7 @@ from numpy.typing import NDArray
 
 import zorl
 from zorl.errors import DivergedError
-from zorl.storage import write_json
+from zorl.storage import read_json, write_json
 
 TARGETS = np.logspace(2, -8, 51)
 STEP = 2.0  # the scale of the first steps, about a quarter of the domain
@@ -67,6 +69,7 @@ CALIBRATED: dict[str, dict[str, Any]] = {
     "mpge": {"directions": "orthogonal"},
     "guided-es": {"directions": "gaussian", "guide": zorl.optimizers.Guide()},
 }
+DIRECTIONS = 4  # that these average an update
 Job = tuple[str, int, int, int, int]  # method, function, dimension, instance, budget
 
 
@@ -115,8 +118,9 @@ def run(job: Job) -> list[float]:
             options = METHODS[method]
             if method in CALIBRATED:
                 rng = np.random.default_rng(seed)
+                updates = budget // (2 * DIRECTIONS)
                 spsa = zorl.optimizers.calibrated_spsa(
-                    lambda thetas: -watched(thetas), start, rng, budget // 2, 0.1, 0.1, pairs=10
+                    lambda thetas: -watched(thetas), start, rng, updates, 0.1, 0.1, 10, DIRECTIONS
                 )
                 search = replace(spsa, **CALIBRATED[method])
             zorl.minimize(
@@ -145,7 +149,9 @@ def table(results: dict[str, Any], dim: int, budgets: list[int], methods: list[s
     rows = [f"| d = {dim} | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     scored = []
     for method in methods:
-        hits = np.array([results[f"{method}/{f}/{dim}"] for f in range(1, 25)])  # (24, i, targets)
+        # (24, instances, targets); JSON has no infinity: null is a target that was not reached
+        hits = np.array([results[f"{method}/{f}/{dim}"] for f in range(1, 25)], np.float64)
+        hits[np.isnan(hits)] = np.inf
         shares = [100 * (hits <= b * dim).mean() for b in budgets]
         groups = [
             100 * (hits[[f - 1 for f in group]] <= budgets[-1] * dim).mean()
@@ -167,7 +173,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--dims", type=int, nargs="+", default=[5, 20])
     parser.add_argument("--budget", type=int, default=1000, help="evaluations per dimension")
-    parser.add_argument("--instances", type=int, default=5)
+    parser.add_argument("--instances", type=int, default=3)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", help="a JSON file for every hit")
@@ -175,27 +181,40 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.smoke:
         options.dims, options.budget, options.instances = [5], 20, 1
-    started = time.perf_counter()
-    jobs: list[Job] = [
-        (method, function, dim, instance, options.budget * dim)
-        for method in options.methods
-        for dim in options.dims
-        for function in range(1, 25)
-        for instance in range(1, options.instances + 1)
-    ]
+    setting = f"{options.budget} x {options.instances}"
+    results: dict[str, Any] = {"setting": setting}
+    if options.out and Path(options.out).exists():
+        results = read_json(options.out)
+        if results["setting"] != setting:
+            parser.error(f"{options.out} holds a run of {results['setting']}, not {setting}")
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # of each process: the processes fill the cores
     with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
-        hits = pool.map(run, jobs, chunksize=4)
-    results: dict[str, Any] = {}
-    for (method, function, dim, _, _), hit in zip(jobs, hits, strict=True):
-        results.setdefault(f"{method}/{function}/{dim}", []).append(hit)
+        for method in options.methods:
+            fill(results, method, options, pool)
+            if options.out:  # a run that is cut off goes on from here
+                write_json(options.out, results)
     budgets = sorted({b for b in (30, 100, 300) if b < options.budget} | {options.budget})
     for dim in options.dims:
         print(table(results, dim, budgets, options.methods), end="\n\n")
-    print(f"{len(jobs)} runs in {time.perf_counter() - started:.0f} s")
-    if options.out:
-        write_json(options.out, results)
+
+
+def fill(results: dict[str, Any], method: str, options: argparse.Namespace, pool: Any) -> None:
+    """Run what `results` does not hold of one method yet."""
+    started = time.perf_counter()
+    cells = [(f, dim) for dim in options.dims for f in range(1, 25)]
+    cells = [(f, dim) for f, dim in cells if f"{method}/{f}/{dim}" not in results]
+    jobs: list[Job] = [
+        (method, f, dim, instance, options.budget * dim)
+        for f, dim in cells
+        for instance in range(1, options.instances + 1)
+    ]
+    hits = pool.map(run, jobs, chunksize=2)
+    for k, (f, dim) in enumerate(cells):
+        some = hits[k * options.instances : (k + 1) * options.instances]
+        results[f"{method}/{f}/{dim}"] = some
+    seconds = time.perf_counter() - started
+    print(f"{method}: {len(jobs)} runs in {seconds:.0f} s", file=sys.stderr)
 
 
 if __name__ == "__main__":
