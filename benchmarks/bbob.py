@@ -42,6 +42,7 @@ GROUPS = {
 # length get a twentieth of it, so that they can both get there and settle.
 METHODS: dict[str, dict[str, Any]] = {
     "cma-es": {"sigma0": STEP},
+    "cma-es, mirrored=False": {"sigma0": STEP, "mirrored": False},
     "sep-cma-es": {"sigma0": STEP},
     "ipop-cma-es": {"sigma0": STEP},
     "bipop-cma-es": {"sigma0": STEP},
@@ -114,7 +115,7 @@ def run(job: Job) -> list[float]:
         if method == "pycma":
             _pycma(watched, start, seed)
         else:
-            search: Any = method
+            search: Any = method.partition(",")[0]
             options = METHODS[method]
             if method in CALIBRATED:
                 rng = np.random.default_rng(seed)

@@ -6,6 +6,7 @@ one assignment and a checkpoint is the value itself. Higher is better everywhere
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
@@ -155,6 +156,20 @@ def checked_returns(state: State, asked: Asked, returns: ArrayLike) -> Vector:
     if not finite.all():
         values[~finite] = values[finite].min() if finite.any() else 0.0
     return values
+
+
+def default_popsize(d: int) -> int:
+    """4 + floor(3 ln d), CMA-ES's (Hansen, arXiv 1604.00772, eq. 48)."""
+    return 4 + int(3 * math.log(d))
+
+
+def check_popsize(popsize: int | None, least: int) -> None:
+    """Raise unless `popsize` is None or an integer ≥ `least`."""
+    integer = isinstance(popsize, (int, np.integer)) and not isinstance(popsize, bool)
+    if popsize is not None and not (integer and popsize >= least):
+        raise ConfigurationError(
+            f"popsize must be an integer >= {least}, or None for 4 + floor(3 ln d), got {popsize!r}"
+        )
 
 
 def positive(name: str, value: float) -> None:

@@ -20,7 +20,9 @@ from zorl.optimizers.base import (
     Matrix,
     Vector,
     at_least,
+    check_popsize,
     checked_returns,
+    default_popsize,
     frozen,
     positive,
     start_vector,
@@ -29,8 +31,6 @@ from zorl.optimizers.natural import (
     MAX_SIGMA,
     MIN_SIGMA,
     asked_noise,
-    check_popsize,
-    default_popsize,
 )
 
 

@@ -19,7 +19,9 @@ from zorl.optimizers.base import (
     Asked,
     Matrix,
     Vector,
+    check_popsize,
     checked_returns,
+    default_popsize,
     frozen,
     positive,
     start_vector,
@@ -220,20 +222,6 @@ class XNES:
         root *= math.exp(-rate / 2 * mean_gain)
         sigma = state.sigma * math.exp(rate / 2 * mean_gain)
         return _bounded(XNESState(theta, state.t + 1, sigma, root))
-
-
-def default_popsize(d: int) -> int:
-    """4 + floor(3 ln d)."""
-    return 4 + int(3 * math.log(d))
-
-
-def check_popsize(popsize: int | None, least: int) -> None:
-    """Raise unless `popsize` is None or an integer ≥ `least`."""
-    integer = isinstance(popsize, (int, np.integer)) and not isinstance(popsize, bool)
-    if popsize is not None and not (integer and popsize >= least):
-        raise ConfigurationError(
-            f"popsize must be an integer >= {least}, or None for 4 + floor(3 ln d), got {popsize!r}"
-        )
 
 
 def asked_noise(asked: Asked, method: str, candidates_each: int = 1) -> Matrix:

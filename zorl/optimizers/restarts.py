@@ -23,6 +23,7 @@ from zorl.optimizers.base import (
     Vector,
     at_least,
     checked_returns,
+    default_popsize,
     frozen,
     non_negative,
 )
@@ -253,7 +254,7 @@ class Restarts:
         return replace(self.optimizer, popsize=run.popsize)
 
     def _first_popsize(self, d: int) -> int:
-        return self.optimizer.popsize or 4 + int(3 * math.log(d))  # CMAES's own default
+        return self.optimizer.popsize or default_popsize(d)
 
 
 def ipop_cma_es(
