@@ -1,0 +1,48 @@
+"""The benchmark programs run, on sizes of seconds; what they measure is no test's business."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "row"),
+    [
+        ("bbob.py", ["--smoke", "--methods", "cma-es", "spsa", "pycma"], "| cma-es |"),
+        ("bbob.py", ["--smoke", "--methods", "random-search"], "| random-search |"),
+        ("estimators.py", ["--draws", "300", "--dims", "2"], "| MPGE, m = d | ∇f | 2 | 1, exact"),
+        (
+            "cma_es.py",
+            ["--dims", "3", "--functions", "sphere", "--runs", "2"],
+            "| sphere, rotated | 3 | default | zorl | 2/2 |",
+        ),
+        (
+            "optimizer_speed.py",
+            ["--sizes", "51", "--repeats", "2", "--seconds", "0.01"],
+            "| 51 | full | zorl | 15 |",
+        ),
+        (
+            "rollouts.py",
+            ["--envs", "CartPole-v1", "--hidden", "4", "--processes", "1", "--repeats", "1"],
+            "| CartPole-v1 |",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.endswith(".py") else "",
+)
+def test_a_benchmark_prints_its_table(program: str, arguments: list[str], row: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / program), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert row in done.stdout, done.stdout
