@@ -1,4 +1,4 @@
-"""zorl's own settings of the search agents: for any task, and for the few that were tuned here.
+"""zorl's own settings of the search agents, for any task.
 
 The defaults are for networks whose inputs are normalised: parameters of a MLP start within ±1,
 and a perturbation must be large enough to change what the policy does. They were chosen on
@@ -41,21 +41,3 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "es-normalised": {"learning_rate": 0.1, "sigma": 0.3, "m": 8, **_NOISE},
     "random-search": {"radius": 1.0, "popsize": 16, "episodes": 5},
 }
-
-# Tuned here for one environment, by agent and id.
-TUNED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    "cma-es": {"MountainCar-v0": {"sigma0": 4.0, **_NOISE}},
-}
-
-
-def own_settings(agent: str, env_id: str, tuned: bool) -> tuple[dict[str, Any], str]:
-    """Settings of a search agent, and where they come from.
-
-    Args:
-        agent: its name.
-        env_id: the environment's id.
-        tuned: whether to prefer what was tuned for this environment.
-    """
-    if tuned and env_id in TUNED.get(agent, {}):
-        return dict(TUNED[agent][env_id]), f"zorl, tuned for {env_id}"
-    return dict(DEFAULTS[agent]), "zorl defaults"

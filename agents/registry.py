@@ -12,7 +12,7 @@ import gymnasium as gym
 from zorl.agents import baselines, search_agent
 from zorl.agents.base import Agent
 from zorl.agents.baselines import BASELINES, BaselineAgent, BaselineConfig
-from zorl.agents.defaults import own_settings
+from zorl.agents.defaults import DEFAULTS
 from zorl.agents.search_agent import SearchAgent, SearchConfig
 from zorl.agents.zoo import Settings, tuned
 from zorl.envs import Task, make_task, task_of
@@ -43,7 +43,7 @@ def make_config(
         agent: a name in `list_agents()`.
         env: an environment id, a task, or an environment made by `gymnasium.make`.
         settings: "tuned" for settings tuned for this agent and environment where there are some
-            (RL Baselines3 Zoo's, or zorl's own), "default" for the agent's defaults.
+            (RL Baselines3 Zoo's), "default" for the agent's defaults.
         options: fields of `SearchConfig` (hidden, gate, episodes, seed, …) and arguments of the
             optimizer's recipe; for a baseline `seed` and arguments of its SB3 class.
 
@@ -60,7 +60,7 @@ def make_config(
     if agent in BASELINES:
         return _baseline(agent, task, published, options)
     if published is None:
-        chosen, source = own_settings(agent, task.env_id, settings == "tuned")
+        chosen, source = dict(DEFAULTS[agent]), "zorl defaults"
     else:
         chosen, source = dict(published.settings), published.source
     known = {name: options.pop(name) for name in list(options) if name in _FIELDS}
