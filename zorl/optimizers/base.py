@@ -7,6 +7,7 @@ one assignment and a checkpoint is the value itself. Higher is better everywhere
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
@@ -111,6 +112,13 @@ class Optimizer(Protocol[S]):
 
     def tell(self, state: S, asked: Asked, returns: ArrayLike) -> S:
         """The next state, given one return per candidate, shape (n,), higher better."""
+
+
+def layers(optimizer: Any) -> Iterator[Any]:
+    """An optimizer, and the ones that it wraps (in their field `optimizer`), to the innermost."""
+    while optimizer is not None:
+        yield optimizer
+        optimizer = getattr(optimizer, "optimizer", None)
 
 
 def start_vector(theta: ArrayLike) -> Vector:
