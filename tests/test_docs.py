@@ -72,3 +72,8 @@ def test_the_marked_commands_are_there_for_ci() -> None:
     readme = (ROOT / "README.md").read_text()
     for marker in ("main job", "tests"):
         assert re.search(rf"^<!-- {marker} -->\n```bash\n.+\n```$", readme, re.M)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_nothing_is_left_to_be_filled_in(page: Path) -> None:
+    assert not re.search(r"^[A-Z]{4,}$|TODO|FIXME|XXX", page.read_text(), re.M)

@@ -13,7 +13,19 @@ import zorl
 from zorl.errors import ConfigurationError
 from zorl.gates import AlwaysAccept, Decision, GateState, Paired, Sequential, StaleBest
 from zorl.normalization import Moments, Normalizer
-from zorl.optimizers import CMAES, RandomSearch, ars, es, mpge, openai_es, spsa, two_point
+from zorl.optimizers import (
+    CMAES,
+    SGD,
+    GradientSearch,
+    Perturbed,
+    RandomSearch,
+    ars,
+    es,
+    mpge,
+    openai_es,
+    spsa,
+    two_point,
+)
 from zorl.rollout.evaluation import Evaluation, FunctionEvaluator
 from zorl.search import Counters, Generation, Search, SearchState, reliability
 from zorl.storage import flatten, unflatten
@@ -39,6 +51,28 @@ def sphere(theta: np.ndarray) -> float:
 
 def spheres(thetas: np.ndarray) -> np.ndarray:
     return ((thetas - CENTER) ** 2).sum(axis=1)
+
+
+def test_structured_candidates_reach_an_objective_that_takes_them() -> None:
+    """No (n, d) matrix is ever made: `dense` is not even there."""
+
+    class Factors:
+        shape = (4, 3)
+
+        def combine(self, weights: Any) -> np.ndarray:
+            return weights.sum() * np.ones(3)
+
+    def objective(candidates: Any) -> np.ndarray:
+        assert isinstance(candidates, Perturbed) and candidates.shape == (8, 3)
+        return np.arange(8.0)
+
+    optimizer = GradientSearch(SGD(0.1), 0.1, 4, lambda rng, m, dim: Factors())
+    evaluator = FunctionEvaluator(objective, batched=True, structured=True)
+    loop = Search(optimizer, evaluator, Streams(0))
+    generation = loop.step(loop.init(np.zeros(3)))
+    np.testing.assert_allclose(generation.state.theta, 0.1 * -20 * np.ones(3))
+    with pytest.raises(ConfigurationError, match="needs batched=True"):
+        FunctionEvaluator(objective, structured=True)
 
 
 @dataclass

@@ -223,6 +223,11 @@ class Search:
         if normalizer is None:
             normalizer = Normalizer.create("off", np.zeros(0), np.zeros(0))
         state = self.optimizer.init(theta)
+        if not np.abs(state.theta).max() < np.finfo(np.float32).max:
+            raise ConfigurationError(
+                f"the start has a parameter of {np.abs(state.theta).max():.3g}; searches keep "
+                "theirs within the range of float32, 3.4e38: scale the problem"
+            )
         signal = UpdateSignal.create(state.theta.size)
         episodes = float(self._least)
         return SearchState(0, state, GateState(), normalizer, Counters(), episodes, signal)
@@ -250,7 +255,9 @@ class Search:
         asked = self.optimizer.ask(state.optimizer, self.streams.search(g))
         t1 = clock()
         seeds = self.streams.episodes(g, round(state.episodes))
-        evaluation = self.evaluator.evaluate(asked.thetas, seeds, normalizer)
+        structured = getattr(self.evaluator, "structured", False)
+        candidates: Any = asked.candidates if structured else asked.thetas
+        evaluation = self.evaluator.evaluate(candidates, seeds, normalizer)
         t2 = clock()
         with np.errstate(invalid="ignore"):  # the mean of +∞ and −∞ is NaN
             scores = evaluation.returns.mean(axis=1)

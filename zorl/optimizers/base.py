@@ -123,7 +123,11 @@ def layers(optimizer: Any) -> Iterator[Any]:
 
 def start_vector(theta: ArrayLike) -> Vector:
     """A read-only float64 copy of a starting point, checked to be a finite, non-empty vector."""
-    vector = np.array(theta, dtype=np.float64)
+    try:
+        vector = np.array(theta)
+        vector = vector.astype(np.float64, casting="safe" if vector.dtype.kind == "c" else "unsafe")
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"theta must be a vector of numbers, got {theta!r}") from None
     if vector.ndim != 1 or vector.size == 0:
         raise ConfigurationError(
             f"theta must be a non-empty vector of shape (d,), got shape {vector.shape}"
@@ -149,7 +153,10 @@ def checked_returns(state: State, asked: Asked, returns: ArrayLike) -> Vector:
     Raises:
         ConfigurationError: `asked` is not this state's, or `returns` has the wrong shape.
     """
-    values = np.array(returns, dtype=np.float64)
+    try:
+        values = np.array(returns, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"returns must be numbers, got {returns!r}") from None
     if values.shape != (len(asked),):
         raise ConfigurationError(
             f"tell needs one return per candidate, shape ({len(asked)},), got {values.shape}"
@@ -182,13 +189,13 @@ def check_popsize(popsize: int | None, least: int) -> None:
 
 def positive(name: str, value: float) -> None:
     """Raise unless `value` is a finite number > 0."""
-    if not (_is_finite(value) and value > 0):
+    if not (is_finite(value) and value > 0):
         raise ConfigurationError(f"{name} must be a finite number > 0, got {value!r}")
 
 
 def non_negative(name: str, value: float) -> None:
     """Raise unless `value` is a finite number ≥ 0."""
-    if not (_is_finite(value) and value >= 0):
+    if not (is_finite(value) and value >= 0):
         raise ConfigurationError(f"{name} must be a finite number ≥ 0, got {value!r}")
 
 
@@ -199,7 +206,7 @@ def at_least(name: str, value: int, least: int) -> None:
         raise ConfigurationError(f"{name} must be an integer ≥ {least}, got {value!r}")
 
 
-def _is_finite(value: object) -> bool:
+def is_finite(value: object) -> bool:
     """Whether a value is a finite number; True and False are none."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         return False

@@ -44,7 +44,11 @@ class Evaluation:
 
 
 class Evaluator(Protocol):
-    """Scores candidates."""
+    """Scores candidates.
+
+    One with a true attribute `structured` is given a search's candidates as the optimizer made
+    them, which may be `zorl.optimizers.Candidates` instead of a matrix.
+    """
 
     def evaluate(self, thetas: NDArray[Any], seeds: Seeds, normalizer: Normalizer) -> Evaluation:
         """Every candidate (n, d) on every seed."""
@@ -61,6 +65,8 @@ class FunctionEvaluator:
             of a generation can be compared under common random numbers (one mini-batch, say).
         noisy: its values differ from call to call: it is called for every episode, where a
             function that is neither noisy nor seeded is called once.
+        structured: the function (which must be batched) takes an optimizer's `Candidates` as they
+            are, if they are no matrix; a gate's two are always one.
     """
 
     def __init__(
@@ -70,22 +76,27 @@ class FunctionEvaluator:
         batched: bool = False,
         seeded: bool = False,
         noisy: bool = False,
+        structured: bool = False,
     ) -> None:
+        if structured and not batched:
+            raise ConfigurationError("an objective of structured candidates needs batched=True")
         self._function = function
         self._sign = -1.0 if minimise else 1.0
         self._batched = batched
         self._seeded = seeded
         self._once = not (seeded or noisy)
+        self.structured = structured
 
     def evaluate(
-        self, thetas: NDArray[Any], seeds: Seeds = (0,), normalizer: Normalizer | None = None
+        self, thetas: Any, seeds: Seeds = (0,), normalizer: Normalizer | None = None
     ) -> Evaluation:
         """See `Evaluator`; the normalizer does not matter, and seeds where `seeded` says so.
 
         Raises:
             ConfigurationError: the objective returned something else than one number a candidate.
         """
-        thetas = np.asarray(thetas)
+        if not self.structured:
+            thetas = np.asarray(thetas)
         columns = [self._column(thetas, seed) for seed in (seeds[:1] if self._once else seeds)]
         values = self._sign * np.stack(columns, axis=1)
         if self._once:
@@ -94,19 +105,29 @@ class FunctionEvaluator:
             values, values, np.zeros(values.shape, np.int64), np.zeros(values.shape, np.bool_)
         )
 
-    def _column(self, thetas: NDArray[Any], seed: int) -> NDArray[np.float64]:
+    def _column(self, thetas: Any, seed: int) -> NDArray[np.float64]:
         """(n,) the objective's values of all candidates under one seed."""
         more = (seed,) if self._seeded else ()
         if self._batched:
-            values = np.asarray(self._function(thetas, *more), dtype=np.float64)
+            values = _numbers(self._function(thetas, *more))
         else:
             values = np.array([_number(self._function(theta, *more)) for theta in thetas])
-        if values.shape != (len(thetas),):
+        n = thetas.shape[0]
+        if values.shape != (n,):
             raise ConfigurationError(
-                f"the objective must return one value per candidate, shape ({len(thetas)},), "
+                f"the objective must return one value per candidate, shape ({n},), "
                 f"got {values.shape}"
             )
         return values
+
+
+def _numbers(result: Any) -> NDArray[np.float64]:
+    try:
+        return np.asarray(result, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            f"the objective must return one number per candidate, got {result!r}"
+        ) from None
 
 
 def _number(result: Any) -> float:
