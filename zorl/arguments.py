@@ -61,7 +61,9 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
     policy.add_argument(
         "--normalize", help="observations: off, bounds, or running statistics (the default)"
     )
-    policy.add_argument("--gate", help="off (the default), stale-best, blocking, paired or sequential")
+    policy.add_argument(
+        "--gate", help="off (the default), stale-best, blocking, paired or sequential"
+    )
     _named_values(policy, "--gate-set", "gate_options", "an option of the gate, as episodes=5")
     policy.add_argument(
         "--episodes", type=count, help="per candidate, on common seeds (default: the agent's)"

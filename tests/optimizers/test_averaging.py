@@ -131,8 +131,17 @@ def test_a_stored_state_goes_on_to_the_same_bits(kind):
         ({"kind": "mean"}, "unknown kind of average 'mean'; did you mean 'ema'"),
         ({"start": -1}, "start must be an integer ≥ 0, got -1"),
         ({"decay": 1.0}, r"decay must be in \(0, 1\), got 1.0"),
+        ({"decay": "0.9"}, r"decay must be in \(0, 1\), got '0.9'"),
     ],
 )
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ConfigurationError, match=message):
         Averaged(SPSA, **options)
+
+
+@pytest.mark.parametrize("optimizer", ["cma-es", CMAES, None])
+def test_what_is_no_optimizer_is_refused(optimizer):
+    with pytest.raises(
+        ConfigurationError, match=r"Averaged needs an optimizer, e\.g\. CMAES\(\), not"
+    ):
+        Averaged(optimizer)

@@ -14,6 +14,9 @@ from zorl.optimizers.base import Asked
 from zorl.optimizers.bounds import Bounded, BoundedState, reflected
 from zorl.optimizers.cma_es import CMAES
 from zorl.optimizers.gradient_search import GradientSearch
+from zorl.optimizers.lra import LearningRateAdaptation, lra_cma_es
+from zorl.optimizers.random_search import RandomSearch
+from zorl.optimizers.spsa import spsa
 from zorl.optimizers.step_rules import SGD, GainSequence
 from zorl.storage import flatten, unflatten
 
@@ -103,7 +106,7 @@ def test_the_penalty_by_hand():
 
     seen = {}
 
-    class Spy:
+    class Spy(CMAES):
         def tell(self, state, asked, values):
             seen["values"] = values
             return inner.tell(state, asked, values)
@@ -162,6 +165,19 @@ def test_the_best_point_of_the_box_is_found(handling, returns_of, optimum):
         assert np.abs(points).max() <= 1
         if inner is not decreasing:
             assert np.abs(np.vstack([a.source.thetas for a in all_asked])).max() > 1
+
+
+def test_learning_rate_adaptation_wants_the_penalty():
+    for inner in (LearningRateAdaptation(), Averaged(lra_cma_es())):
+        with pytest.raises(ConfigurationError, match=r'LearningRateAdaptation.*"penalty"'):
+            Bounded(inner, 0.0, 1.0)
+    for seed in range(3):
+        optimizer = Bounded(lra_cma_es(sigma0=2.0), -5.0, 5.0, "penalty")
+        start = np.random.default_rng(100 + seed).uniform(-4, 4, 5)
+        states, all_asked = search(optimizer, sphere_at(np.full(5, 0.5)), start, 400, seed)
+        np.testing.assert_allclose(states[-1].theta, 0.5, rtol=0, atol=1e-4)
+        assert max(np.abs(asked.source.thetas).max() for asked in all_asked) > 5
+        assert max(state.sigma for state in states) < 10  # with "reflect" it grows without end
 
 
 @pytest.mark.parametrize("handling", HANDLINGS)
@@ -296,6 +312,24 @@ def test_wrappers_nest_and_pass_sigma_through():
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ConfigurationError, match=message):
         Bounded(CMAES(), **options)
+
+
+@pytest.mark.parametrize("optimizer", ["cma-es", CMAES, SGD(0.1), None])
+def test_what_is_no_optimizer_is_refused(optimizer):
+    with pytest.raises(
+        ConfigurationError, match=r"Bounded needs an optimizer, e\.g\. CMAES\(\), not"
+    ):
+        Bounded(optimizer, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("inner", [spsa(measurements=1), RandomSearch(popsize=1)])
+def test_the_penalty_of_a_single_candidate_is_refused(inner):
+    rng = np.random.default_rng(0)
+    optimizer = Bounded(inner, 0.0, 1.0, "penalty")
+    with pytest.raises(ConfigurationError, match=r'one candidate has none; use two.*"reflect"'):
+        optimizer.ask(optimizer.init([0.5]), rng)
+    reflected_one = Bounded(inner, 0.0, 1.0)
+    assert len(reflected_one.ask(reflected_one.init([0.5]), rng)) == 1
 
 
 def test_a_start_outside_is_refused_by_name():

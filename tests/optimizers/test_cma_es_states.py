@@ -16,6 +16,8 @@ from cma_toys import assert_same, ellipsoid, rotation, search, some_state, spher
 from zorl.errors import ConfigurationError
 from zorl.optimizers.base import Asked
 from zorl.optimizers.cma_es import CMAES
+from zorl.optimizers.lra import lra_cma_es
+from zorl.optimizers.recipes import sep_cma_es
 
 CLEAR, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
@@ -231,12 +233,22 @@ def test_sigma_takes_over_a_scale_that_has_drifted_into_the_covariance(separable
         ({"sigma0": 0.0}, "sigma0 must be a finite number > 0, got 0.0"),
         ({"sigma0": -1.0}, "sigma0 must be"),
         ({"sigma0": math.nan}, "sigma0 must be"),
+        ({"mirrored": "no"}, "mirrored must be True or False, got 'no'"),
+        ({"active": 0}, "active must be True or False, got 0"),
+        ({"sigma0": "a"}, "sigma0 must be a finite number > 0, got 'a'"),
         ({"covariance": "diagonal"}, "unknown covariance 'diagonal'.*separable"),
     ],
 )
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ConfigurationError, match=message):
         CMAES(**options)
+
+
+def test_the_separable_recipe_has_all_options_but_the_covariance():
+    options = {"sigma0": 0.7, "popsize": 9, "max_memory_gb": 2.0}
+    for flag in ("active", "mirrored"):
+        expected = CMAES(**options, covariance="separable", **{flag: False})
+        assert sep_cma_es(**options, **{flag: False}) == expected
 
 
 def test_a_search_that_would_not_fit_is_refused_before_it_allocates():
@@ -259,14 +271,16 @@ def test_a_search_that_would_not_fit_is_refused_before_it_allocates():
 
 
 @pytest.mark.skipif(not CLEAR.exists(), reason="resident memory's peak is Linux's to tell")
+@pytest.mark.parametrize("make", ["CMAES(covariance={0!r})", "lra_cma_es(covariance={0!r})"])
 @pytest.mark.parametrize(("covariance", "d"), [("full", 1200), ("separable", 200_000)])
-def test_memory_is_what_a_search_takes_at_its_peak(covariance, d):
+def test_memory_is_what_a_search_takes_at_its_peak(make, covariance, d):
+    make = make.format(covariance)
     code = f"""
 import re
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from zorl.optimizers import CMAES
+from zorl.optimizers import CMAES, lra_cma_es
 
 def resident(name):
     return int(re.search(name + r":\\s+(\\d+) kB", Path("{STATUS}").read_text())[1]) * 1024
@@ -275,10 +289,11 @@ def search(optimizer, d):
     state = optimizer.init(np.ones(d))
     for _ in range(2):
         asked = optimizer.ask(state, rng)
-        due = replace(state, eigen_t=-1_000_000)
-        state = optimizer.tell(due, asked, np.arange(len(asked)))
+        if isinstance(optimizer, CMAES):  # or else the axes are computed anyway
+            state = replace(state, eigen_t=-1_000_000)
+        state = optimizer.tell(state, asked, np.arange(len(asked)))
 
-optimizer, rng = CMAES(covariance="{covariance}"), np.random.default_rng(0)
+optimizer, rng = {make}, np.random.default_rng(0)
 search(optimizer, 150)  # BLAS makes its buffers
 Path("{CLEAR}").write_text("5")  # the peak starts anew
 before = resident("VmRSS")
@@ -286,7 +301,8 @@ search(optimizer, {d})
 print(resident("VmHWM") - before)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    memory = CMAES(covariance=covariance).memory(d)
+    optimizer = lra_cma_es(covariance=covariance) if "lra" in make else CMAES(covariance=covariance)
+    memory = optimizer.memory(d)
     assert 0.6 * memory < int(done.stdout) < 1.1 * memory
 
 
@@ -302,5 +318,10 @@ def test_tell_refuses_what_is_not_the_states():
         optimizer.tell(state, asked, returns[:-1])
     with pytest.raises(ConfigurationError, match="ask of CMAES"):
         optimizer.tell(state, Asked(asked.thetas, 0), returns)
+    other = CMAES(popsize=len(asked) + 1)  # as many directions
+    with pytest.raises(ConfigurationError, match="needs the 8 candidates that ask of CMAES"):
+        other.tell(state, asked, returns)
+    with pytest.raises(ConfigurationError, match="needs the 7 candidates that ask of CMAES"):
+        CMAES(mirrored=False).tell(state, asked, returns)
     with pytest.raises(ConfigurationError, match="theta must be finite"):
         optimizer.init([1.0, math.nan])

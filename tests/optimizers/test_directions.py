@@ -130,13 +130,53 @@ def test_guided_estimates_point_further_uphill_where_the_gradient_hardly_turns()
     ("make", "message"),
     [
         (lambda: Guide(memory=0), "must be an integer ≥ 1"),
-        (lambda: Guide(share=1.0), r"share must be in \[0, 1\)"),
+        (lambda: Guide(memory="all"), "must be an integer ≥ 1, got 'all'"),
+        (lambda: Guide(share=1.0), r"share must be a number in \[0, 1\), got 1.0"),
+        (lambda: Guide(share="a"), r"share must be a number in \[0, 1\), got 'a'"),
+        (
+            lambda: GradientSearch(SGD(0.1), 0.1, guide=4),
+            r"guide must be a Guide\(\) or None, got 4",
+        ),
+        (lambda: GradientSearch(SGD(0.1), 0.1, guide=Guide), "guide must be a Guide.*got <class"),
         (lambda: guided_es(memory=4).init([1.0, 2.0]), "memory = 4 .* more than d = 2"),
     ],
 )
 def test_guides_that_cannot_work_are_refused(make, message):
     with pytest.raises(ConfigurationError, match=message):
         make()
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 4, 9])
+def test_the_guide_keeps_four_estimates_or_as_many_as_there_are_dimensions(dim):
+    search = guided_es(0.01, 0.1)
+    assert search.guide.memory is None
+    state, rng = search.init(np.ones(dim)), rng_of()
+    assert state.recent.shape == (min(4, dim), dim)
+    for _ in range(60):
+        asked = search.ask(state, rng)
+        state = search.tell(state, asked, -(asked.thetas**2).sum(axis=1))
+    assert state.recent.shape == (min(4, dim), dim)
+    assert np.linalg.norm(state.theta) < 0.8 * np.sqrt(dim)
+
+
+def test_four_estimates_are_what_none_means():
+    ends = []
+    for guide in (Guide(), Guide(4)):
+        search = GradientSearch(SGD(0.1), 0.1, 3, guide=guide)
+        state = search.init(np.ones(6))
+        for t in range(8):
+            asked = search.ask(state, rng_of(t))
+            state = search.tell(state, asked, -(asked.thetas**2).sum(axis=1))
+        ends.append(state.theta)
+    np.testing.assert_array_equal(*ends)
+
+
+@pytest.mark.parametrize("directions", [*UNIT_DIRECTIONS, *UNIT_DIRECTIONS.values()])
+def test_unit_directions_cannot_be_guided(directions):
+    """Their own part would be d times smaller than the part along the estimates."""
+    with pytest.raises(ConfigurationError, match='unit directions have 1: use "sphere"'):
+        GradientSearch(SGD(0.1), 0.1, 2, directions, guide=Guide())
+    assert GradientSearch(SGD(0.1), 0.1, 2, directions).guide is None
 
 
 # -- structured: no (n, d) matrix ----------------------------------------------------------------
@@ -187,6 +227,31 @@ def test_structured_directions_search_as_dense_ones_without_a_matrix(scheme):
         np.testing.assert_allclose(asked[0].thetas, asked[1].thetas, rtol=1e-12)
         np.testing.assert_allclose(states[0].theta, states[1].theta, rtol=1e-12)
     assert not asked[0].thetas.flags.writeable
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_structured_candidates_of_another_number_are_refused(scheme):
+    three, five = (GradientSearch(SGD(0.1), 0.2, m, rank_one, scheme) for m in (3, 5))
+    state = three.init(np.ones(12))
+    asked = five.ask(state, rng_of())
+    with pytest.raises(ConfigurationError, match=r"shape \(5, 12\), but .* shape \(3, 12\)"):
+        three.tell(state, asked, np.arange(float(len(asked))))
+
+
+@pytest.mark.parametrize(
+    ("draw", "found"),
+    [
+        (lambda rng, m, d: rng.standard_normal((m + 1, d)), r"\(4, 12\)"),
+        (lambda rng, m, d: rng.standard_normal((d, m)), r"\(12, 3\)"),
+        (lambda rng, m, d: rng.standard_normal(d), r"\(12,\)"),
+        (lambda rng, m, d: rank_one(rng, m, d - 2), r"\(3, 9\)"),
+        (lambda rng, m, d: [[0.0] * d] * m, "no array but a list"),
+    ],
+)
+def test_directions_of_ones_own_must_have_the_shape_that_they_were_asked_for(draw, found):
+    search = GradientSearch(SGD(0.1), 0.2, 3, draw)
+    with pytest.raises(ConfigurationError, match=rf"\(m, d\) = \(3, 12\), got {found}"):
+        search.ask(search.init(np.ones(12)), rng_of())
 
 
 def test_structured_directions_need_no_room_for_the_matrix():

@@ -546,6 +546,31 @@ def test_foreign_candidates_are_refused(search):
         search.tell(state, bare, returns)
 
 
+@pytest.mark.parametrize(
+    ("told", "asks"),
+    [
+        (GradientSearch(SGD(1.0), 0.1, 3, scheme="forward"), GradientSearch(SGD(1.0), 0.1, 3)),
+        (GradientSearch(SGD(1.0), 0.1, 3), GradientSearch(SGD(1.0), 0.1, 5, scheme="forward")),
+        (GradientSearch(SGD(1.0), 0.1, 6, scheme="one-sided"), GradientSearch(SGD(1.0), 0.1, 3)),
+        (spsa(m=2), spsa(m=3)),
+        (mpge(), mpge(m=3)),
+        (mpge(m=3), mpge()),
+    ],
+    ids=["forward", "antithetic", "one-sided", "m", "m of all", "all of m"],
+)
+@pytest.mark.parametrize("flat", [False, True])
+def test_candidates_of_another_scheme_or_number_are_refused(told, asks, flat):
+    state = told.init(np.ones(4))
+    asked = asks.ask(state, rng_of())
+    returns = np.zeros(len(asked)) if flat else np.arange(float(len(asked)))
+    for use in (told.tell, told.gradient):
+        with pytest.raises(
+            ConfigurationError, match=r"this .* search asks for .*search that asked"
+        ):
+            use(state, asked, returns)
+    asks.tell(state, asked, returns)
+
+
 def test_returns_may_be_any_sequence_of_numbers():
     search = spsa()
     state = search.init(np.ones(3))
@@ -706,6 +731,14 @@ def test_every_recipe_climbs_a_quadratic(search):
         ({"weights": SigmaR(1), "m": 4, "scheme": "forward"}, "top ≥ 2"),
         ({"weights": NormalisedReturns(), "scheme": "one-sided"}, "need m ≥ 2"),
         ({"weights": SigmaR(5), "m": 4}, "top = 5 of m = 4"),
+        ({"weights": "ranks"}, r"weights such as Raw\(\) or CentredRanks\(\), got 'ranks'"),
+        ({"weights": CentredRanks}, r"weights such as .*CentredRanks\(\), got <class"),
+        ({"weights": None}, "weights must be weights .*got None"),
+        ({"step_rule": 0.1}, r"step_rule must be a step rule such as SGD\(0.1\), got 0.1"),
+        ({"step_rule": SGD}, r"step_rule must be a step rule .*got <class"),
+        ({"step_rule": Raw()}, r"step_rule must be a step rule .*got Raw\(\)"),
+        ({"directions": ["gaussian"]}, r"unknown direction \['gaussian'\]"),
+        ({"scheme": ["forward"]}, r"unknown scheme \['forward'\]"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(options, message):

@@ -192,3 +192,10 @@ def test_memory_is_what_a_search_takes():
 def test_bad_options_are_refused(vectors):
     with pytest.raises(ConfigurationError, match=r"vectors .*must be an integer ≥ 1"):
         LMMAES(vectors=vectors)
+
+
+def test_candidates_of_another_population_are_refused():
+    state = LMMAES(popsize=6).init(np.ones(3))
+    asked = LMMAES(popsize=10).ask(state, np.random.default_rng(0))
+    with pytest.raises(ConfigurationError, match="needs the 6 candidates that ask of LMMAES"):
+        LMMAES(popsize=6).tell(state, asked, np.arange(10.0))

@@ -11,6 +11,7 @@ import pytest
 from zorl.errors import ConfigurationError
 from zorl.optimizers.cma_es import CMAES
 from zorl.optimizers.lra import LearningRateAdaptation, Rate, lra_cma_es
+from zorl.optimizers.natural import SNES
 from zorl.storage import flatten, unflatten
 
 
@@ -231,6 +232,10 @@ def test_a_stored_state_goes_on_to_the_same_bits(covariance):
         ({"gamma": math.nan}, "gamma must be a finite number > 0"),
         ({"beta_mean": 1.0}, r"beta_mean must be in \(0, 1\), got 1.0"),
         ({"beta_covariance": 0.0}, r"beta_covariance must be in \(0, 1\), got 0.0"),
+        ({"beta_mean": "0.5"}, r"beta_mean must be in \(0, 1\), got '0.5'"),
+        ({"beta_mean": math.nan}, r"beta_mean must be in \(0, 1\), got nan"),
+        ({"mirrored": 1}, "mirrored must be True or False, got 1"),
+        ({"max_memory_gb": 0.0}, "max_memory_gb must be"),
         ({"popsize": 3}, "popsize must be"),
         ({"covariance": "diagonal"}, "unknown covariance"),
     ],
@@ -238,3 +243,28 @@ def test_a_stored_state_goes_on_to_the_same_bits(covariance):
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ConfigurationError, match=message):
         lra_cma_es(**options)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        ("cma-es", r"LearningRateAdaptation needs an optimizer, e\.g\. CMAES\(\), not its name"),
+        (CMAES, r"LearningRateAdaptation needs an optimizer, e\.g\. CMAES\(\), not its name"),
+        (SNES(), r"LearningRateAdaptation works around CMAES\(…\) alone, got SNES"),
+    ],
+)
+def test_only_cma_es_can_be_adapted(optimizer, message):
+    with pytest.raises(ConfigurationError, match=message):
+        LearningRateAdaptation(optimizer)
+
+
+def test_a_search_that_would_not_fit_is_refused_before_it_allocates():
+    optimizer = lra_cma_es(max_memory_gb=1e-3, popsize=10)
+    d = max(d for d in range(1, 1000) if optimizer.memory(d) <= 1e6)
+    assert optimizer.memory(d + 1) < 3 * optimizer.optimizer.memory(d + 1)
+    assert optimizer.optimizer.memory(d + 1) < 1e6  # CMA-ES itself would fit
+    assert optimizer.init(np.zeros(d)).t == 0
+    with pytest.raises(ConfigurationError, match=r"LRA-CMA-ES.*full.*max_memory_gb = 0\.001"):
+        optimizer.init(np.zeros(d + 1))
+    with pytest.raises(ConfigurationError, match=r"d = 20,000 needs 48 GB"):
+        lra_cma_es().init(np.zeros(20_000))

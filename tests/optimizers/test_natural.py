@@ -224,7 +224,7 @@ def test_xnes_clips_short_axes_and_no_others():
 
 
 def test_xnes_refuses_what_would_not_fit():
-    with pytest.raises(ConfigurationError, match=r"d = 8,000 needs 5\.1 GB.*= 4;.*\"snes\""):
+    with pytest.raises(ConfigurationError, match=r"d = 8,000 needs 5\.13 GB.*= 4;.*\"snes\""):
         XNES().init(np.zeros(8_000))
     optimizer = XNES(max_memory_gb=1e-3, popsize=10)
     d = max(d for d in range(1, 1000) if optimizer.memory(d) <= 1e6)
@@ -469,3 +469,13 @@ def test_tell_refuses_what_is_not_the_states(optimizer):
         optimizer.init([1.0, math.nan])
     with pytest.raises(ConfigurationError, match="non-empty vector"):
         optimizer.init([])
+
+
+@pytest.mark.parametrize("method", [SNES, XNES])
+def test_candidates_of_another_population_are_refused(method):
+    state = method(popsize=6).init(np.ones(3))
+    asked = method(popsize=10).ask(state, np.random.default_rng(0))
+    with pytest.raises(
+        ConfigurationError, match=f"needs the 6 candidates.*ask of {method.__name__}"
+    ):
+        method(popsize=6).tell(state, asked, np.arange(10.0))

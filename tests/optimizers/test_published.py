@@ -31,6 +31,21 @@ def quartic(thetas):
     return (np.atleast_2d(thetas) ** 4).sum(axis=1)
 
 
+@pytest.mark.parametrize(("d", "m"), [(5, 10), (5, 100), (50, 10)])
+def test_steps_of_normalised_rewards_are_as_long_as_documented(d, m):
+    """√(1 + (d − 1)/m) / sigma in the root mean square, whatever the slope."""
+    for slope in (1e-3, 50.0):
+        g, squares = slope * np.linspace(-1, 2, d), []
+        search = es_normalised("antithetic", 1.0, 0.1, m)
+        for seed in range(400):
+            state, asked = asked_of(search, d, seed)
+            step = search.tell(state, asked, asked.thetas @ g - 7.0).theta - state.theta
+            squares.append(step @ step)
+        error = np.std(squares) / np.sqrt(400)
+        expected = (1 + (d - 1) / m) / 0.1**2
+        assert abs(np.mean(squares) - expected) < 4.5 * error < 0.15 * expected
+
+
 @pytest.mark.parametrize("make", [lambda: mpge_average(1.0, 0.3), lambda: two_point_unit(1.0, 0.3)])
 def test_unit_conventions_are_the_printed_formulas(make):
     search = make()
@@ -125,3 +140,5 @@ def test_antithetic_normalisation_keeps_the_common_slope_that_standardising_remo
 def test_unknown_variants_are_named():
     with pytest.raises(UnknownNameError, match="mean 'vanilla'"):
         es_normalised("vanila")
+    with pytest.raises(UnknownNameError, match=r"unknown ES variant \['vanilla'\]"):
+        es_normalised(["vanilla"])

@@ -13,6 +13,7 @@ import pytest
 from zorl.errors import ConfigurationError
 from zorl.optimizers.base import Asked
 from zorl.optimizers.cma_es import CMAES
+from zorl.optimizers.natural import SNES
 from zorl.optimizers.restarts import RestartAsked, Restarts, bipop_cma_es, ipop_cma_es
 from zorl.optimizers.stopping import (
     REASONS,
@@ -161,6 +162,28 @@ def test_without_restarts_it_is_cma_es():
         assert leaves(one.current) == leaves(other)
         np.testing.assert_array_equal(one.theta, other.theta)
         assert (one.t, one.sigma) == (other.t, other.sigma)
+
+
+@pytest.mark.parametrize("make", [ipop_cma_es, bipop_cma_es])
+def test_no_run_begins_that_would_not_fit(make):
+    d, popsize = 5, 4
+    limit = CMAES(popsize=4 * popsize).memory(d) / 1e9  # two doublings fit
+    optimizer = make(popsize=popsize, tolfun=1e9, max_memory_gb=limit)  # a run is over at once
+    states, all_asked = search(optimizer, sphere, np.ones(d), 600)
+    assert max(len(asked) for asked in all_asked) == 4 * popsize
+    assert states[-1].doublings == 2
+    assert states[-1].run.stop  # it would have been over, and goes on
+    quiet = sum(len(asked) for asked in all_asked[-100:]) / 100
+    assert quiet == states[-1].run.popsize
+    assert states[-1].restarts == states[-100].restarts
+    assert states[-1].t == states[-2].t + 1 == 600
+    # Nothing is drawn for the run that is not begun.
+    rng, twin = np.random.default_rng(0), np.random.default_rng(0)
+    asked = optimizer.ask(states[-1], rng)
+    assert asked.begun is states[-1]
+    run = states[-1].run
+    replace(optimizer.optimizer, popsize=run.popsize).ask(states[-1].current, twin)
+    assert rng.bit_generator.state == twin.bit_generator.state
 
 
 # ------------------------------------------------------------------ theta
@@ -400,6 +423,10 @@ def test_a_stored_state_goes_on_to_the_same_bits(make, covariance):
     [
         ({"schedule": "lpop"}, "unknown restart schedule 'lpop'; did you mean"),
         ({"max_restarts": -1}, "max_restarts must be an integer ≥ 0"),
+        ({"factor": "2"}, "factor must be a finite number ≥ 1, got '2'"),
+        ({"factor": True}, "factor must be a finite number ≥ 1, got True"),
+        ({"factor": math.inf}, "factor must be a finite number ≥ 1, got inf"),
+        ({"spread": "1"}, "spread must be a finite number ≥ 0, got '1'"),
         ({"factor": 0.5}, "factor must be a finite number ≥ 1, got 0.5"),
         ({"low": 0.0}, "both low and high, or neither"),
         ({"low": 1.0, "high": 0.0}, "low must be < high"),
@@ -412,6 +439,30 @@ def test_a_stored_state_goes_on_to_the_same_bits(make, covariance):
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ConfigurationError, match=message):
         Restarts(CMAES(), **options)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        ("cma-es", r"Restarts needs an optimizer, e\.g\. CMAES\(\), not its name or its class"),
+        (CMAES, r"Restarts needs an optimizer, e\.g\. CMAES\(\), not its name or its class"),
+        (SNES(), r"Restarts works around CMAES\(…\) alone, got SNES"),
+    ],
+)
+def test_only_cma_es_can_be_restarted(optimizer, message):
+    with pytest.raises(ConfigurationError, match=message):
+        Restarts(optimizer)
+
+
+@pytest.mark.parametrize("make", [ipop_cma_es, bipop_cma_es])
+def test_the_recipes_options_are_those_of_the_parts(make):
+    options = {"low": -2.0, "high": 3.0, "factor": 3.0, "tolfun": 1e-3, "tolx": 1e-4}
+    inner = {"sigma0": 0.7, "popsize": 9, "covariance": "separable", "max_memory_gb": 2.0}
+    for flag in ("active", "mirrored"):
+        made = make(**inner, **options, **{flag: False}, spread=0.5, max_restarts=3)
+        expected = CMAES(**inner, **{flag: False})
+        schedule = "ipop" if make is ipop_cma_es else "bipop"
+        assert made == Restarts(expected, schedule, spread=0.5, max_restarts=3, **options)
 
 
 def test_tell_refuses_what_is_not_the_states():

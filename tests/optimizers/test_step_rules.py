@@ -138,14 +138,16 @@ BAD_POSITIVE = [0.0, -1.0, np.nan, np.inf]
     ("rule", "options"),
     [
         *((SGD, {"learning_rate": bad}) for bad in BAD_POSITIVE),
-        *((SGD, {"learning_rate": 1.0, "momentum": bad}) for bad in (1.0, -0.1, np.nan)),
+        *((SGD, {"learning_rate": 1.0, "momentum": bad}) for bad in (1.0, -0.1, np.nan, "a")),
+        (ClipUp, {"learning_rate": 1.0, "momentum": "a"}),
+        (SGD, {"learning_rate": "a"}),
         *((GainSequence, {"a": bad}) for bad in BAD_POSITIVE),
         *((GainSequence, {"a": 1.0, "alpha": bad}) for bad in BAD_POSITIVE),
         *((GainSequence, {"a": 1.0, "stability": bad}) for bad in (-1.0, np.nan, np.inf)),
         *((Adam, {"learning_rate": bad}) for bad in BAD_POSITIVE),
         *((Adam, {"learning_rate": 1.0, "epsilon": bad}) for bad in BAD_POSITIVE),
         *((Adam, {"learning_rate": 1.0, "beta1": bad}) for bad in (1.0, -0.1, np.nan)),
-        *((Adam, {"learning_rate": 1.0, "beta2": bad}) for bad in (1.0, -0.1, np.nan)),
+        *((Adam, {"learning_rate": 1.0, "beta2": bad}) for bad in (1.0, -0.1, np.nan, [0.5])),
     ],
 )
 def test_settings_that_cannot_work_are_refused_by_name(rule, options):
@@ -207,6 +209,9 @@ def test_clipped_steps_keep_their_direction_and_the_rules_memory():
         (lambda: ClipUp(0.1, max_speed=-1.0), "max_speed must be"),
         (lambda: Clipped(SGD(0.1), 0.0), "max_norm must be"),
         (lambda: SGD(0.1, nesterov=True), "nesterov needs a momentum"),
+        (lambda: SGD(0.1, 0.9, nesterov="no"), "nesterov must be True or False, got 'no'"),
+        (lambda: Clipped(0.1, 1.0), r"rule must be a step rule such as SGD\(0.1\), got 0.1"),
+        (lambda: Clipped(SGD, 1.0), "rule must be a step rule .*got <class"),
     ],
 )
 def test_rules_that_cannot_work_are_refused(make, message):

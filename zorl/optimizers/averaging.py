@@ -12,8 +12,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zorl.errors import ConfigurationError, UnknownNameError
+from zorl.errors import UnknownNameError
 from zorl.optimizers.base import Asked, Optimizer, Vector, at_least, checked_returns, frozen
+from zorl.optimizers.checks import check_fraction, check_wrapped
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,11 @@ class Averaged:
     decay: float = 0.99
 
     def __post_init__(self) -> None:
+        check_wrapped("Averaged", self.optimizer)
         if self.kind not in ("polyak", "ema"):
             raise UnknownNameError("kind of average", str(self.kind), ("polyak", "ema"))
         at_least("start", self.start, 0)
-        if not 0 < self.decay < 1:
-            raise ConfigurationError(f"decay must be in (0, 1), got {self.decay!r}")
+        check_fraction("decay", self.decay)
 
     def init(self, theta: ArrayLike) -> AveragedState:
         """The state at a starting point (d,), which is no part of the average to come."""

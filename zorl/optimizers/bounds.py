@@ -21,7 +21,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from zorl.errors import ConfigurationError, UnknownNameError
-from zorl.optimizers.base import Asked, Matrix, Optimizer, Vector, checked_returns, frozen
+from zorl.optimizers.base import (
+    Asked,
+    Matrix,
+    Optimizer,
+    Vector,
+    checked_returns,
+    frozen,
+    layers,
+)
+from zorl.optimizers.checks import check_wrapped
+from zorl.optimizers.lra import LearningRateAdaptation
 
 Bound: TypeAlias = "float | tuple[float | None, ...] | list[float | None] | Vector | None"
 
@@ -62,11 +72,14 @@ class Bounded:
     box along coordinate i in root mean square distances of the candidates from the inner theta, and
     h(u) = u² up to 1, continued by its tangent so that a gradient method that has left the box is
     called back by a bounded slope: about the one that a typical coordinate has inside. The penalty
-    follows every transform a f + b with a > 0.
+    follows every transform a f + b with a > 0. It needs two candidates a generation at least, for
+    the returns of a single one have no spread.
 
     With "reflect", a coordinate that starts on a bound starts on a mirror, where f(R(x + cδ)) and
     f(R(x − cδ)) do not differ along it: antithetic gradient methods want a start inside, or
-    "penalty".
+    "penalty". Learning-rate adaptation has to have "penalty": where steps are as wide as the box, a
+    mirrored landscape is noise to it, and it answers noise with a smaller learning rate of the mean
+    and a larger sigma, without end.
 
     Equal returns change nothing but `t` while the inner theta is in the box. When it is outside,
     equal returns may just mean that every candidate was projected onto one face; then the penalty,
@@ -85,8 +98,16 @@ class Bounded:
     handling: Literal["reflect", "penalty"] = "reflect"
 
     def __post_init__(self) -> None:
+        check_wrapped("Bounded", self.optimizer)
         if self.handling not in ("reflect", "penalty"):
             raise UnknownNameError("handling", str(self.handling), ("reflect", "penalty"))
+        adapts = any(isinstance(layer, LearningRateAdaptation) for layer in layers(self.optimizer))
+        if self.handling == "reflect" and adapts:
+            raise ConfigurationError(
+                'LearningRateAdaptation cannot search with handling="reflect": mirrors repeat the '
+                "landscape without end, and steps as wide as the box then look like noise, at "
+                'which it raises sigma ever more; use handling="penalty"'
+            )
         # Tuples, so that the description compares and hashes whatever it was built from.
         object.__setattr__(self, "low", entries("low", self.low, -np.inf))
         object.__setattr__(self, "high", entries("high", self.high, np.inf))
@@ -110,8 +131,18 @@ class Bounded:
         return BoundedState(inner.theta, inner, 0.0)
 
     def ask(self, state: BoundedState, rng: np.random.Generator) -> Asked:
-        """The inner optimizer's candidates, folded or projected into the box."""
+        """The inner optimizer's candidates, folded or projected into the box.
+
+        Raises:
+            ConfigurationError: "penalty" with a single candidate a generation.
+        """
         source = self.optimizer.ask(state.inner, rng)
+        if self.handling == "penalty" and len(source) < 2:
+            raise ConfigurationError(
+                'handling="penalty" measures the cost of leaving the box by the spread of a '
+                "generation's returns, and a generation of one candidate has none; use two "
+                'candidates or more, or handling="reflect"'
+            )
         return Asked(self._inside(source.thetas), state.t, source=source)
 
     def tell(self, state: BoundedState, asked: Asked, returns: ArrayLike) -> BoundedState:

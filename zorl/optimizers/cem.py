@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike
 
 from zorl.errors import ConfigurationError
 from zorl.optimizers.base import Asked, at_least, checked_returns, non_negative, positive
-from zorl.optimizers.natural import MAX_SIGMA, MIN_SIGMA, SNES, SeparableState, asked_noise
+from zorl.optimizers.checks import MAX_SIGMA, MIN_SIGMA
+from zorl.optimizers.natural import SNES, SeparableState, asked_noise
 
 
 @dataclass(frozen=True)

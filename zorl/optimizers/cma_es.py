@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,9 +33,10 @@ from zorl.optimizers.base import (
     positive,
     start_vector,
 )
+from zorl.optimizers.checks import MAX_CONDITION, check_flag, check_memory, clipped_sigma
 
-_MAX_CONDITION = 1e14  # of C: beyond it float64 cannot tell the short axes from rounding
-_MIN_REACH, _MAX_REACH = 1e-100, 1e30  # of sigma x longest axis; 1e30 still fits a float32 network
+Covariance: TypeAlias = Literal["full", "separable"]
+
 _MAX_SHIFT = 64  # how many powers of two C's longest axis may drift before sigma takes them over
 _RECOIL = 0.3  # weight of the worse half in the mean's step, mirrored only; flat from 0.2 to 0.5
 _STALE = 0.05  # share of C that may be new before its axes are; up to 0.1 costs no evaluations
@@ -94,7 +95,7 @@ class CMAES:
 
     sigma0: float = 0.5
     popsize: int | None = None
-    covariance: Literal["full", "separable"] = "full"
+    covariance: Covariance = "full"
     active: bool = True
     mirrored: bool = True
     max_memory_gb: float = 4.0
@@ -105,6 +106,8 @@ class CMAES:
         check_popsize(self.popsize, 4)
         if self.covariance not in ("full", "separable"):
             raise UnknownNameError("covariance", str(self.covariance), ("full", "separable"))
+        check_flag("active", self.active)
+        check_flag("mirrored", self.mirrored)
 
     def memory(self, d: int) -> int:
         """Bytes that a search in d dimensions takes at its peak: states, candidates, work arrays.
@@ -113,7 +116,7 @@ class CMAES:
         more (d, d) matrices while the axes are computed.
         """
         squares = 0 if self.covariance == "separable" else 7 * d * d
-        return 8 * (squares + (4 * self._popsize(d) + 16) * d)
+        return 8 * (squares + (4 * self.population(d) + 16) * d)
 
     def init(self, theta: ArrayLike) -> CMAESState:
         """N(theta, sigma0² I) around `theta`, shape (d,), with empty evolution paths.
@@ -124,16 +127,7 @@ class CMAES:
         """
         mean = start_vector(theta)
         d, separable = mean.size, self.covariance == "separable"
-        needed = self.memory(d) / 1e9
-        if needed > self.max_memory_gb:
-            instead = "a smaller popsize"
-            if not separable:
-                instead = 'covariance="separable" or the method "lm-ma-es", which take O(d)'
-            raise ConfigurationError(
-                f"CMA-ES with a {self.covariance} covariance at d = {d:,} needs {needed:,.3g} GB, "
-                f"more than max_memory_gb = {self.max_memory_gb:g}; use {instead}, or raise "
-                f"max_memory_gb if this machine has the memory"
-            )
+        self.check_memory(d, self.memory(d))
         return CMAESState(
             theta=mean,
             t=0,
@@ -146,6 +140,18 @@ class CMAES:
             eigen_t=0,
         )
 
+    def check_memory(self, d: int, needed: int, search: str = "CMA-ES") -> None:
+        """Raise if `search`, this one or one around it, `needed` more bytes than it may."""
+        instead = "a smaller popsize"
+        if self.covariance == "full":
+            instead = 'covariance="separable" or the method "lm-ma-es", which take O(d)'
+        search = f"{search} with a {self.covariance} covariance"
+        check_memory(search, d, needed, self.max_memory_gb, instead)
+
+    def population(self, d: int) -> int:
+        """How many candidates a generation has in d dimensions."""
+        return self.popsize or default_popsize(d)
+
     def ask(self, state: CMAESState, rng: np.random.Generator) -> Asked:
         """Candidates theta ± sigma y with y ~ N(0, C) (eq. 38-40).
 
@@ -153,7 +159,7 @@ class CMAES:
         are the m of theta + sigma y first, then theta - sigma y in the same order.
         """
         d = state.theta.size
-        n = self._popsize(d)
+        n = self.population(d)
         m = _directions(n, self.mirrored)
         z = _orthogonal(rng, m, d) if self.mirrored else rng.standard_normal((m, d))
         z *= state.scales
@@ -177,8 +183,12 @@ class CMAES:
         """
         values = checked_returns(state, asked, returns)
         y, (n, d) = asked.directions, asked.candidates.shape
-        if not isinstance(y, np.ndarray) or y.shape != (_directions(n, self.mirrored), d):
-            raise ConfigurationError("tell needs the candidates that ask of CMAES returned, as is")
+        expected = self.population(d)
+        shape = (_directions(expected, self.mirrored), d)
+        if n != expected or not isinstance(y, np.ndarray) or y.shape != shape:
+            raise ConfigurationError(
+                f"tell needs the {expected} candidates that ask of CMAES returned, as is"
+            )
         if values.min() == values.max():
             return replace(state, t=state.t + 1)
 
@@ -239,10 +249,7 @@ class CMAES:
         )
         # B and D lag behind C, for a decomposition costs O(d³) and an update O(d² n) (B.2).
         due = separable or t - state.eigen_t >= k.eigen_gap
-        return _bounded(_decomposed(moved) if due else moved)
-
-    def _popsize(self, d: int) -> int:
-        return self.popsize or default_popsize(d)
+        return bounded(_decomposed(moved) if due else moved)
 
 
 class _Constants:
@@ -344,21 +351,30 @@ def _updated(decay: float, covariance: Matrix, coefficients: Vector, rows: Matri
     return product.T
 
 
+def axes(covariance: Matrix) -> tuple[Matrix, Matrix, Vector]:
+    """C with its axes B and the variances (d,) along them, C = B diag(variances) B^T.
+
+    Variances below 1e-14 of the largest are raised to that, in C too. Of a diagonal C, (d,), B is
+    the empty matrix that a separable state has.
+    """
+    if covariance.ndim == 1:
+        variances = np.maximum(covariance, covariance.max() / MAX_CONDITION)
+        return variances, np.empty((0, 0)), variances
+    variances, basis = np.linalg.eigh(covariance)  # of its lower triangle
+    floor = variances[-1] / MAX_CONDITION
+    if variances[0] < floor:
+        variances = np.maximum(variances, floor)
+        covariance = (basis * variances) @ basis.T
+    return covariance, basis, variances
+
+
 def _decomposed(state: CMAESState) -> CMAESState:
     """`state` with the axes of its C computed anew, and made safe for float64.
 
-    Variances below 1e-14 of the largest are raised to that, in C too. When the longest axis has
-    left [2^-64, 2^64], sigma takes the power of two over: the same distribution, exactly.
+    When the longest axis has left [2^-64, 2^64], sigma takes the power of two over: the same
+    distribution, exactly.
     """
-    covariance, basis = state.covariance, state.eigenbasis
-    if covariance.ndim == 1:
-        variances = covariance = np.maximum(covariance, covariance.max() / _MAX_CONDITION)
-    else:
-        variances, basis = np.linalg.eigh(covariance)  # of its lower triangle
-        floor = variances[-1] / _MAX_CONDITION
-        if variances[0] < floor:
-            variances = np.maximum(variances, floor)
-            covariance = (basis * variances) @ basis.T
+    covariance, basis, variances = axes(state.covariance)
     scales = np.sqrt(variances)
     exponent = math.frexp(scales.max())[1]
     unit = 2.0**exponent if abs(exponent) > _MAX_SHIFT else 1.0
@@ -373,8 +389,7 @@ def _decomposed(state: CMAESState) -> CMAESState:
     )
 
 
-def _bounded(state: CMAESState) -> CMAESState:
+def bounded(state: CMAESState) -> CMAESState:
     """`state` with sigma clipped so that sigma x the longest axis stays in [1e-100, 1e30]."""
-    longest = float(state.scales.max())
-    sigma = min(max(state.sigma, _MIN_REACH / longest), _MAX_REACH / longest)
+    sigma = clipped_sigma(state.sigma, float(state.scales.max()))
     return state if sigma == state.sigma else replace(state, sigma=sigma)

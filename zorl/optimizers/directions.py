@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zorl.errors import ConfigurationError, UnknownNameError
-from zorl.optimizers.base import Directions, Matrix, Vector, at_least, frozen
+from zorl.optimizers.base import Directions, Matrix, Vector, at_least, frozen, is_finite
 
 Sampler = Callable[[np.random.Generator, int, int], "Matrix | Directions"]
 
@@ -85,17 +85,18 @@ class Guide:
     Σ = (1 − share) I + share·(d/r) UUᵀ: preconditioned, no longer unbiased in scale.
 
     Args:
-        memory: how many estimates are kept; at most d.
+        memory: how many estimates are kept, at most d; min(4, d) when None.
         share: of the variance that goes into their span, in [0, 1).
     """
 
-    memory: int = 4
+    memory: int | None = None
     share: float = 0.5
 
     def __post_init__(self) -> None:
-        at_least("memory (gradient estimates that guide the directions)", self.memory, 1)
-        if not 0 <= self.share < 1:
-            raise ConfigurationError(f"share must be in [0, 1), got {self.share!r}")
+        if self.memory is not None:
+            at_least("memory (gradient estimates that guide the directions)", self.memory, 1)
+        if not (is_finite(self.share) and 0 <= self.share < 1):
+            raise ConfigurationError(f"share must be a number in [0, 1), got {self.share!r}")
 
     def init(self, dim: int) -> Matrix:
         """(memory, d) zeros: no estimates yet.
@@ -103,12 +104,13 @@ class Guide:
         Raises:
             ConfigurationError: more estimates are to be kept than d directions can be independent.
         """
-        if self.memory > dim:
+        memory = min(4, dim) if self.memory is None else self.memory
+        if memory > dim:
             raise ConfigurationError(
-                f"memory = {self.memory} gradient estimates cannot span more than d = {dim} "
-                "dimensions; lower memory"
+                f"memory = {memory} gradient estimates cannot span more than d = {dim} "
+                "dimensions; lower memory, or leave it at None for min(4, d)"
             )
-        return frozen(np.zeros((self.memory, dim)))
+        return frozen(np.zeros((memory, dim)))
 
     def remember(self, recent: Matrix, gradient: Vector) -> Matrix:
         """(memory, d) with the newest estimate first, as a unit vector."""
@@ -150,6 +152,6 @@ UNIT_DIRECTIONS: dict[str, Sampler] = {
 def sampler(name: str) -> Sampler:
     """The sampler registered under `name`."""
     known = DIRECTIONS | UNIT_DIRECTIONS
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise UnknownNameError("direction", name, known)
     return known[name]

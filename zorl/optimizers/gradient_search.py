@@ -24,8 +24,8 @@ from zorl.optimizers.base import (
     positive,
     start_vector,
 )
-from zorl.optimizers.directions import Guide, Sampler, sampler
-from zorl.optimizers.step_rules import StepRule, StepState
+from zorl.optimizers.directions import UNIT_DIRECTIONS, Guide, Sampler, sampler
+from zorl.optimizers.step_rules import StepRule, StepState, check_step_rule
 from zorl.optimizers.weights import (
     ANTITHETIC,
     FORWARD,
@@ -37,6 +37,7 @@ from zorl.optimizers.weights import (
     SigmaR,
     Standardised,
     Weights,
+    candidates_of,
 )
 
 
@@ -78,7 +79,7 @@ class Perturbed:
     def shape(self) -> tuple[int, int]:
         """(n, d)."""
         m, dim = self.directions.shape
-        return {ANTITHETIC: 2 * m, FORWARD: m + 1, ONE_SIDED: m}[self.scheme], int(dim)
+        return candidates_of(self.scheme, int(m)), int(dim)
 
     def dense(self) -> Matrix:
         """(n, d) the candidates as a matrix."""
@@ -109,7 +110,8 @@ class GradientSearch:
         weights: from returns to weights.
         radius_decay: γ in c_t = c / (t + 1)^γ (Spall 1998, eq. 2); 0 keeps the radius constant.
         weight_decay: L2 coefficient: weight_decay · θ is subtracted from the gradient estimate.
-        guide: stretches the directions along recent estimates; see `directions.Guide`.
+        guide: stretches the directions along recent estimates; see `directions.Guide`. Not for
+            unit directions, whose scale it would not share.
     """
 
     step_rule: StepRule
@@ -123,6 +125,7 @@ class GradientSearch:
     guide: Guide | None = None
 
     def __post_init__(self) -> None:
+        check_step_rule("step_rule", self.step_rule)
         positive("radius", self.radius)
         if self.m is not None:
             at_least("the number of directions m", self.m, 1)
@@ -132,11 +135,28 @@ class GradientSearch:
         non_negative("weight_decay", self.weight_decay)
         if not callable(self.directions):
             sampler(self.directions)
+        self._check_guide()
         self._check_weights()
+
+    def _check_guide(self) -> None:
+        """Refuse what is no guide, and directions that one would stretch out of all proportion."""
+        if self.guide is None:
+            return
+        if not isinstance(self.guide, Guide):
+            raise ConfigurationError(f"guide must be a Guide() or None, got {self.guide!r}")
+        if self.directions in (*UNIT_DIRECTIONS, *UNIT_DIRECTIONS.values()):
+            raise ConfigurationError(
+                "a guide needs directions of mean squared length d, and unit directions have 1: "
+                'use "sphere" for "unit-sphere", "orthogonal" for "unit-orthogonal"'
+            )
 
     def _check_weights(self) -> None:
         """Refuse weights that could never say anything with this scheme and m."""
         weights = self.weights
+        if isinstance(weights, type) or not callable(weights):
+            raise ConfigurationError(
+                f"weights must be weights such as Raw() or CentredRanks(), got {weights!r}"
+            )
         normalised = isinstance(weights, NormalisedReturns) and self.scheme == ONE_SIDED
         if (isinstance(weights, Standardised) or normalised) and self.m == 1:
             raise ConfigurationError(
@@ -165,10 +185,21 @@ class GradientSearch:
         return GradientState(theta, 0, self.step_rule.init(theta.size), recent)
 
     def ask(self, state: GradientState, rng: np.random.Generator) -> Asked:
-        """The candidates around `state.theta`, in the order that `scheme` says."""
+        """The candidates around `state.theta`, in the order that `scheme` says.
+
+        Raises:
+            ConfigurationError: a sampler of one's own gave directions of another shape than (m, d).
+        """
         dim = state.theta.size
+        m = dim if self.m is None else self.m
         draw = sampler(self.directions) if isinstance(self.directions, str) else self.directions
-        deltas = draw(rng, dim if self.m is None else self.m, dim)
+        deltas = draw(rng, m, dim)
+        shape = getattr(deltas, "shape", None)
+        if shape != (m, dim):
+            raise ConfigurationError(
+                f"the directions must have shape (m, d) = {(m, dim)}, got "
+                f"{f'no array but a {type(deltas).__name__}' if shape is None else shape}"
+            )
         if self.guide is not None:
             dense = deltas if isinstance(deltas, np.ndarray) else deltas.dense()
             deltas = self.guide.stretch(dense, state.recent, rng)
@@ -178,23 +209,44 @@ class GradientSearch:
 
     def gradient(self, state: GradientState, asked: Asked, returns: ArrayLike) -> Vector:
         """The (d,) estimate of the ascent direction; unbiased with `Raw` weights."""
-        return self._gradient(state, asked, checked_returns(state, asked, returns))
+        values = checked_returns(state, asked, returns)
+        return self._gradient(state, self._own_directions(asked), values)
 
-    def _gradient(self, state: GradientState, asked: Asked, values: Vector) -> Vector:
+    def _own_directions(self, asked: Asked) -> Matrix | Directions:
+        """The directions of candidates, unless they are another search's by their number."""
         directions = asked.directions
         if directions is None:
             raise ConfigurationError("these candidates carry no directions; ask this optimizer")
+        n, dim = asked.candidates.shape
+        m = dim if self.m is None else self.m
+        if directions.shape != (m, dim) or n != candidates_of(self.scheme, m):
+            raise ConfigurationError(
+                f"tell got {n} candidates with directions of shape {directions.shape}, but this "
+                f"{self.scheme} search asks for {candidates_of(self.scheme, m)} with directions "
+                f"of shape {(m, dim)}; tell the search that asked"
+            )
+        return directions
+
+    def _gradient(
+        self, state: GradientState, directions: Matrix | Directions, values: Vector
+    ) -> Vector:
         weights = self.weights(values, self.scheme, self.radius_at(state.t))
         if isinstance(directions, np.ndarray):
             return np.asarray(weights @ directions)
         return directions.combine(weights)
 
     def tell(self, state: GradientState, asked: Asked, returns: ArrayLike) -> GradientState:
-        """The next state from one return per candidate (n,), higher better."""
+        """The next state from one return per candidate (n,), higher better.
+
+        Raises:
+            ConfigurationError: `asked` is not this search's and state's, or `returns` has the wrong
+                shape.
+        """
         values = checked_returns(state, asked, returns)
+        directions = self._own_directions(asked)
         if len(values) > 1 and values.min() == values.max():
             return replace(state, t=state.t + 1)
-        gradient = self._gradient(state, asked, values)
+        gradient = self._gradient(state, directions, values)
         recent = state.recent if self.guide is None else self.guide.remember(state.recent, gradient)
         if self.weight_decay:
             gradient = gradient - self.weight_decay * state.theta

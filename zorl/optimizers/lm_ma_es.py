@@ -27,11 +27,8 @@ from zorl.optimizers.base import (
     positive,
     start_vector,
 )
-from zorl.optimizers.natural import (
-    MAX_SIGMA,
-    MIN_SIGMA,
-    asked_noise,
-)
+from zorl.optimizers.checks import clipped_sigma
+from zorl.optimizers.natural import asked_noise
 
 
 @dataclass(frozen=True)
@@ -120,7 +117,7 @@ class LMMAES:
             ConfigurationError: `asked` or `returns` does not belong to `state`.
         """
         values = checked_returns(state, asked, returns)
-        noise = asked_noise(asked, "LMMAES")
+        noise = asked_noise(asked, "LMMAES", n=self.popsize or default_popsize(state.theta.size))
         if values.min() == values.max():
             return replace(state, t=state.t + 1)
         d, m = state.theta.size, len(state.vectors)
@@ -134,7 +131,7 @@ class LMMAES:
         vectors = (1 - k.c_c)[:, None] * state.vectors
         vectors += k.gain_c[:, None] * mean
         sigma = state.sigma * math.exp(k.c_sigma / 2 * (float(path @ path) / d - 1))
-        sigma = min(max(sigma, MIN_SIGMA / transform.reach), MAX_SIGMA / transform.reach)
+        sigma = clipped_sigma(sigma, transform.reach)
         return LMMAESState(theta, state.t + 1, sigma, path, vectors)
 
 

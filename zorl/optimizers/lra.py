@@ -14,12 +14,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zorl.errors import ConfigurationError
-from zorl.optimizers.base import Asked, Vector, checked_returns, frozen, positive
-from zorl.optimizers.cma_es import CMAES, CMAESState
-
-_MAX_CONDITION = 1e14  # of C: beyond it float64 cannot tell the short axes from rounding
-_MIN_REACH, _MAX_REACH = 1e-100, 1e30  # of sigma x longest axis
+from zorl.optimizers.base import Asked, Vector, checked_returns, frozen, positive, start_vector
+from zorl.optimizers.checks import check_fraction, check_wrapped
+from zorl.optimizers.cma_es import CMAES, CMAESState, Covariance, axes, bounded
 
 
 @dataclass(frozen=True)
@@ -90,15 +87,31 @@ class LearningRateAdaptation:
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
+        check_wrapped("LearningRateAdaptation", self.optimizer, CMAES)
         positive("alpha", self.alpha)
         positive("gamma", self.gamma)
-        for name in ("beta_mean", "beta_covariance"):
-            if not 0 < getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} must be in (0, 1), got {getattr(self, name)!r}")
+        check_fraction("beta_mean", self.beta_mean)
+        check_fraction("beta_covariance", self.beta_covariance)
+
+    def memory(self, d: int) -> int:
+        """Bytes that a search in d dimensions takes at its peak.
+
+        CMA-ES's own and eight more arrays of C's shape: E and the E to come, the update of C as it
+        is and in local coordinates, the damped C, its symmetric and its normalised form, its axes.
+        """
+        entries = d if self.optimizer.covariance == "separable" else d * d
+        return self.optimizer.memory(d) + 8 * 8 * entries
 
     def init(self, theta: ArrayLike) -> LRAState:
-        """CMA-ES's start at `theta`, shape (d,), with both learning rates at 1."""
-        inner = self.optimizer.init(theta)
+        """CMA-ES's start at `theta`, shape (d,), with both learning rates at 1.
+
+        Raises:
+            ConfigurationError: `theta` is no finite vector, or a search with so many parameters
+                would take more than the `max_memory_gb` of the CMA-ES.
+        """
+        mean = start_vector(theta)
+        self.optimizer.check_memory(mean.size, self.memory(mean.size), "LRA-CMA-ES")
+        inner = self.optimizer.init(mean)
         rates = (
             Rate(1.0, frozen(np.zeros(shape)), 0.0)
             for shape in (inner.theta.shape, inner.covariance.shape)
@@ -132,9 +145,7 @@ class LearningRateAdaptation:
         damped = _decomposed(replace(new, theta=theta, sigma=old.sigma, covariance=covariance))
         # The best step size is inversely proportional to the mean's learning rate.
         sigma = damped.sigma * (before / mean_rate.eta)
-        longest = float(damped.scales.max())
-        sigma = min(max(sigma, _MIN_REACH / longest), _MAX_REACH / longest)
-        return LRAState(replace(damped, sigma=sigma), mean_rate, covariance_rate)
+        return LRAState(bounded(replace(damped, sigma=sigma)), mean_rate, covariance_rate)
 
     def _adapted(self, rate: Rate, update: NDArray[np.float64], beta: float) -> Rate:
         """`rate` after one more update, given in local coordinates."""
@@ -153,13 +164,14 @@ class LearningRateAdaptation:
 def lra_cma_es(
     sigma0: float = 0.5,
     popsize: int | None = None,
-    covariance: str = "full",
+    covariance: Covariance = "full",
     active: bool = True,
     mirrored: bool = True,
     alpha: float = 1.4,
     beta_mean: float = 0.1,
     beta_covariance: float = 0.03,
     gamma: float = 0.1,
+    max_memory_gb: float = 4.0,
 ) -> LearningRateAdaptation:
     """LRA-CMA-ES (Nomura, Akimoto and Ono 2023), for multimodal or noisy returns.
 
@@ -169,12 +181,13 @@ def lra_cma_es(
         covariance: see `CMAES`.
         active: see `CMAES`.
         mirrored: see `CMAES`; the paper's candidates are independent.
-        alpha: see `LearningRateAdaptation`, as all below.
+        alpha: see `LearningRateAdaptation`, as the three below.
         beta_mean: how fast the mean's statistics forget.
         beta_covariance: how fast the covariance's statistics forget.
         gamma: how fast a learning rate may change.
+        max_memory_gb: see `CMAES`; `LearningRateAdaptation.memory` is what is compared with it.
     """
-    inner = CMAES(sigma0, popsize, covariance, active, mirrored)  # type: ignore[arg-type]
+    inner = CMAES(sigma0, popsize, covariance, active, mirrored, max_memory_gb)
     return LearningRateAdaptation(inner, alpha, beta_mean, beta_covariance, gamma)
 
 
@@ -190,17 +203,9 @@ def _local(
 
 def _decomposed(state: CMAESState) -> CMAESState:
     """`state` with its axes computed anew, and sigma taking over the determinant: det C = 1."""
-    covariance, basis = state.covariance, state.eigenbasis
-    if covariance.ndim == 1:
-        variances = np.maximum(covariance, covariance.max() / _MAX_CONDITION)
-        covariance = variances
-    else:
-        covariance = (covariance + covariance.T) / 2
-        variances, basis = np.linalg.eigh(covariance)
-        floor = variances[-1] / _MAX_CONDITION
-        if variances[0] < floor:
-            variances = np.maximum(variances, floor)
-            covariance = (basis * variances) @ basis.T
+    full = state.covariance.ndim == 2
+    symmetric = (state.covariance + state.covariance.T) / 2 if full else state.covariance
+    covariance, basis, variances = axes(symmetric)
     unit = math.exp(float(np.log(variances).mean()) / 2)
     return replace(
         state,

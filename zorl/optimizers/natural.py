@@ -26,8 +26,8 @@ from zorl.optimizers.base import (
     positive,
     start_vector,
 )
+from zorl.optimizers.checks import MAX_SIGMA, MIN_SIGMA, check_memory, clipped_sigma
 
-MIN_SIGMA, MAX_SIGMA = 1e-100, 1e30  # theta within reach of the largest still fits a float32
 _MAX_AXIS_RATIO = 1e7  # beyond it float64 cannot tell the short axes from rounding
 
 
@@ -122,7 +122,7 @@ class SNES:
             ConfigurationError: `asked` or `returns` does not belong to `state`.
         """
         values = checked_returns(state, asked, returns)
-        noise = asked_noise(asked, "SNES")
+        noise = asked_noise(asked, "SNES", n=self.popsize or default_popsize(state.theta.size))
         if values.min() == values.max():
             return replace(state, t=state.t + 1)
         d = state.theta.size
@@ -177,13 +177,8 @@ class XNES:
         """
         mean = start_vector(theta)
         d = mean.size
-        needed = self.memory(d) / 1e9
-        if needed > self.max_memory_gb:
-            raise ConfigurationError(
-                f"xNES at d = {d:,} needs {needed:,.1f} GB, more than max_memory_gb = "
-                f'{self.max_memory_gb:g}; use the methods "snes" or "lm-ma-es", which take O(d), '
-                "or raise max_memory_gb if this machine has the memory"
-            )
+        instead = 'the methods "snes" or "lm-ma-es", which take O(d)'
+        check_memory("xNES", d, self.memory(d), self.max_memory_gb, instead)
         return XNESState(mean, 0, float(self.sigma0), np.eye(d))
 
     def ask(self, state: XNESState, rng: np.random.Generator) -> Asked:
@@ -204,7 +199,7 @@ class XNES:
             ConfigurationError: `asked` or `returns` does not belong to `state`.
         """
         values = checked_returns(state, asked, returns)
-        noise = asked_noise(asked, "XNES")
+        noise = asked_noise(asked, "XNES", n=self.popsize or default_popsize(state.theta.size))
         if values.min() == values.max():
             return replace(state, t=state.t + 1)
         d = state.theta.size
@@ -224,11 +219,17 @@ class XNES:
         return _bounded(XNESState(theta, state.t + 1, sigma, root))
 
 
-def asked_noise(asked: Asked, method: str, candidates_each: int = 1) -> Matrix:
-    """The (n / candidates_each, d) standard normal numbers behind the candidates, or an error."""
-    noise, (n, d) = asked.directions, asked.candidates.shape
-    if not isinstance(noise, np.ndarray) or noise.shape != (n // candidates_each, d):
-        raise ConfigurationError(f"tell needs the candidates that ask of {method} returned, as is")
+def asked_noise(
+    asked: Asked, method: str, candidates_each: int = 1, n: int | None = None
+) -> Matrix:
+    """The (n / candidates_each, d) standard normal numbers behind the n candidates, or an error."""
+    noise, (asked_n, d) = asked.directions, asked.candidates.shape
+    shape = (asked_n // candidates_each, d)
+    if not isinstance(noise, np.ndarray) or noise.shape != shape or n not in (None, asked_n):
+        number = "" if n is None else f"{n} "
+        raise ConfigurationError(
+            f"tell needs the {number}candidates that ask of {method} returned, as is"
+        )
     return noise
 
 
@@ -267,5 +268,4 @@ def _bounded(state: XNESState) -> XNESState:
         unit = math.exp(float(np.log(scales).mean()))
         root, sigma = root / unit, sigma * unit
     length = float(np.linalg.norm(root)) / math.sqrt(d)  # root mean square of the axes
-    sigma = min(max(sigma, MIN_SIGMA / length), MAX_SIGMA / length)
-    return replace(state, sigma=sigma, root=root)
+    return replace(state, sigma=clipped_sigma(sigma, length), root=root)

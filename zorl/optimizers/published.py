@@ -55,8 +55,9 @@ def es_normalised(
     """Evolution strategy with normalised rewards: z-scores of all returns, then differences.
 
     `es` standardises the differences instead, and so removes their mean, which for antithetic
-    pairs is signal. The step does not shrink near an optimum: its length is about
-    learning_rate · √(d/m) / sigma, whatever the slope.
+    pairs is signal. The step does not shrink near an optimum: on a linear function, with Gaussian
+    antithetic pairs, the root of its mean squared length is
+    learning_rate · √(1 + (d − 1)/m) / sigma, whatever the slope.
 
     Args:
         variant: "vanilla", "antithetic" or "fd", as in `es`.
@@ -65,7 +66,7 @@ def es_normalised(
         m: directions a generation.
         noise: a name in `directions.DIRECTIONS`.
     """
-    if variant not in ES_SCHEMES:
+    if not isinstance(variant, str) or variant not in ES_SCHEMES:
         raise UnknownNameError("ES variant", variant, ES_SCHEMES)
     scheme = ES_SCHEMES[variant]
     return GradientSearch(SGD(learning_rate), sigma, m, noise, scheme, NormalisedReturns())

@@ -45,7 +45,7 @@ def es(
     "vanilla" scores θ + σε, "antithetic" θ ± σε, "fd" θ + σε against θ. Standardising subtracts
     the mean contrast, so "fd" differs from "vanilla" by one more evaluation and nothing else.
     """
-    if variant not in ES_SCHEMES:
+    if not isinstance(variant, str) or variant not in ES_SCHEMES:
         raise UnknownNameError("ES variant", variant, ES_SCHEMES)
     return GradientSearch(
         SGD(learning_rate), sigma, m, noise, ES_SCHEMES[variant], weights=Standardised()
@@ -56,13 +56,14 @@ def guided_es(
     learning_rate: float = 0.1,
     sigma: float = 0.1,
     m: int = 8,
-    memory: int = 4,
+    memory: int | None = None,
     share: float = 0.5,
 ) -> GradientSearch:
     """Guided ES (Maheswaranathan et al. 2019) on its own recent estimates; see `Guide`.
 
     Raw antithetic differences along Gaussian directions that favour the span of the last `memory`
-    gradient estimates. The estimate is preconditioned by that covariance: Σ∇f.
+    gradient estimates, min(4, d) of them when None. The estimate is preconditioned by that
+    covariance: Σ∇f.
     """
     guide = Guide(memory, share)
     return GradientSearch(SGD(learning_rate), sigma, m, "gaussian", guide=guide)
@@ -92,9 +93,15 @@ def openai_es(
     )
 
 
-def sep_cma_es(sigma0: float = 0.5, popsize: int | None = None, active: bool = True) -> CMAES:
+def sep_cma_es(
+    sigma0: float = 0.5,
+    popsize: int | None = None,
+    active: bool = True,
+    mirrored: bool = True,
+    max_memory_gb: float = 4.0,
+) -> CMAES:
     """Separable CMA-ES (Ros and Hansen 2008): a diagonal covariance, linear in d.
 
-    The options are those of `CMAES`.
+    The options are those of `CMAES`, but for its `covariance`.
     """
-    return CMAES(sigma0, popsize, "separable", active)
+    return CMAES(sigma0, popsize, "separable", active, mirrored, max_memory_gb)

@@ -23,12 +23,12 @@ from zorl.optimizers.base import (
     Vector,
     at_least,
     checked_returns,
-    default_popsize,
     frozen,
     non_negative,
 )
 from zorl.optimizers.bounds import Bound, box, entries
-from zorl.optimizers.cma_es import CMAES, CMAESState
+from zorl.optimizers.checks import check_factor, check_wrapped
+from zorl.optimizers.cma_es import CMAES, CMAESState, Covariance
 from zorl.optimizers.stopping import history_length, reason_to_stop, with_generation
 
 
@@ -112,6 +112,9 @@ class Restarts:
     the mean of a better run. `theta` passes to the run under way when that beats all earlier ones.
     A generation of equal returns never moves `theta`; it counts towards the run's end, though.
 
+    The population grows no further than the optimizer's `max_memory_gb` allows: where a larger one
+    would need more, the run under way goes on without end, as after the last restart.
+
     Starting points are uniform in [low, high] where these are given, as in both papers, and
     N(start, spread² I) else. They bound nothing but restarts; see `Bounded` for that.
 
@@ -144,11 +147,11 @@ class Restarts:
     tolx: float = 1e-12
 
     def __post_init__(self) -> None:
+        check_wrapped("Restarts", self.optimizer, CMAES)
         if self.schedule not in ("ipop", "bipop"):
             raise UnknownNameError("restart schedule", str(self.schedule), ("ipop", "bipop"))
         at_least("max_restarts", self.max_restarts, 0)
-        if not (np.isfinite(self.factor) and self.factor >= 1):
-            raise ConfigurationError(f"factor must be a finite number ≥ 1, got {self.factor!r}")
+        check_factor("factor", self.factor)
         if (self.low is None) != (self.high is None):
             raise ConfigurationError("restarts between bounds need both low and high, or neither")
         if self.low is not None:
@@ -167,7 +170,7 @@ class Restarts:
         d = current.theta.size
         if self.low is not None:
             box(self.low, self.high, d)
-        popsize = self._first_popsize(d)
+        popsize = self.optimizer.population(d)
         history = frozen(np.zeros((3, history_length(d, popsize))))
         run = Run(popsize, False, 0, 0, -math.inf, history, "")
         return RestartsState(
@@ -177,7 +180,7 @@ class Restarts:
     def ask(self, state: RestartsState, rng: np.random.Generator) -> RestartAsked:
         """Candidates of the run under way, or of a new one where it is over."""
         begun = self._restarted(state, rng) if state.run.stop else state
-        source = self._optimizer(begun.run).ask(begun.current, rng)
+        source = self._with_popsize(begun.run.popsize).ask(begun.current, rng)
         return RestartAsked(source.candidates, state.t, source.directions, source, begun)
 
     def tell(self, state: RestartsState, asked: Asked, returns: ArrayLike) -> RestartsState:
@@ -188,7 +191,7 @@ class Restarts:
                 "tell needs the candidates that ask of Restarts returned, as they are"
             )
         begun, run = asked.begun, asked.begun.run
-        current = self._optimizer(run).tell(begun.current, asked.source, values)
+        current = self._with_popsize(run.popsize).tell(begun.current, asked.source, values)
         flat = values.min() == values.max()
         run = replace(
             run,
@@ -212,7 +215,7 @@ class Restarts:
         )
 
     def _restarted(self, state: RestartsState, rng: np.random.Generator) -> RestartsState:
-        """`state` with a new run, unless there have been enough."""
+        """`state` with a new run, unless there have been enough or it would not fit in memory."""
         over, d = state.run, state.theta.size
         large, small = state.large_evaluations, state.small_evaluations
         if over.small:
@@ -225,8 +228,11 @@ class Restarts:
         if doublings > self.max_restarts:
             return state
 
-        first, sigma0 = self._first_popsize(d), self.optimizer.sigma0
+        first, sigma0 = self.optimizer.population(d), self.optimizer.sigma0
         popsize = int(first * self.factor**doublings)
+        # Before a small run, popsize is still the latest large one's, which did fit.
+        if self._with_popsize(popsize).memory(d) / 1e9 > self.optimizer.max_memory_gb:
+            return state
         if is_small:
             ratio = max(popsize / first / 2, 1.0)
             popsize = int(first * ratio ** (rng.random() ** 2))
@@ -250,17 +256,14 @@ class Restarts:
             last_large=last_large,
         )
 
-    def _optimizer(self, run: Run) -> CMAES:
-        return replace(self.optimizer, popsize=run.popsize)
-
-    def _first_popsize(self, d: int) -> int:
-        return self.optimizer.popsize or default_popsize(d)
+    def _with_popsize(self, popsize: int) -> CMAES:
+        return replace(self.optimizer, popsize=popsize)
 
 
 def ipop_cma_es(
     sigma0: float = 0.5,
     popsize: int | None = None,
-    covariance: str = "full",
+    covariance: Covariance = "full",
     active: bool = True,
     mirrored: bool = True,
     max_restarts: int = 9,
@@ -270,6 +273,7 @@ def ipop_cma_es(
     spread: float | None = None,
     tolfun: float = 1e-12,
     tolx: float = 1e-12,
+    max_memory_gb: float = 4.0,
 ) -> Restarts:
     """IPOP-CMA-ES (Auger and Hansen 2005): every restart with a population twice as large.
 
@@ -279,22 +283,23 @@ def ipop_cma_es(
         covariance: "full" or "separable".
         active: whether the worst half shrinks the variance along its directions.
         mirrored: whether candidates are opposite pairs.
-        max_restarts: see `Restarts`, as all below.
+        max_restarts: see `Restarts`, as the six below.
         factor: by how much the population grows.
         low: the least coordinate of a restart.
         high: the greatest coordinate of a restart.
         spread: of restarts around the start, where there is no low and high.
         tolfun: differences of returns that do not count.
         tolx: step sizes, in units of sigma0, that do not count.
+        max_memory_gb: see `CMAES`; the population grows no further than this allows.
     """
-    inner = CMAES(sigma0, popsize, covariance, active, mirrored)  # type: ignore[arg-type]
+    inner = CMAES(sigma0, popsize, covariance, active, mirrored, max_memory_gb)
     return Restarts(inner, "ipop", max_restarts, factor, low, high, spread, tolfun, tolx)
 
 
 def bipop_cma_es(
     sigma0: float = 0.5,
     popsize: int | None = None,
-    covariance: str = "full",
+    covariance: Covariance = "full",
     active: bool = True,
     mirrored: bool = True,
     max_restarts: int = 9,
@@ -304,10 +309,11 @@ def bipop_cma_es(
     spread: float | None = None,
     tolfun: float = 1e-12,
     tolx: float = 1e-12,
+    max_memory_gb: float = 4.0,
 ) -> Restarts:
     """BIPOP-CMA-ES (Hansen 2009): large populations and short small runs in turn.
 
     The options are those of `ipop_cma_es`.
     """
-    inner = CMAES(sigma0, popsize, covariance, active, mirrored)  # type: ignore[arg-type]
+    inner = CMAES(sigma0, popsize, covariance, active, mirrored, max_memory_gb)
     return Restarts(inner, "bipop", max_restarts, factor, low, high, spread, tolfun, tolx)

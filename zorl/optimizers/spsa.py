@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from zorl.errors import ConfigurationError
-from zorl.optimizers.base import Matrix, at_least, non_negative, positive, start_vector
+from zorl.optimizers.base import Matrix, Vector, at_least, non_negative, positive, start_vector
+from zorl.optimizers.checks import check_flag
 from zorl.optimizers.directions import rademacher
 from zorl.optimizers.gradient_search import GradientSearch
 from zorl.optimizers.step_rules import SGD, Clipped, GainSequence, StepRule
@@ -43,9 +44,11 @@ def spsa(
             whose variance has a term f² that does not vanish: centre f about zero.
         max_step: longest update, Euclidean; None for any.
     """
+    check_flag("gains", gains)
+    non_negative("stability (Spall's A)", stability)
     if stability and not gains:
         raise ConfigurationError("stability is the A of the gain sequence; it needs gains=True")
-    if measurements not in (1, 2):
+    if isinstance(measurements, bool) or measurements not in (1, 2):
         raise ConfigurationError(f"measurements must be 1 or 2 per direction, got {measurements!r}")
     rule: StepRule = GainSequence(learning_rate, stability, ALPHA) if gains else SGD(learning_rate)
     return GradientSearch(
@@ -72,7 +75,9 @@ def calibrated_spsa(
     """SPSA whose gain sequences follow Spall's guidelines (Spall 1998, section III.B).
 
     A is a tenth of the iterations; c is about the standard deviation of one measurement; a is such
-    that the first updates move each coordinate by about `first_step`.
+    that the first updates move each coordinate by about `first_step`: the mean |ĝᵢ| is that of
+    averages of m measured pairs, since how much smaller they are than single ones depends on m, d,
+    the gradient and the noise.
 
     Args:
         measure: returns (n,) of candidates (n, d), higher better; called once or twice.
@@ -81,19 +86,24 @@ def calibrated_spsa(
         iterations: how many updates are expected.
         first_step: wanted change of each coordinate in the first updates, in units of theta.
         radius: c; None to measure the noise at theta `pairs` times first.
-        pairs: how many pairs θ ± cΔ the mean size of the gradient is taken from.
+        pairs: how many pairs θ ± cΔ the mean size of the gradient is taken from, rounded up to a
+            multiple of m.
         m: directions averaged per update.
 
     Raises:
-        ConfigurationError: a setting out of range, or a function that shows neither noise (with
-            radius=None) nor any response to the perturbations.
+        ConfigurationError: a setting out of range, returns that are not n finite numbers, or a
+            function that shows neither noise (with radius=None) nor any response to the
+            perturbations.
     """
     start = start_vector(theta)
+    if not callable(measure):
+        raise ConfigurationError(f"measure must be a function of (n, d) thetas, got {measure!r}")
     at_least("iterations", iterations, 1)
     at_least("pairs", pairs, 2)
     positive("first_step", first_step)
+    at_least("the number of directions m", m, 1)
     if radius is None:
-        repeats = np.asarray(measure(np.tile(start, (pairs, 1))), np.float64)
+        repeats = _measured(measure, np.tile(start, (pairs, 1)))
         radius = float(repeats.std(ddof=1))
         if not radius > 0:
             raise ConfigurationError(
@@ -101,9 +111,13 @@ def calibrated_spsa(
                 "from cannot be told; give a radius"
             )
     positive("radius", radius)
-    offsets = radius * rademacher(rng, pairs, start.size)
-    returns = np.asarray(measure(np.concatenate([start + offsets, start - offsets])), np.float64)
-    size = float(np.abs(returns[:pairs] - returns[pairs:]).mean()) / (2 * radius)
+    pairs = -(-pairs // m) * m
+    deltas = rademacher(rng, pairs, start.size)
+    offsets = radius * deltas
+    returns = _measured(measure, np.concatenate([start + offsets, start - offsets]))
+    estimates = (returns[:pairs] - returns[pairs:])[:, None] * deltas
+    averages = estimates.reshape(-1, m, start.size).mean(axis=1)
+    size = float(np.abs(averages).mean()) / (2 * radius)
     non_negative("the mean size of the measured gradient", size)
     if size == 0:
         raise ConfigurationError(
@@ -111,5 +125,26 @@ def calibrated_spsa(
             "use a larger radius or another start"
         )
     stability = STABILITY_SHARE * iterations
-    a = first_step * (stability + 1) ** ALPHA * np.sqrt(m) / size
+    a = first_step * (stability + 1) ** ALPHA / size
     return spsa(a, radius, m, gains=True, stability=stability)
+
+
+def _measured(measure: Callable[[Matrix], ArrayLike], thetas: Matrix) -> Vector:
+    """(n,) finite returns of (n, d) candidates, or an error that says what was measured instead."""
+    values = measure(thetas)
+    try:
+        returns = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"measure must return numbers, got {values!r}") from None
+    if returns.shape != (len(thetas),):
+        raise ConfigurationError(
+            f"measure must return one number per candidate, shape ({len(thetas)},), got "
+            f"{returns.shape}"
+        )
+    faults = int((~np.isfinite(returns)).sum())
+    if faults:
+        raise ConfigurationError(
+            f"{faults} of {len(thetas)} measurements are NaN or infinite, and gains cannot be told "
+            "from them; start where the function is finite, or use a smaller radius"
+        )
+    return returns

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from zorl.errors import ConfigurationError
-from zorl.optimizers.base import Vector, frozen, non_negative, positive
+from zorl.optimizers.base import Vector, frozen, is_finite, non_negative, positive
+from zorl.optimizers.checks import check_flag
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class SGD:
 
     def __post_init__(self) -> None:
         positive("learning_rate", self.learning_rate)
-        _check_momentum(self.momentum)
+        _check_share("momentum", self.momentum)
+        check_flag("nesterov", self.nesterov)
         if self.nesterov and not self.momentum:
             raise ConfigurationError("nesterov needs a momentum > 0")
 
@@ -103,8 +105,7 @@ class Adam:
         positive("learning_rate", self.learning_rate)
         positive("epsilon", self.epsilon)
         for name, beta in (("beta1", self.beta1), ("beta2", self.beta2)):
-            if not 0 <= beta < 1:
-                raise ConfigurationError(f"{name} must be in [0, 1), got {beta!r}")
+            _check_share(name, beta)
 
     def init(self, dim: int) -> StepState:
         """See `StepRule`."""
@@ -139,7 +140,7 @@ class ClipUp:
 
     def __post_init__(self) -> None:
         positive("learning_rate", self.learning_rate)
-        _check_momentum(self.momentum)
+        _check_share("momentum", self.momentum)
         if self.max_speed is not None:
             positive("max_speed", self.max_speed)
 
@@ -169,6 +170,7 @@ class Clipped:
     max_norm: float
 
     def __post_init__(self) -> None:
+        check_step_rule("rule", self.rule)
         positive("max_norm", self.max_norm)
 
     def init(self, dim: int) -> StepState:
@@ -187,6 +189,14 @@ def _shortened(vector: Vector, limit: float) -> Vector:
     return vector * (limit / length) if length > limit else vector
 
 
-def _check_momentum(momentum: float) -> None:
-    if not 0 <= momentum < 1:
-        raise ConfigurationError(f"momentum must be in [0, 1), got {momentum!r}")
+def check_step_rule(name: str, rule: Any) -> None:
+    """Raise unless `rule` is a `StepRule`: an instance, not its class and not a number."""
+    methods = (getattr(rule, method, None) for method in ("init", "step"))
+    if isinstance(rule, type) or not all(map(callable, methods)):
+        raise ConfigurationError(f"{name} must be a step rule such as SGD(0.1), got {rule!r}")
+
+
+def _check_share(name: str, share: float) -> None:
+    """Raise unless `share` is a number in [0, 1)."""
+    if not (is_finite(share) and 0 <= share < 1):
+        raise ConfigurationError(f"{name} must be a number in [0, 1), got {share!r}")

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from zorl.optimizers.base import Matrix, Vector, frozen
+from zorl.optimizers.checks import MAX_CONDITION
 from zorl.optimizers.cma_es import CMAESState
 
 REASONS = {
@@ -28,7 +29,7 @@ REASONS = {
 
 _LONGEST = 20_000  # generations that are remembered, as in Hansen 2009
 _LEAST_TIES = 10  # generations looked at for ties: the published d of them is hasty at d = 1 or 2
-_MAX_CONDITION = 0.999e14  # of C; CMAES itself holds it at 1e14
+_CONDITION = 0.999 * MAX_CONDITION  # of C, which CMAES itself holds at MAX_CONDITION
 _MAX_GROWTH = 1e20  # of sigma, beyond what the longest axis of C has grown
 
 
@@ -108,7 +109,7 @@ def _of_distribution(state: CMAESState, sigma0: float, tolx: float) -> str:
         return "tolx"
     if sigma > _MAX_GROWTH * sigma0 * scales.max():
         return "tolupsigma"
-    if scales.max() ** 2 > _MAX_CONDITION * scales.min() ** 2:
+    if scales.max() ** 2 > _CONDITION * scales.min() ** 2:
         return "condition"
     if (theta == theta + 0.2 * deviations).any():
         return "no effect"

@@ -22,6 +22,11 @@ ONE_SIDED = "one-sided"
 SCHEMES = (ANTITHETIC, FORWARD, ONE_SIDED)
 
 
+def candidates_of(scheme: str, m: int) -> int:
+    """How many candidates a scheme makes of m directions."""
+    return {ANTITHETIC: 2 * m, FORWARD: m + 1, ONE_SIDED: m}[scheme]
+
+
 def contrast(returns: Vector, scheme: str) -> Vector:
     """(m,) what was measured along each direction, from the (n,) returns in asking order."""
     if scheme == ANTITHETIC:

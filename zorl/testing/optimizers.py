@@ -34,8 +34,9 @@ def check_optimizer(
     - "affine": told a·f + b with a > 0, the same to rounding; "scale" is a·f, "offset" is f + b;
     - "translation": started at x + s on f(x − s), the same to rounding, moved by s;
     - "rotation": as good on a rotated, ill-conditioned quadratic as on the axis-parallel one, over
-      12 searches of each, within four standard errors. That tells methods that learn a scale for
-      each coordinate from those that do not; a small preference for the axes may escape it.
+      12 searches of each, within four standard errors. That tells methods whose distribution learns
+      a scale for each coordinate from those that do not; a smaller preference for the axes escapes
+      it, such as that of ±1 directions (spsa) or of Adam on noisy estimates (openai-es).
 
     Example:
         >>> from zorl.optimizers import CMAES

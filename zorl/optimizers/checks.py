@@ -1,0 +1,80 @@
+"""What several optimizers hold to: the limits of float64, of memory, and of what can be wrapped."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from zorl.errors import ConfigurationError
+
+MAX_CONDITION = 1e14  # of a covariance: beyond it float64 cannot tell the short axes from rounding
+# Of a standard deviation along the longest axis: theta within its reach still fits a float32.
+MIN_SIGMA, MAX_SIGMA = 1e-100, 1e30
+
+
+def clipped_sigma(sigma: float, longest: float) -> float:
+    """`sigma`, moved so that sigma · longest lies in [1e-100, 1e30]."""
+    return min(max(sigma, MIN_SIGMA / longest), MAX_SIGMA / longest)
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raise unless `value` is True or False: text such as "no" would count as true."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ConfigurationError(f"{name} must be True or False, got {value!r}")
+
+
+def check_fraction(name: str, value: Any) -> None:
+    """Raise unless `value` is a number in (0, 1)."""
+    if not (_is_number(value) and 0 < value < 1):
+        raise ConfigurationError(f"{name} must be in (0, 1), got {value!r}")
+
+
+def check_factor(name: str, value: Any) -> None:
+    """Raise unless `value` is a finite number ≥ 1."""
+    if not (_is_number(value) and 1 <= value < math.inf):
+        raise ConfigurationError(f"{name} must be a finite number ≥ 1, got {value!r}")
+
+
+def check_memory(search: str, d: int, needed: int, limit_gb: float, instead: str) -> None:
+    """Raise if a search would take more than the memory that it may.
+
+    Args:
+        search: what searches, for the message.
+        d: the dimension.
+        needed: bytes at its peak.
+        limit_gb: its max_memory_gb, in units of 1e9 bytes.
+        instead: what to use instead.
+    """
+    if needed / 1e9 > limit_gb:
+        raise ConfigurationError(
+            f"{search} at d = {d:,} needs {needed / 1e9:,.3g} GB, more than max_memory_gb = "
+            f"{limit_gb:g}; use {instead}, or raise max_memory_gb if this machine has the memory"
+        )
+
+
+def check_wrapped(wrapper: str, optimizer: Any, kind: type | None = None) -> None:
+    """Raise unless `optimizer` can be wrapped.
+
+    Args:
+        wrapper: what would wrap it, for the message.
+        optimizer: anything with `init`, `ask` and `tell`.
+        kind: what it has to be an instance of besides, if it cannot be just any.
+    """
+    complete = all(callable(getattr(optimizer, name, None)) for name in ("init", "ask", "tell"))
+    if isinstance(optimizer, type) or not complete:
+        raise ConfigurationError(
+            f"{wrapper} needs an optimizer, e.g. CMAES(), not its name or its class, got "
+            f"{optimizer!r}"
+        )
+    if kind is not None and not isinstance(optimizer, kind):
+        raise ConfigurationError(
+            f"{wrapper} works around {kind.__name__}(…) alone, got {optimizer!r}"
+        )
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is an int or a float; True and False are none."""
+    numeric = isinstance(value, (int, float, np.integer, np.floating))
+    return numeric and not isinstance(value, bool)
