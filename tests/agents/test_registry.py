@@ -100,12 +100,12 @@ def test_settings_are_tuned_where_there_are_some_and_the_user_s_come_first() -> 
 
 
 def test_a_number_of_episodes_that_is_asked_for_is_not_outgrown() -> None:
-    growing, exact = make_config("cma-es", CART), make_config("cma-es", CART, episodes=60)
+    growing, exact = make_config("es", CART), make_config("es", CART, episodes=60)
     assert isinstance(growing, SearchConfig)
     assert isinstance(exact, SearchConfig)
     assert growing.max_episodes is not None
     assert (exact.episodes, exact.max_episodes) == (60, None)
-    both = make_config("cma-es", CART, episodes=3, max_episodes=9)
+    both = make_config("es", CART, episodes=3, max_episodes=9)
     assert isinstance(both, SearchConfig)
     assert (both.episodes, both.max_episodes) == (3, 9)
 
