@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from zorl.errors import ConfigurationError
+from zorl.optimizers.base import is_finite
 
 MAX_CONDITION = 1e14  # of a covariance: beyond it float64 cannot tell the short axes from rounding
 # Of a standard deviation along the longest axis: theta within its reach still fits a float32.
@@ -27,13 +27,13 @@ def check_flag(name: str, value: Any) -> None:
 
 def check_fraction(name: str, value: Any) -> None:
     """Raise unless `value` is a number in (0, 1)."""
-    if not (_is_number(value) and 0 < value < 1):
+    if not (is_finite(value) and 0 < value < 1):
         raise ConfigurationError(f"{name} must be in (0, 1), got {value!r}")
 
 
 def check_factor(name: str, value: Any) -> None:
     """Raise unless `value` is a finite number ≥ 1."""
-    if not (_is_number(value) and 1 <= value < math.inf):
+    if not (is_finite(value) and value >= 1):
         raise ConfigurationError(f"{name} must be a finite number ≥ 1, got {value!r}")
 
 
@@ -72,9 +72,3 @@ def check_wrapped(wrapper: str, optimizer: Any, kind: type | None = None) -> Non
         raise ConfigurationError(
             f"{wrapper} works around {kind.__name__}(…) alone, got {optimizer!r}"
         )
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a value is an int or a float; True and False are none."""
-    numeric = isinstance(value, (int, float, np.integer, np.floating))
-    return numeric and not isinstance(value, bool)
