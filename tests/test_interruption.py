@@ -12,12 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from toy_jobs import describe, never_ends
 
 from zorl.cli import main
 from zorl.curves import read_curve
 from zorl.jobs import run_in_processes
 from zorl.runs import RunFolder
-from zorl.storage import read_json, write_json
+from zorl.storage import read_json
 
 ROOT = Path(__file__).parents[1]
 
@@ -80,24 +81,12 @@ def test_an_interrupted_comparison_goes_on(
     assert len(result["curve"]) > len(rows)
 
 
-def describe(path: Path) -> None:
-    blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    write_json(path, {"blocked": blocked, "threads": os.environ.get("OMP_NUM_THREADS")})
-    sys.exit(3)
-
-
 def test_a_process_has_one_thread_and_does_not_hear_ctrl_c(tmp_path: Path) -> None:
     before = dict(os.environ)
     assert list(run_in_processes(describe, [(tmp_path / "it",)], 2, lambda: False)) == [(0, 3)]
     assert read_json(tmp_path / "it") == {"blocked": True, "threads": "1"}
     assert dict(os.environ) == before
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-
-
-def never_ends(path: Path) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    path.touch()
-    time.sleep(60)
 
 
 def test_a_process_that_ignores_the_stop_is_killed(tmp_path: Path) -> None:
