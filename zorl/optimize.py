@@ -18,6 +18,7 @@ from zorl.optimizers.base import (
     Optimizer,
     Vector,
     at_least,
+    finite_returns,
     is_finite,
     layers,
     non_negative,
@@ -210,7 +211,7 @@ def _optimize(
             generation = search.step(state)
             state = generation.state
             progress.take(generation)
-            watch.latest = float(_finite(generation.evaluation.returns).mean())
+            watch.latest = float(finite_returns(generation.evaluation.returns).mean())
             if settings.callback is not None:
                 standing = _standing(state, watch, sign)
                 status = STOPPED if _stops(settings.callback, standing) else None
@@ -263,7 +264,7 @@ class _Progress:
         """Look at one more generation."""
         if self._tol is None:
             return
-        returns = _finite(generation.evaluation.returns)
+        returns = finite_returns(generation.evaluation.returns)
         n, d = len(returns), generation.state.theta.size
         self._ranges.append((float(returns.min()), float(returns.max())))
         if len(self._ranges) < _HISTORY + 30 * d / n:
@@ -275,12 +276,6 @@ class _Progress:
             flat = all(best - worst <= 1e-12 * abs(best) for worst, best in self._ranges)
             self.status = STALLED if flat else CONVERGED
         self._ranges.popleft()
-
-
-def _finite(returns: Matrix) -> Matrix:
-    """The returns after the rule of `checked_returns`: what is not finite counts as the worst."""
-    finite = np.isfinite(returns)
-    return np.where(finite, returns, returns[finite].min() if finite.any() else 0.0)
 
 
 def _optimizer(method: str | Optimizer[Any], options: Mapping[str, Any] | None) -> Optimizer[Any]:

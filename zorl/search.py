@@ -165,8 +165,9 @@ class Generation:
         }
         if hasattr(self.state.optimizer, "sigma"):
             figures["search/sigma"] = self.state.optimizer.sigma
-        if np.isfinite(self.state.signal.ratio):
-            figures["search/signal_to_noise"] = self.state.signal.ratio
+        signal = self.state.signal.ratio
+        if np.isfinite(signal):
+            figures["search/signal_to_noise"] = signal
         reliable = reliability(evaluation.returns)
         if reliable is not None:
             figures["search/reliability"] = reliable

@@ -167,10 +167,15 @@ def checked_returns(state: State, asked: Asked, returns: ArrayLike) -> Vector:
             f"tell got candidates asked at update {asked.t} (d = {dim}), but the state is at "
             f"update {state.t} (d = {state.theta.size}); tell the state that asked"
         )
+    return finite_returns(values)
+
+
+def finite_returns(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values themselves where they are finite, the worst finite one (or zero) elsewhere."""
     finite = np.isfinite(values)
-    if not finite.all():
-        values[~finite] = values[finite].min() if finite.any() else 0.0
-    return values
+    if finite.all():
+        return values
+    return np.where(finite, values, values[finite].min() if finite.any() else 0.0)
 
 
 def default_popsize(d: int) -> int:
