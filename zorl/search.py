@@ -296,8 +296,8 @@ class Search:
             non_finite=counters.non_finite
             + sum(int((~np.isfinite(r.returns)).sum()) for r in (evaluation, *gate_results)),
         )
-        for moments in evaluation.moments or ():
-            normalizer = normalizer.merge(moments)
+        if evaluation.moments is not None:
+            normalizer = normalizer.merge(evaluation.moments)
         after = SearchState(
             g + 1,
             proposal if decision.accepted else state.optimizer,

@@ -1,6 +1,5 @@
 """Where episodes run: in this process, or in several. The results are the same bits.
-
-A backend maps chunks of jobs to their `Episodes`, in order. A worker process keeps its
+ A worker process keeps its
 environments between calls, uses one numerical thread, and leaves when its parent is gone.
 """
 
@@ -11,48 +10,26 @@ import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
 import cloudpickle
-import numpy as np
-from numpy.typing import NDArray
 
 from zorl.errors import ConfigurationError, EnvironmentFailure, ZorlError
-from zorl.normalization import Normalizer
-from zorl.rollout.episodes import EpisodeRunner, Episodes, Job
+from zorl.rollout.episodes import EpisodeRunner
+from zorl.rollout.work import Episodes, Runner, Work
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """A piece of work: some candidates and the episodes they play.
-
-    Attributes:
-        thetas: (n, d) candidates.
-        jobs: (row, seed) pairs.
-        normalizer: frozen while the chunk runs.
-    """
-
-    thetas: NDArray[np.float32]
-    jobs: tuple[Job, ...]
-    normalizer: Normalizer
-
-
 class Backend(Protocol):
-    """Runs chunks."""
+    """Runs all jobs of a work, somewhere."""
 
-    @property
-    def workers(self) -> int:
-        """How many chunks run at once."""
-
-    def map(self, chunks: Sequence[Chunk]) -> list[Episodes]:
-        """The episodes of each chunk, in order."""
+    def run(self, work: Work) -> Episodes:
+        """The episodes of the work's jobs, in order."""
 
     def close(self) -> None:
         """Free environments and processes."""
@@ -61,14 +38,14 @@ class Backend(Protocol):
 class Serial:
     """Episodes in this process."""
 
-    workers = 1
-
-    def __init__(self, runner: EpisodeRunner) -> None:
+    def __init__(self, runner: Runner) -> None:
         self._runner = runner
 
-    def map(self, chunks: Sequence[Chunk]) -> list[Episodes]:
+    def run(self, work: Work) -> Episodes:
         """See `Backend`."""
-        return [self._runner.run(c.thetas, c.jobs, c.normalizer) for c in chunks]
+        out = Episodes.empty(work)
+        self._runner.run(work, range(len(work)), out)
+        return out
 
     def close(self) -> None:
         """See `Backend`."""
@@ -106,42 +83,49 @@ class Processes:
                 theirs.close()  # so that the pipe breaks when the worker dies
                 self._pool.append((process, ours))
 
-    def map(self, chunks: Sequence[Chunk]) -> list[Episodes]:
+    def run(self, work: Work) -> Episodes:
         """See `Backend`."""
         if not self._pool:
             self._start()
-        results: list[Episodes | None] = [None] * len(chunks)
-        todo = list(enumerate(chunks))[::-1]
-        busy: dict[Connection, tuple[int, BaseProcess]] = {}
+        size = max(8, -(-len(work) // (4 * self.workers)))
+        chunks = [range(i, min(i + size, len(work))) for i in range(0, len(work), size)]
+        out = Episodes.empty(work)
+        todo = chunks[::-1]
+        busy: dict[Connection, tuple[range, BaseProcess]] = {}
         try:
             for process, connection in self._pool:
                 if todo:
-                    busy[connection] = (self._send(connection, process, todo.pop()), process)
+                    busy[connection] = (self._send(connection, process, work, todo.pop()), process)
             while busy:
                 for ready in wait(list(busy)):
                     assert isinstance(ready, Connection)
-                    index, process = busy.pop(ready)
-                    results[index] = self._receive(ready, process, chunks[index])
+                    chunk, process = busy.pop(ready)
+                    part = self._receive(ready, process, work, chunk)
+                    for name, values in vars(part).items():
+                        getattr(out, name)[chunk.start : chunk.stop] = values
                     if todo:
-                        busy[ready] = (self._send(ready, process, todo.pop()), process)
+                        busy[ready] = (self._send(ready, process, work, todo.pop()), process)
         except BaseException:
             self.close()  # answers still under way would be taken for later ones
             raise
-        return [result for result in results if result is not None]
+        return out
 
-    def _send(self, connection: Connection, process: BaseProcess, job: tuple[int, Chunk]) -> int:
-        index, chunk = job
+    def _send(
+        self, connection: Connection, process: BaseProcess, work: Work, chunk: range
+    ) -> range:
         try:
-            connection.send(chunk)
+            connection.send((work, chunk))
         except (BrokenPipeError, ConnectionResetError):
-            raise self._died(process, chunk) from None
-        return index
+            raise self._died(process, work, chunk) from None
+        return chunk
 
-    def _receive(self, connection: Connection, process: BaseProcess, chunk: Chunk) -> Episodes:
+    def _receive(
+        self, connection: Connection, process: BaseProcess, work: Work, chunk: range
+    ) -> Episodes:
         try:
             answer: Any = connection.recv()
         except (EOFError, ConnectionResetError):
-            raise self._died(process, chunk) from None
+            raise self._died(process, work, chunk) from None
         if isinstance(answer, Episodes):
             return answer
         error, text = answer
@@ -149,11 +133,11 @@ class Processes:
             raise error
         raise EnvironmentFailure(f"a worker failed:\n{text}")
 
-    def _died(self, process: BaseProcess, chunk: Chunk) -> EnvironmentFailure:
+    def _died(self, process: BaseProcess, work: Work, chunk: range) -> EnvironmentFailure:
         process.join(1)
         code = process.exitcode
         how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-        seeds = sorted({seed for _, seed in chunk.jobs})
+        seeds = sorted({work.job(index)[1] for index in chunk})
         return EnvironmentFailure(
             f"a worker of {self._env_id} died ({how}) while running episodes with seeds "
             f"{seeds[:8]}{'…' if len(seeds) > 8 else ''}; likely causes: the environment crashed, "
@@ -209,12 +193,16 @@ def _work(connection: Connection, payload: bytes) -> None:
     runner: EpisodeRunner | None = None
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            chunk: Chunk = connection.recv()
+            work, chunk = connection.recv()
             try:
                 if runner is None:
                     task, policy, lanes, uniforms, tolerant = cloudpickle.loads(payload)
                     runner = EpisodeRunner(task, policy, lanes, uniforms, tolerant)
-                connection.send(runner.run(chunk.thetas, chunk.jobs, chunk.normalizer))
+                out = Episodes.empty(work)
+                runner.run(work, chunk, out)
+                connection.send(
+                    Episodes(*(values[chunk.start : chunk.stop] for values in vars(out).values()))
+                )
             except Exception as error:
                 known = error if isinstance(error, ZorlError) else None
                 connection.send((known, traceback.format_exc()))

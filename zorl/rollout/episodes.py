@@ -9,8 +9,8 @@ and its seed alone: neither the number of lanes nor its neighbours change a bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 
 from zorl.envs import NativeReturn, Task, native_recorder
 from zorl.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
-from zorl.normalization import Moments, Normalizer
 from zorl.policies import Actor
+from zorl.rollout.work import Episodes, Work
 from zorl.spaces import ObservationEncoder
 from zorl.streams import action_rng
-
-Job = tuple[int, int]  # (row of thetas, episode seed)
 
 
 class Decider(Protocol):
@@ -32,25 +30,6 @@ class Decider(Protocol):
 
     def bind(self, thetas: NDArray[np.float32]) -> Actor:
         """See `zorl.policies.Policy.bind`."""
-
-
-@dataclass(frozen=True)
-class Episodes:
-    """Results of k episodes, in the order of their jobs; each array (k,).
-
-    Attributes:
-        returns: what was searched: the shaped returns.
-        native_returns: the task's own.
-        lengths: env steps.
-        successes: whether the task calls the episode a success.
-        moments: of the observations acted on, one per episode, or None.
-    """
-
-    returns: NDArray[np.float64]
-    native_returns: NDArray[np.float64]
-    lengths: NDArray[np.int64]
-    successes: NDArray[np.bool_]
-    moments: tuple[Moments, ...] | None
 
 
 class EpisodeRunner:
@@ -95,28 +74,29 @@ class EpisodeRunner:
             env.close()
         self._envs, self._natives = [], []
 
-    def run(self, thetas: NDArray[Any], jobs: Sequence[Job], normalizer: Normalizer) -> Episodes:
-        """Run every job to the end of its episode.
-
-        Args:
-            thetas: (n, d) candidates.
-            jobs: which row plays from which seed.
-            normalizer: frozen; it is not changed.
+    def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
+        """See `Runner`; jobs are taken one by one, as lanes fall free.
 
         Raises:
             NonFiniteRewardError: a NaN or infinite reward or observation.
             EnvironmentFailure: the environment raised; the message has the seed that replays it.
         """
-        lanes = min(self.lanes, len(jobs))
+        queue = iter(jobs)
+        first = list(islice(queue, self.lanes))
+        lanes = len(first)
+        if not lanes:
+            return
         self._open(lanes)
         encoder = ObservationEncoder.for_space(self._envs[0].observation_space)
         envs, natives = list(self._envs), list(self._natives)
-        rows = np.ascontiguousarray(thetas, dtype=np.float32)
+        normalizer = work.normalizer
+        rows = np.ascontiguousarray(work.thetas, dtype=np.float32)
         lane_thetas = np.zeros((lanes, rows.shape[1]), np.float32)
         actor = self.policy.bind(lane_thetas)
         observations = np.zeros((lanes, encoder.size))
         totals = [0.0] * lanes
-        job_of = [0] * lanes
+        job_of = list(first)
+        seed_of = [0] * lanes
         started = [0] * lanes
         chances = [action_rng(0)] * lanes
         uniforms = np.zeros((lanes, self.uniforms)) if self.uniforms else None
@@ -130,18 +110,12 @@ class EpisodeRunner:
             features = np.zeros_like(observations)
         sums, squares = np.zeros_like(observations), np.zeros_like(observations)
 
-        k = len(jobs)
-        returns, native_returns = np.zeros(k), np.zeros(k)
-        lengths, successes = np.zeros(k, np.int64), np.zeros(k, np.bool_)
-        moments: list[Moments] = [Moments.empty(0)] * (k if learns else 0)
         succeeded = self.task.succeeded
         turn = 0
-        opened = 0
 
-        def begin(lane: int) -> None:
-            """Start the next job of the queue in a lane."""
-            nonlocal opened
-            row, seed = jobs[opened]
+        def begin(lane: int, job: int) -> None:
+            """Start a job in a lane."""
+            row, seed = work.job(job)
             try:
                 observation, _ = envs[lane].reset(seed=seed)
                 encoder.write(observations, lane, observation)
@@ -149,25 +123,34 @@ class EpisodeRunner:
                 raise self._failure("reset", 0, seed, error) from error
             lane_thetas[lane] = rows[row]
             totals[lane] = 0.0
-            job_of[lane] = opened
+            job_of[lane] = job
+            seed_of[lane] = seed
             started[lane] = turn
             sums[lane] = 0.0
             squares[lane] = 0.0
             if uniforms is not None:
                 chances[lane] = action_rng(seed)
-            opened += 1
 
-        for lane in range(lanes):
-            begin(lane)
+        for lane, job in enumerate(first):
+            begin(lane, job)
         active = lanes
         steps = [env.step for env in envs]
-        lists: tuple[list[Any], ...] = (envs, natives, steps, totals, job_of, started, chances)
+        lists: tuple[list[Any], ...] = (
+            envs,
+            natives,
+            steps,
+            totals,
+            job_of,
+            seed_of,
+            started,
+            chances,
+        )
         one_row = len(encoder.shape) == 1 and encoder.kind == "box"
         finished: list[tuple[int, bool, Any]] = []
         while active:
             seen = observations[:active]
             if not math.isfinite(np.vdot(seen, seen)):  # before numpy warns of it
-                self._reject_observation(seen, jobs, job_of, turn, started)
+                self._reject_observation(seen, seed_of, turn, started)
             if learns:
                 np.subtract(seen, center, out=shifted[:active])
                 sums[:active] += shifted[:active]
@@ -198,34 +181,37 @@ class EpisodeRunner:
                     else:
                         encoder.write(observations, lane, observation)
             except Exception as error:
-                seed = jobs[job_of[lane]][1]
-                raise self._failure("step", turn - started[lane] + 1, seed, error) from error
+                at = turn - started[lane] + 1
+                raise self._failure("step", at, seed_of[lane], error) from error
             turn += 1
             if not finished:
                 continue
             for lane, terminated, info in reversed(finished):
                 job = job_of[lane]
                 native = natives[lane]
-                lengths[job] = turn - started[lane]
-                returns[job] = totals[lane]
-                native_returns[job] = returns[job] if native is None else native.episode_return
-                successes[job] = succeeded(float(native_returns[job]), terminated, info)
+                length = turn - started[lane]
+                total = totals[lane]
+                own = total if native is None else native.episode_return
                 # The native return too: a wrapper may hide what the environment did.
-                bad = [x for x in (returns[job], native_returns[job]) if not math.isfinite(x)]
+                bad = [x for x in (total, own) if not math.isfinite(x)]
                 if bad and not self.tolerant:
                     raise NonFiniteRewardError(
                         f"{self.task.env_id} returned a NaN or infinite reward: an episode of "
-                        f"{lengths[job]} steps with seed {jobs[job][1]} has the return {bad[0]}; "
+                        f"{length} steps with seed {seed_of[lane]} has the return {bad[0]}; "
                         "mend the environment or its wrappers, or let such candidates count as "
                         "the worst of their generation (search agents: train anew with "
                         "--non-finite worst)"
                     )
+                out.returns[job] = total
+                out.native_returns[job] = own
+                out.lengths[job] = length
+                out.successes[job] = succeeded(own, terminated, info)
                 if learns:
-                    moments[job] = Moments.of_shifted_sums(
-                        int(lengths[job]), center, sums[lane].copy(), squares[lane].copy()
-                    )
-                if opened < k:
-                    begin(lane)
+                    out.sums[job] = sums[lane]
+                    out.squares[job] = squares[lane]
+                following = next(queue, None)
+                if following is not None:
+                    begin(lane, following)
                     continue
                 # Nothing left to run here: the last active lane moves into this place.
                 active -= 1
@@ -234,9 +220,6 @@ class EpisodeRunner:
                 for items in lists:
                     items[lane], items[active] = items[active], items[lane]
             finished.clear()
-        return Episodes(
-            returns, native_returns, lengths, successes, tuple(moments) if learns else None
-        )
 
     def _failure(self, verb: str, step: int, seed: int, error: Exception) -> EnvironmentFailure:
         where = f"{verb}(){f' at step {step}' if step else ''} of the episode with seed {seed}"
@@ -249,8 +232,7 @@ class EpisodeRunner:
     def _reject_observation(
         self,
         seen: NDArray[np.float64],
-        jobs: Sequence[Job],
-        job_of: list[int],
+        seed_of: list[int],
         turn: int,
         started: list[int],
     ) -> None:
@@ -260,5 +242,5 @@ class EpisodeRunner:
             lane = int(bad[0])
             raise NonFiniteRewardError(
                 f"{self.task.env_id} returned a NaN or infinite observation after "
-                f"{turn - started[lane]} steps of the episode with seed {jobs[job_of[lane]][1]}"
+                f"{turn - started[lane]} steps of the episode with seed {seed_of[lane]}"
             )

@@ -23,14 +23,14 @@ class Evaluation:
         native_returns: the task's own returns.
         lengths: env steps; 0 for a plain function.
         successes: whether the task calls the episode a success.
-        moments: observations of each candidate, or None.
+        moments: of all observations that were acted on, or None.
     """
 
     returns: NDArray[np.float64]
     native_returns: NDArray[np.float64]
     lengths: NDArray[np.int64]
     successes: NDArray[np.bool_]
-    moments: tuple[Moments, ...] | None = None
+    moments: Moments | None = None
 
     @property
     def env_steps(self) -> int:

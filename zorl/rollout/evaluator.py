@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zorl.normalization import Moments, Normalizer
-from zorl.rollout.backends import Backend, Chunk
+from zorl.normalization import Normalizer
+from zorl.rollout.backends import Backend
 from zorl.rollout.evaluation import Evaluation
+from zorl.rollout.work import Work
 from zorl.streams import Seeds
 
 
@@ -19,41 +19,22 @@ class RolloutEvaluator:
 
     Args:
         backend: where the episodes run.
-        chunk: least number of episodes that a worker takes at a time.
     """
 
-    def __init__(self, backend: Backend, chunk: int = 8) -> None:
+    def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._chunk = chunk
 
     def evaluate(self, thetas: NDArray[Any], seeds: Seeds, normalizer: Normalizer) -> Evaluation:
         """See `Evaluator`."""
-        rows = np.asarray(thetas, dtype=np.float32)
-        jobs = [(row, seed) for row in range(len(rows)) for seed in seeds]
-        workers = self._backend.workers
-        # Four chunks a worker: uneven episodes then do not leave a core idle for long.
-        size = len(jobs) if workers == 1 else max(self._chunk, -(-len(jobs) // (4 * workers)))
-        chunks = []
-        for start in range(0, len(jobs), size):
-            piece = jobs[start : start + size]
-            first, last = piece[0][0], piece[-1][0]
-            local = tuple((row - first, seed) for row, seed in piece)
-            chunks.append(Chunk(rows[first : last + 1], local, normalizer))
-        parts = self._backend.map(chunks)
-        shape = (len(rows), len(seeds))
-        moments = None
-        if normalizer.learns:
-            singles = [m for part in parts for m in part.moments or ()]
-            moments = tuple(
-                reduce(Moments.merge, singles[row * len(seeds) : (row + 1) * len(seeds)])
-                for row in range(len(rows))
-            )
+        work = Work(np.ascontiguousarray(thetas, dtype=np.float32), tuple(seeds), normalizer)
+        episodes = self._backend.run(work)
+        shape = (len(work.thetas), len(work.seeds))
         return Evaluation(
-            np.concatenate([part.returns for part in parts]).reshape(shape),
-            np.concatenate([part.native_returns for part in parts]).reshape(shape),
-            np.concatenate([part.lengths for part in parts]).reshape(shape),
-            np.concatenate([part.successes for part in parts]).reshape(shape),
-            moments,
+            episodes.returns.reshape(shape),
+            episodes.native_returns.reshape(shape),
+            episodes.lengths.reshape(shape),
+            episodes.successes.reshape(shape),
+            episodes.moments(normalizer),
         )
 
     def close(self) -> None:
