@@ -1,0 +1,169 @@
+"""Arithmetic of exact kernels: double precision, nothing reordered, the C library's functions.
+
+Python's `math` and numpy's scalars call the same functions, so that results are equal to the bit.
+The policy's forward pass is single precision, as everywhere in zorl.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from zorl.rollout.compiled.intrinsics import fenced
+
+real = np.float64
+inlined: Any = njit(forceinline=True, error_model="numpy")
+inlined_fast: Any = njit(
+    forceinline=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"}
+)
+
+
+@inlined
+def single(x):  # type: ignore[no-untyped-def]
+    """Rounded to single precision."""
+    return real(np.float32(x))
+
+
+@inlined
+def truth(x):  # type: ignore[no-untyped-def]
+    """Whether it is not zero."""
+    return x != 0
+
+
+@inlined
+def sin(x):  # type: ignore[no-untyped-def]
+    """The sine."""
+    return math.sin(x)
+
+
+@inlined
+def cos(x):  # type: ignore[no-untyped-def]
+    """The cosine."""
+    return math.cos(x)
+
+
+@inlined
+def tanh(x):  # type: ignore[no-untyped-def]
+    """The hyperbolic tangent."""
+    return math.tanh(x)
+
+
+@inlined
+def exp(x):  # type: ignore[no-untyped-def]
+    """The exponential."""
+    return math.exp(x)
+
+
+@inlined
+def sqrt(x):  # type: ignore[no-untyped-def]
+    """The square root."""
+    return math.sqrt(x)
+
+
+@inlined
+def log(x):  # type: ignore[no-untyped-def]
+    """The natural logarithm."""
+    return math.log(x)
+
+
+@inlined
+def atan2(y, x):  # type: ignore[no-untyped-def]
+    """The angle of (x, y)."""
+    return math.atan2(y, x)
+
+
+@inlined
+def floor(x):  # type: ignore[no-untyped-def]
+    """The largest whole number that is not above x."""
+    return np.floor(x)
+
+
+@inlined
+def power(x, y):  # type: ignore[no-untyped-def]
+    """The C library's pow: not x · x for y = 2, which differs in the last bit at times."""
+    return math.pow(x, fenced(y))
+
+
+@inlined
+def squared_power(x):  # type: ignore[no-untyped-def]
+    """The square x ** 2: Python and numpy call pow."""
+    return math.pow(x, fenced(2.0))
+
+
+@inlined
+def single_power(x, y):  # type: ignore[no-untyped-def]
+    """The C library's powf."""
+    return real(math.pow(np.float32(x), fenced(np.float32(y))))
+
+
+@inlined
+def single_squared_power(x):  # type: ignore[no-untyped-def]
+    """The square np.float32(x) ** 2."""
+    return real(math.pow(np.float32(x), fenced(np.float32(2))))
+
+
+@inlined
+def square(x):  # type: ignore[no-untyped-def]
+    """The product x · x: numpy's square."""
+    return x * x
+
+
+@inlined
+def absolute(x):  # type: ignore[no-untyped-def]
+    """The absolute value."""
+    return math.fabs(x)
+
+
+@inlined
+def sign(x):  # type: ignore[no-untyped-def]
+    """−1, 0 or 1."""
+    return real(x > 0) - real(x < 0)
+
+
+@inlined
+def least(x, y):  # type: ignore[no-untyped-def]
+    """Python's min of two: the first of equals."""
+    return y if y < x else x
+
+
+@inlined
+def greatest(x, y):  # type: ignore[no-untyped-def]
+    """Python's max of two: the first of equals."""
+    return y if y > x else x
+
+
+@inlined
+def clipped(x, low, high):  # type: ignore[no-untyped-def]
+    """Within [low, high]."""
+    return least(greatest(x, low), high)
+
+
+@inlined
+def modulo(x, y):  # type: ignore[no-untyped-def]
+    """Python's x % y: of the sign of y."""
+    remainder = np.fmod(x, y)
+    if remainder != 0 and (y < 0) != (remainder < 0):
+        remainder += y
+    return remainder
+
+
+@inlined_fast
+def neuron_tanh(x):  # type: ignore[no-untyped-def]
+    """The tangent to 2·10⁻⁸ relative, computed in double: right to rounding in single precision."""
+    z = real(x)
+    z = min(max(z, -9.02), 9.02)
+    y = z * z
+    p = 1.33187356e-08
+    p = p * y + 2.05832463e-05
+    p = p * y + 0.00349402061
+    p = p * y + 0.133797063
+    p = p * y + 0.999999979
+    q = 7.7618841e-07
+    q = q * y + 0.00032830698
+    q = q * y + 0.0258710205
+    q = q * y + 0.467130216
+    q = q * y + 1.0
+    return np.float32(min(max(z * p / q, -1.0), 1.0))
