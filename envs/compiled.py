@@ -23,10 +23,10 @@ class CompiledEnv:
 
     Subclasses (frozen dataclasses, if they have parameters) define three methods. `reset` is
     ordinary Python. `observe` and `step` are compiled: they may use arithmetic, comparisons, `and`,
-    `or`, `not`, `if`, `min`, `max`, `abs`, the functions of `math` (or numpy's of the same meaning),
+    `or`, `not`, `if`, `min`, `max`, `abs`, functions of `math` (or numpy's of the same meaning),
     numbers of their module, parameters of `self`, and helper functions and methods written alike;
-    no loops. `np.float32(x)` rounds to single precision, as an environment that stores its state so
-    does; where kernels compute in single precision anyway it is no operation.
+    no loops. `np.float32(x)` rounds to single precision, as an environment does that stores its
+    state so; where a kernel computes in single precision anyway it does nothing.
 
     Every number is a real one: a Discrete action 2 arrives as 2.0.
 

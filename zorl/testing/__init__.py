@@ -1,4 +1,4 @@
-"""Conformance checks for what users of zorl write themselves: optimizers, estimators, gates.
+"""Conformance checks for what users of zorl write themselves: optimizers, estimators, gates, twins.
 
 Each check raises an `AssertionError` that names the rule broken, what was found and what was
 expected, so that one line makes a test:
@@ -15,10 +15,13 @@ from zorl.testing.estimators import EstimatorReport, check_estimator, linear_rel
 from zorl.testing.gates import check_gate
 from zorl.testing.optimizers import check_optimizer, detect_invariances
 from zorl.testing.progress import INVARIANCES
+from zorl.testing.twins import TwinReport, check_compiled_twin
 
 __all__ = [
     "INVARIANCES",
     "EstimatorReport",
+    "TwinReport",
+    "check_compiled_twin",
     "check_estimator",
     "check_gate",
     "check_optimizer",

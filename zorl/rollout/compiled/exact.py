@@ -22,127 +22,127 @@ inlined_fast: Any = njit(
 
 
 @inlined
-def single(x):  # type: ignore[no-untyped-def]
+def single(x):
     """Rounded to single precision."""
     return real(np.float32(x))
 
 
 @inlined
-def truth(x):  # type: ignore[no-untyped-def]
+def truth(x):
     """Whether it is not zero."""
     return x != 0
 
 
 @inlined
-def sin(x):  # type: ignore[no-untyped-def]
+def sin(x):
     """The sine."""
     return math.sin(x)
 
 
 @inlined
-def cos(x):  # type: ignore[no-untyped-def]
+def cos(x):
     """The cosine."""
     return math.cos(x)
 
 
 @inlined
-def tanh(x):  # type: ignore[no-untyped-def]
+def tanh(x):
     """The hyperbolic tangent."""
     return math.tanh(x)
 
 
 @inlined
-def exp(x):  # type: ignore[no-untyped-def]
+def exp(x):
     """The exponential."""
     return math.exp(x)
 
 
 @inlined
-def sqrt(x):  # type: ignore[no-untyped-def]
+def sqrt(x):
     """The square root."""
     return math.sqrt(x)
 
 
 @inlined
-def log(x):  # type: ignore[no-untyped-def]
+def log(x):
     """The natural logarithm."""
     return math.log(x)
 
 
 @inlined
-def atan2(y, x):  # type: ignore[no-untyped-def]
+def atan2(y, x):
     """The angle of (x, y)."""
     return math.atan2(y, x)
 
 
 @inlined
-def floor(x):  # type: ignore[no-untyped-def]
+def floor(x):
     """The largest whole number that is not above x."""
     return np.floor(x)
 
 
 @inlined
-def power(x, y):  # type: ignore[no-untyped-def]
+def power(x, y):
     """The C library's pow: not x · x for y = 2, which differs in the last bit at times."""
     return math.pow(x, fenced(y))
 
 
 @inlined
-def squared_power(x):  # type: ignore[no-untyped-def]
+def squared_power(x):
     """The square x ** 2: Python and numpy call pow."""
     return math.pow(x, fenced(2.0))
 
 
 @inlined
-def single_power(x, y):  # type: ignore[no-untyped-def]
+def single_power(x, y):
     """The C library's powf."""
     return real(math.pow(np.float32(x), fenced(np.float32(y))))
 
 
 @inlined
-def single_squared_power(x):  # type: ignore[no-untyped-def]
+def single_squared_power(x):
     """The square np.float32(x) ** 2."""
     return real(math.pow(np.float32(x), fenced(np.float32(2))))
 
 
 @inlined
-def square(x):  # type: ignore[no-untyped-def]
+def square(x):
     """The product x · x: numpy's square."""
     return x * x
 
 
 @inlined
-def absolute(x):  # type: ignore[no-untyped-def]
+def absolute(x):
     """The absolute value."""
     return math.fabs(x)
 
 
 @inlined
-def sign(x):  # type: ignore[no-untyped-def]
+def sign(x):
     """−1, 0 or 1."""
     return real(x > 0) - real(x < 0)
 
 
 @inlined
-def least(x, y):  # type: ignore[no-untyped-def]
+def least(x, y):
     """Python's min of two: the first of equals."""
     return y if y < x else x
 
 
 @inlined
-def greatest(x, y):  # type: ignore[no-untyped-def]
+def greatest(x, y):
     """Python's max of two: the first of equals."""
     return y if y > x else x
 
 
 @inlined
-def clipped(x, low, high):  # type: ignore[no-untyped-def]
+def clipped(x, low, high):
     """Within [low, high]."""
     return least(greatest(x, low), high)
 
 
 @inlined
-def modulo(x, y):  # type: ignore[no-untyped-def]
+def modulo(x, y):
     """Python's x % y: of the sign of y."""
     remainder = np.fmod(x, y)
     if remainder != 0 and (y < 0) != (remainder < 0):
@@ -151,7 +151,7 @@ def modulo(x, y):  # type: ignore[no-untyped-def]
 
 
 @inlined_fast
-def neuron_tanh(x):  # type: ignore[no-untyped-def]
+def neuron_tanh(x):
     """The tangent to 2·10⁻⁸ relative, computed in double: right to rounding in single precision."""
     z = real(x)
     z = min(max(z, -9.02), 9.02)

@@ -18,19 +18,19 @@ inlined: Any = njit(forceinline=True, error_model="numpy", fastmath={"contract",
 
 
 @inlined
-def single(x):  # type: ignore[no-untyped-def]
+def single(x):
     """The number itself: all are single here."""
     return x
 
 
 @inlined
-def truth(x):  # type: ignore[no-untyped-def]
+def truth(x):
     """Whether it is not zero."""
     return x != 0
 
 
 @inlined
-def _sine_within_quarter_turns(r, turns):  # type: ignore[no-untyped-def]
+def _sine_within_quarter_turns(r, turns):
     """The sine of r in ±π/2, with the sign that `turns` half turns give it."""
     y = r * r
     p = real(2.60578259e-06)
@@ -42,7 +42,7 @@ def _sine_within_quarter_turns(r, turns):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def sin(x):  # type: ignore[no-untyped-def]
+def sin(x):
     """The sine, by an odd polynomial of degree 9 after a reduction in three steps."""
     turns = np.floor(x * real(0.3183098861837907) + real(0.5))
     r = x - turns * real(3.140625)
@@ -52,7 +52,7 @@ def sin(x):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def cos(x):  # type: ignore[no-untyped-def]
+def cos(x):
     """The cosine: a sine about the nearest odd multiple of a quarter turn."""
     turns = np.floor(x * real(0.3183098861837907))
     half = turns + real(0.5)
@@ -63,7 +63,7 @@ def cos(x):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def tanh(x):  # type: ignore[no-untyped-def]
+def tanh(x):
     """A rational of degree 7 over 6 by least relative error on ±7, constant beyond."""
     z = min(max(x, real(-7)), real(7))
     y = z * z
@@ -82,7 +82,7 @@ neuron_tanh = tanh
 
 
 @inlined
-def exp(x):  # type: ignore[no-untyped-def]
+def exp(x):
     """2ᵏ · 2ᶠ with a polynomial of degree 6 for the fraction; from e⁻⁸⁷ to e⁸⁸."""
     z = min(max(x, real(-87)), real(88))
     k = np.floor(z * real(1.4426950408889634) + real(0.5))
@@ -100,37 +100,37 @@ def exp(x):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def sqrt(x):  # type: ignore[no-untyped-def]
+def sqrt(x):
     """The square root."""
     return real(math.sqrt(x))
 
 
 @inlined
-def log(x):  # type: ignore[no-untyped-def]
+def log(x):
     """The natural logarithm."""
     return real(math.log(x))
 
 
 @inlined
-def atan2(y, x):  # type: ignore[no-untyped-def]
+def atan2(y, x):
     """The angle of (x, y)."""
     return real(math.atan2(y, x))
 
 
 @inlined
-def floor(x):  # type: ignore[no-untyped-def]
+def floor(x):
     """The largest whole number that is not above x."""
     return np.floor(x)
 
 
 @inlined
-def power(x, y):  # type: ignore[no-untyped-def]
+def power(x, y):
     """The C library's pow."""
     return real(math.pow(x, y))
 
 
 @inlined
-def squared_power(x):  # type: ignore[no-untyped-def]
+def squared_power(x):
     """The square."""
     return x * x
 
@@ -140,36 +140,36 @@ single_power = power
 
 
 @inlined
-def absolute(x):  # type: ignore[no-untyped-def]
+def absolute(x):
     """The absolute value."""
     return abs(x)
 
 
 @inlined
-def sign(x):  # type: ignore[no-untyped-def]
+def sign(x):
     """−1, 0 or 1."""
     return real(x > 0) - real(x < 0)
 
 
 @inlined
-def least(x, y):  # type: ignore[no-untyped-def]
+def least(x, y):
     """The smaller of two."""
     return y if y < x else x
 
 
 @inlined
-def greatest(x, y):  # type: ignore[no-untyped-def]
+def greatest(x, y):
     """The larger of two."""
     return y if y > x else x
 
 
 @inlined
-def clipped(x, low, high):  # type: ignore[no-untyped-def]
+def clipped(x, low, high):
     """Within [low, high]."""
     return least(greatest(x, low), high)
 
 
 @inlined
-def modulo(x, y):  # type: ignore[no-untyped-def]
+def modulo(x, y):
     """Python's x % y: of the sign of y."""
     return x - y * np.floor(x / y)

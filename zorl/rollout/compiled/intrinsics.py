@@ -55,7 +55,7 @@ def taken(typing_context: Any, counter: Any, count: Any) -> Any:
 
 @intrinsic
 def fenced(typing_context: Any, value: Any) -> Any:
-    """The number itself, but the compiler knows nothing of it: pow(x, fenced(2.0)) stays a call."""
+    """Hides a number's value from the compiler, so that pow(x, fenced(2.0)) stays a call."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         fence = builder.module.declare_intrinsic("llvm.arithmetic.fence", [arguments[0].type])

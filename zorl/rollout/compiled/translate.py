@@ -211,7 +211,8 @@ class _Writer(ast.NodeTransformer):
                 first = _call(known, [first, argument])
             return first
         if known == "power":
-            return self.power(*node.args)
+            base, exponent = node.args
+            return self.power(base, exponent)
         if known is None:
             if not inspect.isroutine(function) or inspect.isbuiltin(function):
                 self.refuse(node, f"the function {ast.unparse(node.func)}")

@@ -1,7 +1,6 @@
-"""The kernel: whole episodes of whole populations, environment and policy fused, as one function.
+"""The source of kernels: whole episodes of whole populations, environment and policy fused.
 
-Its source is generated for a twin, a network and a way of normalising, and kept as a file in the
-user's cache, so that numba's compilation is done once a machine. There are `LANES` (candidate,
+It is generated for a twin, a network and a way of normalising. There are `LANES` (candidate,
 episode) pairs side by side, each number of theirs in a row of `LANES`; every loop over lanes is
 free of branches and of a known length, and becomes SIMD. A lane whose episode ends takes the next
 job from a counter that all threads share. No lane's arithmetic knows of another lane.
@@ -9,17 +8,10 @@ job from a counter that all threads share. No lane's arithmetic knows of another
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import os
-import sys
-import tempfile
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import numba
 
 from zorl.envs.compiled import CompiledEnv, Twin
 from zorl.policies import MlpPolicy
@@ -27,7 +19,6 @@ from zorl.rollout.compiled.translate import Translation
 
 LANES = 64
 _BLOCK = 8  # inputs of a neuron that are summed in one pass over the lanes
-_HERE = Path(__file__).parent
 
 ACTIVATIONS = {
     "tanh": "neuron_tanh(x)",
@@ -35,8 +26,7 @@ ACTIVATIONS = {
     "sigmoid": "f4(0.5) + f4(0.5) * neuron_tanh(f4(0.5) * x)",
     "silu": "x * (f4(0.5) + f4(0.5) * neuron_tanh(f4(0.5) * x))",
     # e^x − 1 = 2t / (1 − t) with t = tanh(x/2)
-    "elu": "x if x > 0 else f4(2) * neuron_tanh(f4(0.5) * x) "
-    "/ (f4(1) - neuron_tanh(f4(0.5) * x))",
+    "elu": "x if x > 0 else f4(2) * neuron_tanh(f4(0.5) * x) / (f4(1) - neuron_tanh(f4(0.5) * x))",
 }
 
 
@@ -72,68 +62,6 @@ def supported(policy: Any) -> bool:
     )
 
 
-def compiled(spec: Spec) -> Callable[..., None]:
-    """The kernel of a spec, from the cache if it was made before."""
-    return _loaded(kernel_source(spec))
-
-
-def traced(env: CompiledEnv, actions: int, exact: bool) -> Callable[..., None]:
-    """A function that plays one episode's given actions, to compare it step by step.
-
-    `play(start, actions, observations, rewards, ends)` takes (states,) numbers and (t, a) actions,
-    and fills (t + 1, o) observations, (t,) rewards and (t,) whether a step terminated.
-    """
-    return _loaded(trace_source(env, actions, exact))
-
-
-def _loaded(source: str) -> Callable[..., None]:
-    """The function `kernel` of a module with this source."""
-    numerics = "".join((_HERE / f"{name}.py").read_text() for name in ("exact", "fast"))
-    helpers = numerics + (_HERE / "intrinsics.py").read_text()
-    # numba's own cache looks at this file alone: its name stands for all that goes into it.
-    digest = hashlib.sha256((source + helpers).encode()).hexdigest()[:24]
-    name = f"zorl_kernel_{digest}"
-    if name not in sys.modules:
-        path = _written(f"{name}.py", source)
-        module_spec = importlib.util.spec_from_file_location(name, path)
-        assert module_spec is not None
-        assert module_spec.loader is not None
-        module = importlib.util.module_from_spec(module_spec)
-        sys.modules[name] = module
-        try:
-            module_spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    kernel: Callable[..., None] = sys.modules[name].kernel
-    return kernel
-
-
-def cache_folder() -> Path:
-    """Where kernels are kept: $ZORL_CACHE, or zorl in $XDG_CACHE_HOME, or ~/.cache/zorl."""
-    if "ZORL_CACHE" in os.environ:
-        return Path(os.environ["ZORL_CACHE"]) / "kernels"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "zorl" / "kernels"
-
-
-def _written(name: str, source: str) -> Path:
-    """The file of a kernel, which several processes may want to write at once."""
-    for folder in (cache_folder(), Path(tempfile.gettempdir()) / f"zorl-kernels-{os.getuid()}"):
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path = folder / name
-            if not path.exists() or path.read_text() != source:
-                descriptor, part = tempfile.mkstemp(dir=folder, suffix=".part")
-                with os.fdopen(descriptor, "w") as file:
-                    file.write(source)
-                Path(part).replace(path)
-            return path
-        except OSError as error:
-            problem = error
-    raise problem
-
-
 def kernel_source(spec: Spec) -> str:
     """The kernel's module as text."""
     env, decoder = spec.twin.env, spec.policy.decoder
@@ -150,7 +78,7 @@ def kernel_source(spec: Spec) -> str:
     s, o, a = (range(count) for count in (states, features, actions))
     state = [f"s{i}" for i in s]
     lines = [
-        f'"""Generated by zorl for {type(env).__name__}; see zorl.rollout.compiled.kernel."""',
+        f'"""Generated by zorl for {type(env).__name__}; see zorl.rollout.compiled.source."""',
         "import numpy as np",
         "from numba import njit",
         f"from zorl.rollout.compiled.{'exact' if spec.exact else 'fast'} import *",
@@ -163,12 +91,12 @@ def kernel_source(spec: Spec) -> str:
         *translation.sources,
         "",
         "@njit(nogil=True, cache=True, error_model='numpy', fastmath={'contract', 'nsz', 'arcp'})",
-        "def kernel(thetas, jobs, run, episodes, counter, starts, limit, center, factor, clip,"
+        "def kernel(thetas, run, episodes, counter, starts, limit, center, factor, clip,"
         " returns, natives, lengths, ends, sums, squares):",
     ]
     body: list[str] = []
     emit = body.append
-    emit("k = len(jobs)")
+    emit("k = len(returns)")
     emit("W = np.empty(SIZE_W, np.float32)")
     emit(f"S = stacked(SIZE_{states}, real)")
     emit(f"X = stacked(SIZE_{features}, np.float32)")
@@ -221,7 +149,7 @@ def kernel_source(spec: Spec) -> str:
     emit("                at[l] = taken(counter, run)")
     emit("                stop[l] = min(at[l] + run, k)")
     emit("            if at[l] < k:")
-    emit("                j = jobs[at[l]]")
+    emit("                j = at[l]")
     emit("                row = j // episodes")
     emit("                column = j - row * episodes")
     emit("                if row != row_of[l]:")
@@ -268,11 +196,11 @@ def kernel_source(spec: Spec) -> str:
         half, middle, low, high = (values.tolist() for values in decoder._range)
         for i in a:
             # As in ActionDecoder: scaled and clipped in double, then rounded to the space's dtype.
-            scaled = (
-                f"real({last}[{i} * L + l]) * {_real(half[i])} + {_real(middle[i])}"
-            )
+            scaled = f"real({last}[{i} * L + l]) * {_real(half[i])} + {_real(middle[i])}"
             narrowed = "single" if decoder.dtype == "float32" else "real"
-            emit(f"        a{i} = {narrowed}(min(max({scaled}, {_real(low[i])}), {_real(high[i])}))")
+            emit(
+                f"        a{i} = {narrowed}(min(max({scaled}, {_real(low[i])}), {_real(high[i])}))"
+            )
     action = ", ".join(f"a{i}" for i in a)
     emit(f"        ({', '.join(state)},), reward, terminated = {step}({_lanes('S', s)}, {action})")
     for i in s:
@@ -298,22 +226,28 @@ def trace_source(env: CompiledEnv, actions: int, exact: bool) -> str:
     translation = Translation()
     translation.add(env.observe, "observe")
     translation.add(env.step, "step")
-    state = ", ".join(f"s{i}" for i in range(_parameters(env.step) - actions))
+    count = _parameters(env.step) - actions
+    state = ", ".join(f"s{i}" for i in range(count))
+    given = ", ".join(f"real(states[t, {i}])" for i in range(count))
     action = ", ".join(f"real(actions[t, {i}])" for i in range(actions))
-    return f'''"""Generated by zorl for {type(env).__name__}; see zorl.rollout.compiled.kernel."""
+    kept = "; ".join(f"states[t + 1, {i}] = s{i}" for i in range(count))
+    sources = "\n".join(translation.sources)
+    return f'''"""Generated by zorl for {type(env).__name__}; see zorl.rollout.compiled.source."""
 import numpy as np
 from numba import njit
 from zorl.rollout.compiled.{"exact" if exact else "fast"} import *
 
-{chr(10).join(translation.sources)}
+{sources}
 
 @njit(nogil=True, cache=True, error_model='numpy')
-def kernel(start, actions, observations, rewards, ends):
-    ({state},) = start
-    for i, x in enumerate(observe({state})):
+def kernel(states, actions, observations, rewards, ends, chained):
+    t = 0
+    for i, x in enumerate(observe({given})):
         observations[0, i] = x
     for t in range(len(actions)):
-        ({state},), reward, terminated = step({state}, {action})
+        ({state},), reward, terminated = step({given}, {action})
+        if chained:
+            {kept}
         for i, x in enumerate(observe({state})):
             observations[t + 1, i] = x
         rewards[t] = reward
@@ -333,7 +267,9 @@ def _network(policy: MlpPolicy) -> list[str]:
         start = f"W[({bias} + j) * L + l]" if policy.bias else "f4(0)"
         blocks = [range(i, min(i + _BLOCK, fan_in)) for i in range(0, fan_in, _BLOCK)]
         for number, block in enumerate(blocks):
-            terms = [f"W[({at} + j * {fan_in} + {i}) * L + l] * {source}[{i} * L + l]" for i in block]
+            terms = [
+                f"W[({at} + j * {fan_in} + {i}) * L + l] * {source}[{i} * L + l]" for i in block
+            ]
             total = " + ".join([start if number == 0 else "acc[l]", *terms])
             lines.append("    for l in range(L):")
             if number < len(blocks) - 1:
@@ -358,11 +294,4 @@ def _real(value: float) -> str:
 
 
 def _parameters(function: Callable[..., Any]) -> int:
-    import inspect
-
     return len(inspect.signature(function).parameters)
-
-
-def numba_version() -> str:
-    """The compiler, for a run's config."""
-    return str(numba.__version__)

@@ -1,4 +1,4 @@
-"""Episodes in compiled kernels: a runner that takes a task's twin instead of the environment."""
+"""The backend of compiled kernels: a task's twin takes the environment's place."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from zorl.envs.compiled import Twin
 from zorl.errors import ConfigurationError, NonFiniteRewardError
 from zorl.normalization import Normalizer
 from zorl.policies import MlpPolicy
-from zorl.rollout.compiled.kernel import LANES, Spec, compiled
+from zorl.rollout.compiled.cache import compiled
+from zorl.rollout.compiled.source import LANES, Spec
 from zorl.rollout.work import Episodes, Work
 from zorl.spaces import ObservationEncoder
 
 
-class CompiledRunner:
-    """Plays whole episodes in compiled code, on several threads; see `Runner`.
+class Compiled:
+    """Plays whole episodes in compiled code, on several threads; see `Backend`.
 
     Args:
         task: the task.
@@ -55,48 +56,49 @@ class CompiledRunner:
         self._starts: dict[int, tuple[float, ...]] = {}
         self._pool: ThreadPoolExecutor | None = None
 
-    def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
-        """See `Runner`.
+    def run(self, work: Work) -> Episodes:
+        """See `Backend`.
 
         Raises:
             NonFiniteRewardError: a NaN or infinite return, unless they are let through.
         """
+        out = Episodes.empty(work)
+        jobs, candidates, episodes = len(work), len(work.thetas), len(work.seeds)
         normalizer = work.normalizer
         kernel = self._kernel(normalizer)
-        queue = np.arange(len(work)) if jobs == range(len(work)) else np.fromiter(jobs, np.int64)
-        lanes = LANES * self.threads
-        # Episodes of one candidate in one lane load its parameters once; fewer keep all lanes busy.
-        run = len(work.seeds) if len(work.thetas) >= 4 * lanes else 1
-        center, factor = normalizer.affine()
-        ends = np.zeros(len(work), np.bool_)
+        # Episodes of one candidate in one lane load its parameters once, where that leaves enough
+        # to do for every lane.
+        run = episodes if candidates >= 4 * LANES * self.threads else 1
         arguments = (
             work.thetas,
-            queue,
             run,
-            len(work.seeds),
+            episodes,
             np.zeros(1, np.int64),
             self._starting_states(work.seeds),
             self._twin.limit,
-            center,
-            factor,
+            *normalizer.affine(),
             float(normalizer.clip),
             out.returns,
             out.native_returns,
             out.lengths,
-            ends,
+            out.successes,
             out.sums,
             out.squares,
         )
-        helpers = min(self.threads - 1, (len(queue) - 1) // LANES)
+        helpers = min(self.threads - 1, (jobs - 1) // LANES)
         if helpers and self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads - 1, "zorl-compiled")
         futures = [self._pool.submit(kernel, *arguments) for _ in range(helpers) if self._pool]
         kernel(*arguments)
         for future in futures:
             future.result()
-        out.successes[queue] = self._successes(out.native_returns, ends)[queue]
+        if self.task.success == "threshold":
+            np.greater_equal(out.native_returns, self.task.require_threshold(), out=out.successes)
+        elif self.task.success != "terminated":
+            out.successes[:] = False
         if not self._tolerant:
-            self._check(work, queue, out)
+            self._check(work, out)
+        return out
 
     def _kernel(self, normalizer: Normalizer) -> Callable[..., None]:
         """The kernel for a way of normalising."""
@@ -118,18 +120,10 @@ class CompiledRunner:
             rows.append(self._starts[seed])
         return np.array(rows, self._real)
 
-    def _successes(self, natives: NDArray[Any], ends: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """`Task.succeeded` for all episodes at once."""
-        if self.task.success == "terminated":
-            return ends
-        if self.task.success == "threshold":
-            return np.asarray(natives >= self.task.require_threshold())
-        return np.zeros_like(ends)
-
-    def _check(self, work: Work, queue: NDArray[np.int64], out: Episodes) -> None:
-        bad = ~(np.isfinite(out.returns[queue]) & np.isfinite(out.native_returns[queue]))
-        if bad.any():
-            job = int(queue[np.flatnonzero(bad)[0]])
+    def _check(self, work: Work, out: Episodes) -> None:
+        finite = np.isfinite(out.returns) & np.isfinite(out.native_returns)
+        if not finite.all():
+            job = int(np.flatnonzero(~finite)[0])
             raise NonFiniteRewardError(
                 f"the compiled twin of {self.task.env_id} has a NaN or infinite return in the "
                 f"episode with seed {work.job(job)[1]}; mend it, or let such candidates count as "
@@ -137,7 +131,7 @@ class CompiledRunner:
             )
 
     def close(self) -> None:
-        """See `Runner`."""
+        """See `Backend`."""
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None

@@ -1,0 +1,84 @@
+"""From the source of a kernel to machine code, which is kept in the user's cache.
+
+A kernel's source lies there as a file, so that numba compiles it once a machine: later processes
+load the machine code in milliseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from zorl.envs.compiled import CompiledEnv
+from zorl.rollout.compiled.source import Spec, kernel_source, trace_source
+
+_HERE = Path(__file__).parent
+
+
+def compiled(spec: Spec) -> Callable[..., None]:
+    """The kernel of a spec, from the cache if it was made before."""
+    return _loaded(kernel_source(spec))
+
+
+def traced(env: CompiledEnv, actions: int, exact: bool) -> Callable[..., None]:
+    """A function that plays given actions, to compare a twin step by step.
+
+    `play(states, actions, observations, rewards, ends, chained)` takes (t + 1, s) states, of which
+    the first is given, and (t, a) actions. It fills (t + 1, o) observations, (t,) rewards, (t,)
+    whether a step terminated and, if `chained`, the other states; otherwise all states are given
+    and every step starts from its own.
+    """
+    return _loaded(trace_source(env, actions, exact))
+
+
+def _loaded(source: str) -> Callable[..., None]:
+    """The function `kernel` of a module with this source."""
+    numerics = "".join((_HERE / f"{name}.py").read_text() for name in ("exact", "fast"))
+    helpers = numerics + (_HERE / "intrinsics.py").read_text()
+    # numba's own cache looks at this file alone: its name stands for all that goes into it.
+    digest = hashlib.sha256((source + helpers).encode()).hexdigest()[:24]
+    name = f"zorl_kernel_{digest}"
+    if name not in sys.modules:
+        path = _written(f"{name}.py", source)
+        module_spec = importlib.util.spec_from_file_location(name, path)
+        assert module_spec is not None
+        assert module_spec.loader is not None
+        module = importlib.util.module_from_spec(module_spec)
+        sys.modules[name] = module
+        try:
+            module_spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    kernel: Callable[..., None] = sys.modules[name].kernel
+    return kernel
+
+
+def cache_folder() -> Path:
+    """Where kernels are kept: $ZORL_CACHE, or zorl in $XDG_CACHE_HOME, or ~/.cache/zorl."""
+    if "ZORL_CACHE" in os.environ:
+        return Path(os.environ["ZORL_CACHE"]) / "kernels"
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "zorl" / "kernels"
+
+
+def _written(name: str, source: str) -> Path:
+    """The file of a kernel, which several processes may want to write at once."""
+    for folder in (cache_folder(), Path(tempfile.gettempdir()) / f"zorl-kernels-{os.getuid()}"):
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path = folder / name
+            if not path.exists() or path.read_text() != source:
+                descriptor, part = tempfile.mkstemp(dir=folder, suffix=".part")
+                with os.fdopen(descriptor, "w") as file:
+                    file.write(source)
+                Path(part).replace(path)
+            return path
+        except OSError as error:
+            problem = error
+    raise problem
