@@ -99,6 +99,7 @@ def make_agent(
     env: str | Task | gym.Env[Any, Any],
     settings: str = "tuned",
     workers: int = 1,
+    timeout: float | None = None,
     **options: Any,
 ) -> Agent:
     """An agent by name, ready to learn.
@@ -108,19 +109,20 @@ def make_agent(
         env: an environment id, a task, or an environment made by `gymnasium.make`.
         settings: see `make_config`.
         workers: processes that run episodes (search agents only).
+        timeout: seconds after which an environment that hangs is stopped (search agents only).
         options: see `make_config`.
     """
-    return agent_of(make_config(agent, env, settings, **options), workers)
+    return agent_of(make_config(agent, env, settings, **options), workers, timeout)
 
 
-def agent_of(config: Config, workers: int = 1) -> Agent:
+def agent_of(config: Config, workers: int = 1, timeout: float | None = None) -> Agent:
     """The agent that a configuration describes."""
     if isinstance(config, SearchConfig):
-        return SearchAgent(config, workers)
+        return SearchAgent(config, workers, timeout=timeout)
     return BaselineAgent(config)
 
 
-def load_agent(path: str | Path, workers: int = 1) -> Agent:
+def load_agent(path: str | Path, workers: int = 1, timeout: float | None = None) -> Agent:
     """The agent that `save` wrote to a file.
 
     Raises:
@@ -128,7 +130,7 @@ def load_agent(path: str | Path, workers: int = 1) -> Agent:
     """
     _, metadata, arrays = load_archive(path, "agent")
     if metadata.get("family") == search_agent.FAMILY:
-        return SearchAgent.from_archive(metadata, arrays, workers)
+        return SearchAgent.from_archive(metadata, arrays, workers, timeout)
     if metadata.get("family") == baselines.FAMILY:
         return BaselineAgent.from_archive(metadata, arrays)
     raise FileFormatError(f"{path}: unknown family of agents {metadata.get('family')!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,12 @@ from typing_extensions import Self
 from zorl.agents.base import Stop, read_agent
 from zorl.agents.callbacks import Hook, as_hook
 from zorl.envs import Task, check_spaces
-from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError
+from zorl.errors import (
+    ConfigurationError,
+    EnvironmentFailure,
+    FileFormatError,
+    UnknownNameError,
+)
 from zorl.gates import GATES, make_gate
 from zorl.normalization import MODES, Normalizer
 from zorl.optimizers.base import at_least
@@ -21,10 +27,13 @@ from zorl.optimizers.registry import METHODS
 from zorl.options import resolve_options
 from zorl.policies import MlpPolicy
 from zorl.recorders.base import Recorder
-from zorl.rollout.backends import Backend, Processes, Serial
+from zorl.replay import save_episode
+from zorl.rollout.backends import Backend, Serial
 from zorl.rollout.episodes import EpisodeRunner
 from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.evaluator import RolloutEvaluator
+from zorl.rollout.failures import ON_FAILURE, FailedEpisode, FailureRule
+from zorl.rollout.processes import Processes
 from zorl.search import Counters, Search
 from zorl.spaces import ActionDecoder, ObservationEncoder
 from zorl.storage import Arrays, flatten, save_archive, unflatten
@@ -52,6 +61,8 @@ class SearchConfig:
         max_episodes: let episodes per candidate grow up to this when noise drowns the signal.
         seed: of the run.
         non_finite: "raise" at a NaN or infinite reward, or count the candidate as the "worst".
+        on_failure: "fail" when an environment raises, hangs or kills its worker process for good,
+            or count the candidate as the "worst".
         source: where the settings come from.
     """
 
@@ -69,6 +80,7 @@ class SearchConfig:
     max_episodes: int | None = None
     seed: int = 0
     non_finite: str = "raise"
+    on_failure: str = "fail"
     source: str = "zorl defaults"
 
     def __post_init__(self) -> None:
@@ -77,6 +89,7 @@ class SearchConfig:
             ("gate", self.gate, GATES),
             ("normalisation", self.normalize, MODES),
             ("rule for non-finite rewards", self.non_finite, ("raise", "worst")),
+            ("rule for failed episodes", self.on_failure, ON_FAILURE),
         ):
             if value not in known:
                 raise UnknownNameError(name, value, known)
@@ -123,9 +136,22 @@ class SearchAgent:
         config: what and how to learn.
         workers: processes that run episodes; results do not depend on it.
         lanes: environments per process that share one batched forward pass; nor on it.
+        timeout: seconds without progress after which an environment counts as hung and its worker
+            process, of which there is one at least then, is killed; None waits for ever.
+
+    Attributes:
+        failures: folder for episodes that failed, which `zorl replay` plays again; None keeps none.
     """
 
-    def __init__(self, config: SearchConfig, workers: int = 1, lanes: int = 16) -> None:
+    failures: Path | None = None
+
+    def __init__(
+        self,
+        config: SearchConfig,
+        workers: int = 1,
+        lanes: int = 16,
+        timeout: float | None = None,
+    ) -> None:
         recipe = METHODS[config.agent]
         options = resolve_options(recipe, config.options, f"option of {config.agent}")
         gate_options = resolve_options(
@@ -147,7 +173,13 @@ class SearchAgent:
         uniforms = self._decoder.outputs if config.stochastic else 0
         tolerant = config.non_finite == "worst"
         runner = EpisodeRunner(self.task, self.policy, lanes, uniforms, tolerant)
-        backend: Backend = Serial(runner) if workers == 1 else Processes(runner, workers)
+        rule = FailureRule(config.on_failure, partial(self._keep, uniforms))
+        backend: Backend
+        if workers == 1 and timeout is None:
+            backend = Serial(runner, rule)
+        else:
+            backend = Processes(runner, workers, rule, timeout)
+        self._backend = backend
         self._evaluator = RolloutEvaluator(backend)
         streams = Streams(config.seed)
         self.search = Search(
@@ -222,6 +254,11 @@ class SearchAgent:
             self.state = generation.state
             for recorder in recorders:
                 recorder.record(generation)
+            if not generation.evaluation.env_steps:
+                raise EnvironmentFailure(
+                    f"not one episode of generation {generation.index} could be played to its "
+                    "end, so that the budget of env steps would last for ever; mend the environment"
+                )
             go_on = hook.record(generation)
             if (stop is not None and stop()) or not go_on or self.num_timesteps >= target:
                 return
@@ -251,7 +288,19 @@ class SearchAgent:
         if self._greedy is None:
             tolerant = self._config.non_finite == "worst"
             self._greedy = EpisodeRunner(self.task, self.policy, tolerant=tolerant)
-        return RolloutEvaluator(Serial(self._greedy)).evaluate(thetas, seeds, self.state.normalizer)
+        backend = Serial(self._greedy, FailureRule(self._config.on_failure, partial(self._keep, 0)))
+        return RolloutEvaluator(backend).evaluate(thetas, seeds, self.state.normalizer)
+
+    def _keep(self, uniforms: int, episode: FailedEpisode) -> Path | None:
+        """Save a failed episode, where there is a place for it."""
+        if self.failures is None:
+            return None
+        return save_episode(self.failures, self.task, self.policy, episode, uniforms)
+
+    @property
+    def processes(self) -> Processes | None:
+        """The worker processes, where there are some."""
+        return self._backend if isinstance(self._backend, Processes) else None
 
     def save(self, path: str | Path) -> None:
         """Write configuration, policy, normalizer and the whole search state, atomically."""
@@ -267,18 +316,22 @@ class SearchAgent:
         }
 
     @classmethod
-    def load(cls, path: str | Path, workers: int = 1) -> SearchAgent:
+    def load(cls, path: str | Path, workers: int = 1, timeout: float | None = None) -> SearchAgent:
         """The agent that `save` wrote to a file; `zorl.load_agent` takes every family's.
 
         Raises:
             FileFormatError: the file is missing, corrupt, truncated, newer, or not such an agent's.
         """
         metadata, arrays = read_agent(path, FAMILY)
-        return cls.from_archive(metadata, arrays, workers)
+        return cls.from_archive(metadata, arrays, workers, timeout)
 
     @classmethod
     def from_archive(
-        cls, metadata: Mapping[str, Any], arrays: Arrays, workers: int = 1
+        cls,
+        metadata: Mapping[str, Any],
+        arrays: Arrays,
+        workers: int = 1,
+        timeout: float | None = None,
     ) -> SearchAgent:
         """The agent that `save` wrote; it acts and goes on learning to the same bits."""
         try:
@@ -287,7 +340,7 @@ class SearchAgent:
             raise FileFormatError(f"the file lacks {error}") from error
         if not isinstance(scalars, Mapping):
             raise FileFormatError(f"the state of an agent is a mapping of names, got {scalars!r}")
-        agent = cls(config, workers)
+        agent = cls(config, workers, timeout=timeout)
         agent.state = unflatten(agent.state, "state", scalars, arrays)
         return agent
 

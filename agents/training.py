@@ -136,6 +136,7 @@ def resume(
     recorders: Iterable[Recorder] = (),
     stop: Stop | None = None,
     workers: int = 1,
+    timeout: float | None = None,
 ) -> dict[str, Any]:
     """Go on with an interrupted run, to the same bits as an unbroken one.
 
@@ -156,9 +157,9 @@ def resume(
             "stable-baselines3 keeps no state of environments and random numbers; train anew"
         )
     if not folder.checkpoint.exists():  # stopped before the first generation was saved
-        agent = agent_of(config, workers)
+        agent = agent_of(config, workers, timeout)
     else:
-        agent = load_agent(folder.checkpoint, workers)
+        agent = load_agent(folder.checkpoint, workers, timeout)
     if agent.config != saved["agent"]:
         raise RunFolderError(
             f"{folder.checkpoint} was written by another configuration than {folder.config}; "
@@ -182,7 +183,7 @@ class _Training:
         recorders: Iterable[Recorder],
         stop: Stop | None,
     ) -> None:
-        self.agent = agent
+        self.agent = self._with_failures_in(folder, agent)
         self.plan = plan
         self.folder = folder
         self.best = best
@@ -196,6 +197,12 @@ class _Training:
         self.spent = self._seconds_before()
         self.paused = 0.0
         self.began = self.saved = time.perf_counter()
+
+    @staticmethod
+    def _with_failures_in(folder: RunFolder | None, agent: Agent) -> Agent:
+        if folder is not None and isinstance(agent, SearchAgent):
+            agent.failures = folder.failures
+        return agent
 
     def _rows_before(self) -> list[Row]:
         """The learning curve of earlier parts of this run."""
@@ -340,13 +347,19 @@ class _Training:
         if isinstance(agent, SearchAgent):
             result["counters"] = asdict(agent.counters)
             result["claimed_return"] = agent.state.claimed  # what the gate believes
+            if agent.processes is not None:
+                result["workers"] = {
+                    "count": agent.processes.workers,
+                    "startup_seconds": agent.processes.startup_seconds,
+                    "replaced": agent.processes.replaced,
+                }
         if agent.task.threshold is not None:
             result["reached_threshold"] = first_reaching(
                 self.rows, "native_return", agent.task.threshold
             )
         if self.why == "finished":
             if plan.select == "best":
-                self.agent = load_agent(self.best)
+                self.agent = self._with_failures_in(self.folder, load_agent(self.best))
             evaluation = self.agent.evaluate(held_out_seeds(plan.held_out))
             steps["held_out"], episodes["held_out"] = evaluation.env_steps, evaluation.episodes
             result["held_out"] = held_out_summary(evaluation)

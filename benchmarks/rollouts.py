@@ -1,9 +1,11 @@
-"""Env steps per second of the evaluator, as a fraction of raw `env.step`.
+"""Env steps per second while training, as a fraction of raw `env.step`.
 
-The yardstick does the same work without zorl: a plain loop replays the recorded actions of the
-very same episodes, from the same seeds, resets included, in an environment from `gymnasium.make`.
-Both sides alternate within one process (or two), and the median of their ratios is reported,
-because the speed of a core drifts.
+A search agent learns: ask, rollouts, tell, a paired gate, running observation statistics, its
+figures as JSON lines and in TensorBoard. The yardstick does the same work without zorl: a plain
+loop replays the recorded actions of the very same episodes, from the same seeds, resets included,
+in an environment from `gymnasium.make` as it comes. The stretch of training is repeated from the
+same state; both sides alternate, and the median of their ratios is reported, because the speed of
+a core drifts. Two processes are measured against two raw loops side by side.
 
     python benchmarks/rollouts.py --repeats 9
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import platform
+import tempfile
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,39 +24,64 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from zorl.envs import make_task
-from zorl.normalization import Normalizer
-from zorl.policies import MlpPolicy
-from zorl.rollout.backends import Processes, Serial
-from zorl.rollout.episodes import EpisodeRunner
-from zorl.rollout.evaluator import RolloutEvaluator
-from zorl.spaces import ActionDecoder, ObservationEncoder
+from zorl.agents.registry import make_config
+from zorl.agents.search_agent import SearchAgent, SearchConfig
+from zorl.recorders.base import Recorder, Recorders, Run
+from zorl.recorders.event_log import EventLog
+from zorl.recorders.jsonl import JsonlRecorder
+from zorl.recorders.tensorboard import TensorBoardRecorder
 from zorl.storage import write_json
-from zorl.streams import Streams
 
 ENVS = ("MountainCar-v0", "CartPole-v1", "Pendulum-v1", "HalfCheetah-v5")
+# Steps of the stretch: a second or more of every environment.
+STEPS = {"HalfCheetah-v5": 25_000}
 Trace = tuple[int, list[Any]]  # seed and actions of one episode
 
 
-def record(
-    env_id: str, policy: MlpPolicy, thetas: Any, seeds: tuple[int, ...], n: Normalizer
-) -> list[Trace]:
-    """The actions of every episode that the evaluator plays, by a loop of its own."""
-    env = gym.make(env_id)
-    traces = []
-    for theta in thetas:
-        for seed in seeds:
-            observation, _ = env.reset(seed=seed)
-            actions: list[Any] = []
-            over = False
-            while not over:
-                action = policy.act(theta[None], n(np.asarray(observation)[None]))[0]
-                actions.append(action)
-                observation, _, terminated, truncated, _ = env.step(action)
-                over = terminated or truncated
-            traces.append((seed, actions))
-    env.close()
-    return traces
+class Yardstick:
+    """Raw `env.step` of recorded episodes, in this process or in several side by side."""
+
+    def __init__(self, env_id: str, traces: list[Trace], processes: int) -> None:
+        self._traces = traces
+        self._env = gym.make(env_id)
+        self._pipes: list[Connection] = []
+        self._processes = []
+        if processes == 1:
+            return
+        context = multiprocessing.get_context("spawn")
+        for share in shares(traces, processes):
+            pipe, theirs = context.Pipe()
+            process = context.Process(target=raw_worker, args=(theirs, env_id, share), daemon=True)
+            process.start()
+            self._pipes.append(pipe)
+            self._processes.append(process)
+
+    def seconds(self) -> float:
+        """Seconds to play all episodes once."""
+        if not self._pipes:
+            return replay(self._env, self._traces)
+        for pipe in self._pipes:
+            pipe.send(True)
+        return float(max(pipe.recv() for pipe in self._pipes))
+
+    def close(self) -> None:
+        """End the processes."""
+        for pipe in self._pipes:
+            pipe.send(False)
+        for process in self._processes:
+            process.join()
+        self._env.close()
+
+
+def shares(traces: list[Trace], count: int) -> list[list[Trace]]:
+    """Episodes in `count` shares of about the same number of steps."""
+    parts: list[list[Trace]] = [[] for _ in range(count)]
+    loads = [0] * count
+    for trace in sorted(traces, key=lambda trace: -len(trace[1])):
+        lightest = loads.index(min(loads))
+        parts[lightest].append(trace)
+        loads[lightest] += len(trace[1])
+    return parts
 
 
 def replay(env: gym.Env[Any, Any], traces: list[Trace]) -> float:
@@ -70,81 +98,97 @@ def replay(env: gym.Env[Any, Any], traces: list[Trace]) -> float:
 def raw_worker(connection: Connection, env_id: str, traces: list[Trace]) -> None:
     """Replays when told to, and answers how long that took."""
     env = gym.make(env_id)
+    replay(env, traces)
     while connection.recv():
         connection.send(replay(env, traces))
 
 
-def measure(env_id: str, hidden: tuple[int, ...], processes: int, repeats: int) -> dict[str, Any]:
-    """Ratios of the evaluator's speed to the raw loop's, one per repeat."""
-    task = make_task(env_id)
-    env = gym.make(env_id)
-    encoder = ObservationEncoder.for_space(env.observation_space)
-    policy = MlpPolicy(encoder.size, ActionDecoder.for_space(env.action_space), hidden)
-    normalizer = Normalizer.create("running", encoder.low, encoder.high)
-    streams = Streams(0)
-    rng = streams.init()
-    candidates = 16 * processes
-    thetas = np.stack([policy.init(rng) for _ in range(candidates)]).astype(np.float32)
-    # Long enough to time: about 15,000 steps of the slow environment, 30,000 of the others.
-    episodes = {"HalfCheetah-v5": 1, "CartPole-v1": 40}.get(env_id, 10)
-    seeds = streams.episodes(0, episodes)
-    traces = record(env_id, policy, thetas, seeds, normalizer)
-    steps = sum(len(actions) for _, actions in traces)
-    runner = EpisodeRunner(task, policy, lanes=16)
-    backend = Serial(runner) if processes == 1 else Processes(runner, processes)
-    evaluator = RolloutEvaluator(backend)
+def learn(agent: SearchAgent, start: Any, steps: int, recorders: list[Recorder]) -> float:
+    """Seconds to learn for so many steps from a state."""
+    agent.state = start
+    began = time.perf_counter()
+    agent.learn(steps, recorders=recorders)
+    return time.perf_counter() - began
+
+
+def record(agent: SearchAgent, start: Any, steps: int) -> list[Trace]:
+    """The actions of every episode that the agent plays meanwhile, by a loop of its own."""
+    evaluator = agent.search.evaluator
+    evaluate = evaluator.evaluate
+    calls = []
+
+    def overheard(thetas: Any, seeds: Any, normalizer: Any, *more: Any, **named: Any) -> Any:
+        calls.append((thetas.astype(np.float32), seeds, normalizer))
+        return evaluate(thetas, seeds, normalizer, *more, **named)
+
+    evaluator.evaluate = overheard  # type: ignore[method-assign]
+    learn(agent, start, steps, [])
+    evaluator.evaluate = evaluate  # type: ignore[method-assign]
+    env = agent.task.make()
+    traces = []
+    for thetas, seeds, normalizer in calls:
+        for theta in thetas:
+            actor = agent.policy.bind(theta[None])
+            for seed in seeds:
+                observation, _ = env.reset(seed=seed)
+                actions: list[Any] = []
+                over = False
+                while not over:
+                    action = actor(1, normalizer(np.asarray(observation)[None]), None)[0]
+                    actions.append(action)
+                    observation, _, terminated, truncated, _ = env.step(action)
+                    over = terminated or truncated
+                traces.append((seed, actions))
+    env.close()
+    return traces
+
+
+def measure(env_id: str, args: argparse.Namespace, processes: int, folder: Path) -> dict[str, Any]:
+    """Ratios of the search's speed to the raw loop's, one per repeat."""
+    config = make_config(
+        args.agent, env_id, "default", hidden=tuple(args.hidden), gate="paired", seed=1
+    )
+    assert isinstance(config, SearchConfig)
+    agent = SearchAgent(config, workers=processes)
+    steps = args.steps or STEPS.get(env_id, 150_000)
+    start = agent.state
+    traces = record(agent, start, steps)
+    played = sum(len(actions) for _, actions in traces)
+    assert played == agent.num_timesteps, "the yardstick plays other episodes"
+    yardstick = Yardstick(env_id, traces, processes)
+    log = EventLog(folder)
+    recorders = Recorders([JsonlRecorder(folder / "generations.jsonl"), TensorBoardRecorder(log)])
+    recorders.start(Run(env_id, agent, agent.task, agent.config, played, folder))
 
     def ours() -> float:
-        began = time.perf_counter()
-        result = evaluator.evaluate(thetas, seeds, normalizer)
-        seconds = time.perf_counter() - began
-        assert result.env_steps == steps, "the yardstick plays other episodes"
-        return seconds
+        return learn(agent, start, steps, [recorders])
 
-    raw_processes, pipes = [], []
-    context = multiprocessing.get_context("spawn")
-    if processes > 1:
-        half = len(traces) // processes
-        for i in range(processes):
-            pipe, theirs = context.Pipe()
-            piece = traces[i * half : (i + 1) * half]
-            process = context.Process(target=raw_worker, args=(theirs, env_id, piece), daemon=True)
-            process.start()
-            raw_processes.append(process)
-            pipes.append(pipe)
-
-    def raw() -> float:
-        if processes == 1:
-            return replay(env, traces)
-        for pipe in pipes:
-            pipe.send(True)
-        return float(max(pipe.recv() for pipe in pipes))
-
-    ours()  # warm up: imports, caches, worker start
-    raw()
+    ours()  # warm up: imports, caches, compiled code, worker start
+    yardstick.seconds()
     pairs = []
-    for repeat in range(repeats):
-        sides = (ours, raw) if repeat % 2 else (raw, ours)
+    for repeat in range(args.repeats):
+        sides = (ours, yardstick.seconds) if repeat % 2 else (yardstick.seconds, ours)
         seconds = {side.__name__: side() for side in sides}
-        pairs.append((steps / seconds["ours"], steps / seconds["raw"]))
-    for pipe in pipes:
-        pipe.send(False)
-    for process in raw_processes:
-        process.join()
-    evaluator.close()
-    env.close()
+        pairs.append((played / seconds["ours"], played / seconds["seconds"]))
+    recorders.finish({})
+    yardstick.close()
+    agent.close()
     ours_speed, raw_speed = np.array(pairs).T
     ratios = ours_speed / raw_speed
     return {
         "env": env_id,
-        "hidden": list(hidden),
+        "agent": args.agent,
+        "hidden": list(args.hidden),
         "processes": processes,
+        "steps": played,
+        "episodes": len(traces),
+        "generations": agent.state.generation - start.generation,
         "raw_steps_per_second": float(np.median(raw_speed)),
         "zorl_steps_per_second": float(np.median(ours_speed)),
         "ratio": float(np.median(ratios)),
         "ratio_min": float(ratios.min()),
         "ratio_max": float(ratios.max()),
-        "repeats": repeats,
+        "repeats": args.repeats,
     }
 
 
@@ -152,6 +196,8 @@ def main() -> None:
     """Measure everything and print a markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--envs", nargs="+", default=list(ENVS))
+    parser.add_argument("--agent", default="openai-es", help="with its default settings")
+    parser.add_argument("--steps", type=int, help="env steps of the stretch of training")
     parser.add_argument("--hidden", type=int, nargs="*", default=[32, 32])
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=9)
@@ -160,16 +206,21 @@ def main() -> None:
     print(
         f"Python {platform.python_version()}, gymnasium {gym.__version__}, numpy {np.__version__}"
     )
-    print("| environment | policy | processes | raw steps/s | zorl steps/s | ratio | min–max |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| environment | policy | processes | steps | generations | raw steps/s | zorl steps/s "
+        "| ratio | min–max |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     rows = []
     for env_id in args.envs:
         for processes in args.processes:
-            row = measure(env_id, tuple(args.hidden), processes, args.repeats)
+            with tempfile.TemporaryDirectory() as folder:
+                row = measure(env_id, args, processes, Path(folder))
             rows.append(row)
             net = "-".join(map(str, row["hidden"])) or "linear"
             print(
-                f"| {env_id} | {net} | {processes} | {row['raw_steps_per_second']:,.0f} "
+                f"| {env_id} | {net} | {processes} | {row['steps']:,} | {row['generations']} "
+                f"| {row['raw_steps_per_second']:,.0f} "
                 f"| {row['zorl_steps_per_second']:,.0f} | {row['ratio']:.2f} "
                 f"| {row['ratio_min']:.2f}–{row['ratio_max']:.2f} |",
                 flush=True,

@@ -20,7 +20,7 @@ LAYERS = [
     ["zorl.rollout"],
     ["zorl.search"],
     ["zorl.optimize"],
-    ["zorl.runs", "zorl.curves", "zorl.recorders"],
+    ["zorl.runs", "zorl.curves", "zorl.recorders", "zorl.replay"],
     ["zorl.agents"],
     ["zorl"],  # cli, comparison and the other faces
 ]

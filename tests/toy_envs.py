@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import signal
+import time
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -37,10 +40,14 @@ class Walk(gym.Env[Any, Any]):
         observation: a name in `OBSERVATIONS`.
         action: a name in `ACTIONS`.
         fault: what goes wrong: "nan-reward", "inf-reward", "nan-observation", "inf-observation",
-            "wrong-shape", "raise-step", "raise-reset", "exit" or "kill" (of a worker process).
+            "wrong-shape", "raise-step", "raise-reset", "hang", "exit" or "kill" (of a worker
+            process), "exit-anywhere".
         at: the step at which it does.
         fault_seed: the only episode in which it does; None: in every one.
         single: give rewards as numpy's float32.
+        fails: how many times it goes wrong, counted in the file `ledger`; None: every time.
+        ledger: a file that gets a byte for each time.
+        nap: sleep up to so many seconds in a reset, by no seed: episodes end in any order.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
@@ -53,7 +60,11 @@ class Walk(gym.Env[Any, Any]):
         at: int = 3,
         fault_seed: int | None = None,
         single: bool = False,
+        fails: int | None = None,
+        ledger: str | None = None,
+        nap: float = 0.0,
     ) -> None:
+        self._fails, self._ledger, self._nap = fails, ledger, nap
         self.observation_space = OBSERVATIONS[observation]
         self.action_space = ACTIONS[action]
         self._observation = observation
@@ -64,6 +75,8 @@ class Walk(gym.Env[Any, Any]):
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
         self._bad = self._fault_seed is None or seed == self._fault_seed
+        if self._nap:
+            time.sleep(self._nap * random.random())
         if self._bad and self._fault == "raise-reset":
             raise RuntimeError("the reset is broken")
         self._x = self.np_random.normal(size=3)
@@ -99,13 +112,22 @@ class Walk(gym.Env[Any, Any]):
         return observation, np.float32(reward) if self._single else reward, over and wins, over, {}
 
     def _go_wrong(self, observation: Any, reward: float) -> tuple[Any, float]:
+        if self._ledger is not None:
+            with Path(self._ledger).open("ab") as file:
+                if file.tell() == self._fails:
+                    return observation, reward
+                file.write(b"x")
         if self._fault == "raise-step":
             raise RuntimeError("the step is broken")
+        if self._fault == "exit-anywhere":
+            os._exit(7)
         if multiprocessing.parent_process() is not None:  # never this process
             if self._fault == "exit":
                 os._exit(7)
             if self._fault == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if self._fault == "hang":
+                time.sleep(600)
         if self._fault.endswith("-observation"):
             observation = observation.copy()
             observation[1] = np.nan if self._fault.startswith("nan") else np.inf
@@ -137,3 +159,127 @@ class Doubled(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = self.env.step(action)
         return observation, 2 * float(reward), terminated, truncated, info
+
+
+class Countdown(gym.Env[Any, Any]):
+    """An episode with start x in [0, 1) and action a at every step, which everything tells of.
+
+    It has 2 + ⌊8x⌋ + 3a steps of reward x + 1000a, the last one 100 more, and terminates where
+    x > ½, else is truncated. Observations are [x, steps taken].
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._x, self._t = np.random.default_rng(seed).random(), 0
+        return np.array([self._x, self._t]), {}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        self._t += 1
+        over = self._t == 2 + int(8 * self._x) + 3 * action
+        reward = self._x + 1000.0 * action + 100.0 * over
+        observation = np.array([self._x, self._t])
+        wins = bool(self._x > 0.5)
+        return observation, reward, over and wins, over and not wins, {"is_success": not wins}
+
+
+class CountdownVector(gym.vector.VectorEnv[Any, Any, Any]):
+    """Its native vector environment.
+
+    Args:
+        num_envs: number of sub-environments.
+        mode: of resets, a value of `AutoresetMode`.
+        own_seeds: take a seed for each, as `Countdown` does; else one generator for all.
+        fault: what goes wrong: "nan-reward", "nan-observation" or "nan-reset" (where x < ⅓),
+            "raise", "wrong-shape", "one-reward", "float-flags", "four-values", "ignores-mask",
+            "no-mask", "no-mode".
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        mode: str = "NextStep",
+        own_seeds: bool = False,
+        fault: str = "none",
+    ) -> None:
+        self.num_envs = num_envs
+        self._mode = gym.vector.AutoresetMode(mode)
+        self.metadata = {} if fault == "no-mode" else {"autoreset_mode": self._mode}
+        self._own, self._fault = own_seeds, fault
+        self.single_observation_space = Countdown.observation_space
+        self.single_action_space = Countdown.action_space
+        self.observation_space = gym.vector.utils.batch_space(Countdown.observation_space, num_envs)
+        self.action_space = gym.vector.utils.batch_space(Countdown.action_space, num_envs)
+        self._over = np.zeros(num_envs, np.bool_)
+        self._x, self._t = np.zeros(num_envs), np.zeros(num_envs)
+
+    def _start(self, some: Any, seed: Any) -> None:
+        if self._own and isinstance(seed, list):
+            assert len(seed) == self.num_envs
+            values = np.array([np.random.default_rng(s).random() for s in seed])
+        else:
+            values = self.np_random.random(self.num_envs)
+        self._x[some], self._t[some], self._over[some] = values[some], 0, False
+
+    def _observe(self) -> Any:
+        observations = np.stack([self._x, self._t], axis=1)
+        if self._fault == "nan-observation":
+            observations[(self._x < 1 / 3) & (self._t == 2)] = np.nan
+        if self._fault == "nan-reset":
+            observations[(self._x < 1 / 3) & (self._t == 0)] = np.nan
+        return observations[:, :1] if self._fault == "wrong-shape" else observations
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        if isinstance(seed, list) and not self._own:
+            raise ValueError("one seed for all")
+        super().reset(seed=seed if isinstance(seed, int) else None)
+        some = np.ones(self.num_envs, np.bool_)
+        if options is not None:
+            if self._fault == "no-mask":
+                raise KeyError("reset_mask")
+            if self._fault != "ignores-mask":
+                some = options.pop("reset_mask")
+                assert some.dtype == np.bool_ and some.shape == (self.num_envs,) and some.any()
+        self._start(some, seed)
+        return self._observe(), {}
+
+    def step(self, actions: Any) -> Any:
+        assert self.action_space.contains(actions), actions
+        idle = self._over.copy()  # only reset in this step
+        if self._mode is gym.vector.AutoresetMode.DISABLED:
+            assert not idle.any(), "a finished one was stepped"
+        if self._fault == "raise":
+            raise RuntimeError("the step is broken")
+        self._t += 1
+        over = self._t == 2 + (8 * self._x).astype(int) + 3 * actions
+        rewards = self._x + 1000.0 * actions + 100.0 * over
+        wins = self._x > 0.5
+        if self._fault == "nan-reward":
+            rewards[(self._x < 1 / 3) & (self._t == 2)] = np.nan
+        info: dict[str, Any] = {"is_success": ~wins, "_is_success": np.ones_like(wins)}
+        if idle.any():
+            self._start(idle, None)
+            rewards[idle], over[idle] = -1e9, False
+        self._over = over
+        if self._mode is gym.vector.AutoresetMode.SAME_STEP and over.any():
+            info = {"is_success": wins, "final_info": info, "_final_info": over.copy()}
+            over = over.copy()
+            self._start(over, None)
+        results = (self._observe(), rewards, over & wins, over & ~wins)
+        if self._fault == "one-reward":
+            results = (results[0], rewards[:1], *results[2:])
+        if self._fault == "float-flags":
+            results = (*results[:3], results[3].astype(float))
+        return results if self._fault == "four-values" else (*results, info)
+
+
+gym.register(
+    "toy/Countdown-v0",
+    Countdown,
+    vector_entry_point=CountdownVector,
+    disable_env_checker=True,
+)
+COUNTDOWN = "toy_envs:toy/Countdown-v0"

@@ -79,13 +79,13 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
         dest="non_finite",
         help="at a NaN or infinite reward: raise, or score the candidate worst",
     )
-    plan_options(parser)
-    parser.add_argument(
-        "--workers",
-        type=count,
-        default=1,
-        help="processes that run episodes; the results do not depend on it",
+    policy.add_argument(
+        "--on-failure",
+        dest="on_failure",
+        help="at an environment that raises, hangs or kills its process: fail, or score worst",
     )
+    plan_options(parser)
+    workers_options(parser)
     parser.add_argument(
         "--run", type=Path, help="run folder (default: runs/ENV__AGENT__SEED__TIME)"
     )
@@ -146,6 +146,22 @@ def plan_options(parser: argparse.ArgumentParser) -> None:
     plan.add_argument("--select", default="best", help="final policy: best by validation, or last")
 
 
+def workers_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of where episodes run."""
+    parser.add_argument(
+        "--workers",
+        type=count,
+        default=1,
+        help="processes that run episodes; the results do not depend on it",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=duration,
+        metavar="SECONDS",
+        help="kill and replace a worker process that makes no progress for so long",
+    )
+
+
 def display_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of what is shown and logged."""
     display = parser.add_argument_group("display and log")
@@ -179,10 +195,21 @@ def count(text: str) -> int:
     return whole
 
 
+def duration(text: str) -> float:
+    """A positive number of seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a positive number of seconds, got {text!r}")
+    return value
+
+
 def config_from(args: argparse.Namespace) -> Any:
     """The agent's configuration that the options of `train_parser` describe."""
     options = parse_options(args.options)
-    for name in ("agent", "env", "settings", "seed", "workers"):
+    for name in ("agent", "env", "settings", "seed", "workers", "timeout"):
         if name in options:
             raise ConfigurationError(f"{name} is no option of the agent; use --{name}")
     for name in (
@@ -194,6 +221,7 @@ def config_from(args: argparse.Namespace) -> Any:
         "episodes",
         "max_episodes",
         "non_finite",
+        "on_failure",
     ):
         if getattr(args, name) is not None:
             options[name] = getattr(args, name)

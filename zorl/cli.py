@@ -1,4 +1,4 @@
-"""The command line: zorl train | resume | evaluate | compare | watch | list."""
+"""The command line: zorl train | resume | evaluate | compare | watch | replay | list."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from zorl.arguments import (
     plan_from,
     task_from,
     train_parser,
+    workers_options,
 )
-from zorl.errors import ConfigurationError, UnknownNameError, ZorlError
+from zorl.errors import ConfigurationError, EnvironmentFailure, UnknownNameError, ZorlError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,6 +61,8 @@ def guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespa
 
 
 def _complain(error: ZorlError) -> int:
+    if isinstance(error, EnvironmentFailure) and error.trace:  # the environment's own
+        print(error.trace, file=sys.stderr, end="")
     print(f"zorl: error: {error}", file=sys.stderr)
     return 2 if isinstance(error, ConfigurationError) else 1
 
@@ -79,7 +82,7 @@ def command_parser() -> argparse.ArgumentParser:
 
     sub = add("resume", "Go on with an interrupted run, to the same bits.", resume_command)
     sub.add_argument("folder", type=Path, metavar="RUN")
-    sub.add_argument("--workers", type=count, default=1)
+    workers_options(sub)
     display_options(sub)
 
     sub = add("evaluate", "Estimate a saved policy on held-out episodes.", evaluate_command)
@@ -101,6 +104,10 @@ def command_parser() -> argparse.ArgumentParser:
     sub.add_argument("--episodes", type=count, default=1)
     sub.add_argument("--seed", type=int, help="another one than the run's")
 
+    sub = add("replay", "Play an episode that failed again, to see why.", replay_command)
+    sub.add_argument("path", type=Path, metavar="FILE", help="as the error named it")
+    sub.add_argument("--steps", action="store_true", help="print every step before it is made")
+
     sub = add("list", "List agents, gates and wrappers.", list_command)
     return parser
 
@@ -121,7 +128,7 @@ def train_command(args: argparse.Namespace) -> int:
     config, plan = config_from(args), plan_from(args)
     path = args.run or Path("runs") / run_name(config.task.env_id, config.agent, config.seed)
     recorders = recorders_for(RunFolder(path), args)  # refuses bad options before there is a folder
-    agent = agent_of(config, args.workers)
+    agent = agent_of(config, args.workers, args.timeout)
     try:
         folder = RunFolder.create(path, run_config(agent, plan))
         with StopSignals() as signals:
@@ -139,7 +146,7 @@ def resume_command(args: argparse.Namespace) -> int:
     folder = RunFolder.open(args.folder)
     with StopSignals() as signals:
         recorders = recorders_for(folder, args)
-        result = resume(folder, recorders, stop=signals, workers=args.workers)
+        result = resume(folder, recorders, stop=signals, workers=args.workers, timeout=args.timeout)
     return report(result, folder, signals)
 
 
@@ -196,6 +203,29 @@ def watch_command(args: argparse.Namespace) -> int:
     return 0
 
 
+def replay_command(args: argparse.Namespace) -> int:
+    """`zorl replay`; the exit status is 1 if the episode failed again, 0 if it did not."""
+    import faulthandler
+
+    from zorl.replay import load_episode, replay
+
+    if sys.__stderr__ is not None:  # the traceback of an environment that ends this process
+        faulthandler.enable(sys.__stderr__)
+    saved = load_episode(args.path)
+    episode = saved.episode
+    print(f"{saved.task.env_id}, seed {episode.seed}; then: {episode.reason}")
+    # Of a crash nothing could be told afterwards.
+    show = (lambda moment: print(moment, flush=True)) if args.steps or episode.crashed else None
+    result = replay(args.path, show)
+    if result.error is None:
+        print(f"it came to its end after {result.last.step} steps: {result.episode_return:g}")
+        return 0
+    print(f"failed at {result.last}")
+    print(result.trace, end="")
+    print(f"failed again: {result.error}")
+    return 1
+
+
 def list_command(args: argparse.Namespace) -> int:
     """`zorl list`."""
     from zorl.agents.registry import list_agents
@@ -217,7 +247,7 @@ def _first_line(thing: Any) -> str:
     return (thing.__doc__ or "").strip().splitlines()[0]
 
 
-COMMANDS = ("train", "resume", "evaluate", "compare", "watch", "list")
+COMMANDS = ("train", "resume", "evaluate", "compare", "watch", "replay", "list")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -46,7 +46,17 @@ class RunFolderError(ZorlError):
 
 
 class EnvironmentFailure(ZorlError):
-    """An environment raised, returned something unusable, or its worker died."""
+    """An environment raised, returned something unusable, hung, or its worker died.
+
+    Attributes:
+        job: index in its `Work` of the episode that is to blame, where that is known.
+        trace: the traceback of what the environment itself raised; "" where it did not.
+        replay: where that episode is saved for `zorl replay`; None where it is not.
+    """
+
+    job: int | None = None
+    trace: str = ""
+    replay: str | None = None
 
 
 class NonFiniteRewardError(EnvironmentFailure):

@@ -14,7 +14,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from zorl.rollout.backends import blocked, one_thread
+from zorl.rollout.spawning import blocked, one_thread
 
 _POLL_SECONDS = 0.1
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
+from zorl.activations import ACTIVATIONS
 from zorl.errors import ConfigurationError, UnknownNameError
 from zorl.optimizers.base import Vector, at_least
 from zorl.spaces import ActionDecoder, Actions
@@ -22,27 +22,6 @@ from zorl.spaces import ActionDecoder, Actions
 Array = NDArray[Any]
 Float32 = NDArray[np.float32]
 Actor = Callable[[int, Array, "Array | None"], Actions]
-
-
-def _relu(x: Float32, out: Float32) -> None:
-    np.maximum(x, 0, out=out)
-
-
-def _elu(x: Float32, out: Float32) -> None:
-    np.maximum(np.expm1(np.minimum(x, 0)), x, out=out)
-
-
-def _silu(x: Float32, out: Float32) -> None:
-    np.multiply(x, expit(x), out=out)
-
-
-ACTIVATIONS: dict[str, Callable[[Float32, Float32], Any]] = {
-    "tanh": np.tanh,
-    "relu": _relu,
-    "elu": _elu,
-    "silu": _silu,
-    "sigmoid": expit,
-}
 
 
 class Policy(Protocol):
@@ -134,6 +113,17 @@ class MlpPolicy:
             views.append((weight, bias))
         return views
 
+    def pack(self, thetas: Array) -> Float32:
+        """(n, d) float32 with each layer's weight as (in, out), for `zorl.kernels`."""
+        packed = np.empty(thetas.shape, np.float32)
+        at = 0
+        for weight, bias in self.unpack(thetas):
+            parts = [weight.transpose(0, 2, 1).reshape(len(thetas), -1), bias]
+            for part in parts if self.bias else parts[:1]:
+                packed[:, at : at + part.shape[1]] = part
+                at += part.shape[1]
+        return packed
+
     def bind(self, thetas: Float32) -> Actor:
         """See `Policy.bind`."""
         if thetas.ndim != 2 or thetas.shape[1] != self.dim or thetas.dtype != np.float32:
@@ -173,50 +163,46 @@ class MlpPolicy:
 
 
 class _Forward:
-    """The batched forward pass over one buffer of parameters, without allocation per step.
+    """The batched forward pass over one buffer of parameters, in elementary operations.
 
-    One small matrix-vector product per row (numpy's stacked matmul) has the same shape whatever
-    the number of rows, so a row's bits do not depend on its neighbours.
+    Every output is summed input by input, in their order, starting from the bias. A matrix product
+    of a library would be faster, and would give other last bits on another processor.
     """
 
     def __init__(self, policy: MlpPolicy, thetas: Float32) -> None:
         self._act = ACTIVATIONS[policy.activation]
-        self._layers = policy.unpack(thetas)
         rows = len(thetas)
-        self._input = np.empty((rows, policy.inputs, 1), np.float32)
-        self._outputs = [np.empty((rows, out, 1), np.float32) for out, _ in policy.layers]
-        self._n = -1
-
-    def _prepare(self, n: int) -> None:
-        """Slice every buffer to n rows once, not at every step."""
-        self._n = n
-        self._feed = self._input[:n, :, 0]
-        steps = []
-        source = self._input[:n]
-        for (weight, bias), output in zip(self._layers, self._outputs, strict=True):
-            target = output[:n]
-            steps.append(
-                (weight[:n], source, target, target[:, :, 0], None if bias is None else bias[:n])
-            )
-            source = target
-        self._hidden = steps[:-1]
-        self._last = steps[-1]
+        self._features = np.empty((rows, policy.inputs), np.float32)
+        self._layers = []
+        for weight, bias in policy.unpack(thetas):
+            _, fan_out, fan_in = weight.shape
+            # What is summed, input by input, and the bias before them.
+            terms = np.zeros((fan_in + 1, rows, fan_out), np.float32)
+            sums = np.empty((rows, fan_out), np.float32)
+            self._layers.append((weight.transpose(2, 0, 1), bias, terms, sums))
 
     def __call__(self, n: int, features: Array) -> Float32:
         """(n, outputs) for features (n, o); the result is overwritten by the next call."""
-        if n != self._n:
-            self._prepare(n)
-        self._feed[...] = features
-        for weight, source, target, flat, bias in self._hidden:
-            np.matmul(weight, source, out=target)
-            if bias is not None:
-                flat += bias
-            self._act(flat, flat)
-        weight, source, target, flat, bias = self._last
-        np.matmul(weight, source, out=target)
-        if bias is not None:
-            flat += bias
-        return flat
+        x = self._features[:n]
+        x[...] = features
+        with np.errstate(over="ignore", invalid="ignore"):  # of parameters beyond reason
+            for index, (weight, bias, terms, sums) in enumerate(self._layers):
+                if index:
+                    self._act(x, x)
+                if bias is not None:
+                    terms[0, :n] = bias[:n]
+                np.multiply(weight[:, :n], x.T[:, :, None], out=terms[1:, :n])
+                x = sums[:n]
+                _sum_in_order(terms[:, :n], x)
+        return x
+
+
+def _sum_in_order(terms: Float32, out: Float32) -> None:
+    """Sum over the first axis, one term after the other."""
+    if out.size == 1:  # numpy would sum a single row in pairs
+        out[...] = np.add.accumulate(terms, axis=0)[-1]
+    else:
+        np.add.reduce(terms, axis=0, out=out)
 
 
 @dataclass(frozen=True)

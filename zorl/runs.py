@@ -32,6 +32,7 @@ class RunFolder:
         agent: path of agent.zip: the final agent.
         result: path of result.json: counts and the held-out estimate.
         generations: path of generations.jsonl: one line of figures per record.
+        failures: path of failures/: episodes that failed, for `zorl replay`.
         validation: path of validation.csv: the learning curve.
     """
 
@@ -44,6 +45,7 @@ class RunFolder:
         self.result = self.path / "result.json"
         self.generations = self.path / "generations.jsonl"
         self.validation = self.path / "validation.csv"
+        self.failures = self.path / "failures"
 
     @classmethod
     def create(cls, path: str | Path, config: Mapping[str, Any]) -> RunFolder:

@@ -22,6 +22,7 @@ from zorl.normalization import Normalizer
 from zorl.optimizers.base import Matrix, Optimizer, Vector
 from zorl.optimizers.signal import UpdateSignal
 from zorl.rollout.evaluation import Evaluation, Evaluator
+from zorl.rollout.origin import Origin
 from zorl.streams import Streams
 
 _GAIN = 0.3  # how fast episodes per candidate follow the measured reliability
@@ -258,7 +259,10 @@ class Search:
         seeds = self.streams.episodes(g, round(state.episodes))
         structured = getattr(self.evaluator, "structured", False)
         candidates: Any = asked.candidates if structured else asked.thetas
-        evaluation = self.evaluator.evaluate(candidates, seeds, normalizer)
+        more: dict[str, Any] = {}
+        if getattr(self.evaluator, "regenerates", False):
+            more["origin"] = Origin(self.optimizer, state.optimizer, self.streams, g)
+        evaluation = self.evaluator.evaluate(candidates, seeds, normalizer, **more)
         t2 = clock()
         with np.errstate(invalid="ignore"):  # the mean of +∞ and −∞ is NaN
             scores = evaluation.returns.mean(axis=1)

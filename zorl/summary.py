@@ -50,6 +50,12 @@ def summary(result: Mapping[str, Any], folder: Path | None = None) -> str:
         )
     if counters and counters["non_finite"]:
         lines.append(f"  {counters['non_finite']:,} returns were NaN or infinite: scored worst")
+    workers = result.get("workers")
+    if workers and workers["startup_seconds"] is not None:
+        lines.append(
+            f"  {workers['count']} worker processes, ready after {workers['startup_seconds']:.1f} s"
+            + (f"; {workers['replaced']} died and were replaced" if workers["replaced"] else "")
+        )
     measured = [name for name in ("validation", "held_out") if steps.get(name)]
     lines.append(
         "  measured besides: "

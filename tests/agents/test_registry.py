@@ -24,7 +24,8 @@ from zorl.agents.search_agent import SearchAgent, SearchConfig
 from zorl.envs import Task, make_task
 from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.optimizers.registry import METHODS
-from zorl.rollout.backends import Processes, Serial
+from zorl.rollout.backends import Serial
+from zorl.rollout.processes import Processes
 from zorl.storage import load_archive, save_archive
 
 CART = "CartPole-v1"

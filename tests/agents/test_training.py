@@ -82,7 +82,8 @@ def outcome(folder: RunFolder) -> dict[str, Any]:
 
     def timeless(value: Any) -> Any:
         if isinstance(value, dict):
-            return {k: timeless(v) for k, v in value.items() if k != "seconds"}
+            machine = {"seconds", "workers"}
+            return {k: timeless(v) for k, v in value.items() if k not in machine}
         return [timeless(item) for item in value] if isinstance(value, list) else value
 
     lines = [json.loads(line) for line in folder.generations.read_text().splitlines()]

@@ -15,7 +15,8 @@ from zorl.envs import Task, make_task, native_recorder
 from zorl.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
 from zorl.normalization import Moments, Normalizer
 from zorl.policies import MlpPolicy
-from zorl.rollout.episodes import EpisodeRunner, Episodes
+from zorl.rollout.episodes import EpisodeRunner
+from zorl.rollout.work import Episodes, Runner, Work
 from zorl.spaces import ActionDecoder, ObservationEncoder
 from zorl.streams import action_rng
 
@@ -123,6 +124,17 @@ def expected(name: str) -> dict[tuple[int, int], tuple[tuple[Any, ...], np.ndarr
     return {(row, seed): play(name, row, seed) for row in range(4) for seed in SEEDS}
 
 
+def run_jobs(
+    runner: Runner, thetas: np.ndarray, jobs: list[tuple[int, int]], normalizer: Normalizer
+) -> Episodes:
+    """Results of (row, seed) jobs in their order: every job has a column of the work for itself."""
+    work = Work(thetas.astype(np.float32), tuple(seed for _, seed in jobs), normalizer)
+    out = Episodes.empty(work)
+    indices = [row * len(jobs) + column for column, (row, _) in enumerate(jobs)]
+    runner.run(work, indices, out)
+    return Episodes(*(values[indices] for values in vars(out).values()))
+
+
 def runner(name: str, lanes: int) -> EpisodeRunner:
     case, here = CASES[name], setting(name)
     uniforms = here.policy.decoder.outputs if case.stochastic else 0
@@ -147,18 +159,23 @@ def test_every_episode_equals_a_plain_loop_to_the_bit(name: str, lanes: int) -> 
     jobs = shuffled(name, lanes)
     own = runner(name, lanes)
     here = setting(name)
-    result = own.run(here.thetas, jobs, here.normalizer)
+    result = run_jobs(own, here.thetas, jobs, here.normalizer)
     own.close()
     check(name, jobs, result)
     if CASES[name].mode != "running":
-        assert result.moments is None
+        assert result.moments(here.normalizer) is None
         return
-    assert result.moments is not None
-    for moments, job in zip(result.moments, jobs, strict=True):
-        seen = expected(name)[job][1]
-        assert moments.count == len(seen)
-        np.testing.assert_allclose(moments.mean, seen.mean(axis=0), rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(moments.std, seen.std(axis=0), rtol=1e-9, atol=1e-7)
+    center, _ = here.normalizer.affine()
+    for sums, squares, job in zip(result.sums, result.squares, jobs, strict=True):
+        shifted = expected(name)[job][1] - center
+        np.testing.assert_allclose(sums, shifted.sum(axis=0), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(squares, (shifted**2).sum(axis=0), rtol=1e-12, atol=1e-12)
+    moments = result.moments(here.normalizer)
+    assert moments is not None
+    seen = np.concatenate([expected(name)[job][1] for job in jobs])
+    assert moments.count == len(seen)
+    np.testing.assert_allclose(moments.mean, seen.mean(axis=0), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(moments.std, seen.std(axis=0), rtol=1e-9, atol=1e-7)
 
 
 def test_the_cases_tell_episodes_apart() -> None:
@@ -183,21 +200,22 @@ def test_chunks_of_jobs_change_nothing(name: str, size: int) -> None:
     own = runner(name, 3)  # keeps its environments from chunk to chunk
     for start in range(0, len(jobs), size):
         piece = jobs[start : start + size]
-        check(name, piece, own.run(here.thetas, piece, here.normalizer))
+        check(name, piece, run_jobs(own, here.thetas, piece, here.normalizer))
     own.close()
-    check(name, jobs[:4], own.run(here.thetas, jobs[:4], here.normalizer))  # opens new ones
+    check(name, jobs[:4], run_jobs(own, here.thetas, jobs[:4], here.normalizer))  # opens new ones
     own.close()
 
 
 def test_moments_are_the_same_bits_whatever_the_lanes() -> None:
     name = "cart-pole"
     jobs, here = shuffled(name, 1), setting(name)
-    results = [runner(name, lanes).run(here.thetas, jobs, here.normalizer) for lanes in (1, 3, 16)]
+    results = [
+        run_jobs(runner(name, lanes), here.thetas, jobs, here.normalizer) for lanes in (1, 3, 16)
+    ]
     for others in results[1:]:
-        for first, other in zip(results[0].moments or (), others.moments or (), strict=True):
-            assert first.count == other.count
-            assert first.mean.tobytes() == other.mean.tobytes()
-            assert first.m2.tobytes() == other.m2.tobytes()
+        assert results[0].sums.any()
+        assert results[0].sums.tobytes() == others.sums.tobytes()
+        assert results[0].squares.tobytes() == others.squares.tobytes()
 
 
 def test_the_normalizer_is_frozen_during_a_run() -> None:
@@ -208,7 +226,7 @@ def test_the_normalizer_is_frozen_during_a_run() -> None:
     job = (0, SEEDS[0])
     own = runner(name, 2)
     # The tenth episode from a seed equals the first: nothing was learned on the way.
-    result = own.run(here.thetas, [job] * 10, here.normalizer)
+    result = run_jobs(own, here.thetas, [job] * 10, here.normalizer)
     check(name, [job] * 10, result)
     assert here.normalizer.moments is before
     assert (before.mean == mean).all()
@@ -220,7 +238,7 @@ def test_candidates_may_be_float64_and_are_not_changed() -> None:
     here = setting(name)
     thetas = here.thetas.copy()
     thetas.setflags(write=False)
-    runner(name, 4).run(thetas, shuffled(name, 5), here.normalizer)
+    run_jobs(runner(name, 4), thetas, shuffled(name, 5), here.normalizer)
     assert (thetas == here.thetas).all()
 
 
@@ -249,10 +267,10 @@ JOBS = [(0, seed) for seed in (1, 2, 8, 3, 4)]
         ),
         ("raise-reset", EnvironmentFailure, "RuntimeError in reset() of .*seed 8: the reset is"),
         ("wrong-shape", EnvironmentFailure, "in reset() of .*seed 8: an observation has shape"),
-        ("nan-reward", NonFiniteRewardError, "an episode of [0-9]+ steps with seed 8 .*return nan"),
-        ("inf-reward", NonFiniteRewardError, "an episode of [0-9]+ steps with seed 8 .*return inf"),
-        ("nan-observation", NonFiniteRewardError, "observation after 3 steps of .*seed 8"),
-        ("inf-observation", NonFiniteRewardError, "observation after 3 steps of .*seed 8"),
+        ("nan-reward", NonFiniteRewardError, "infinite reward after 3 steps: .*seed 8 .*worst"),
+        ("inf-reward", NonFiniteRewardError, "infinite reward after 3 steps: .*seed 8 .*worst"),
+        ("nan-observation", NonFiniteRewardError, "observation after 3 steps: .*seed 8"),
+        ("inf-observation", NonFiniteRewardError, "observation after 3 steps: .*seed 8"),
     ],
 )
 @pytest.mark.parametrize("normalize", ["off", "running"])
@@ -263,28 +281,27 @@ def test_a_fault_names_the_environment_the_step_and_the_seed(
     normalizer = Normalizer.create(normalize, np.full(3, -np.inf), np.full(3, np.inf))
     pattern = words.replace("()", r"\(\)")
     with pytest.raises(kind, match=f"toy/Walk-v0.*{pattern}") as caught:
-        own.run(setting("walk").thetas, JOBS, normalizer)
+        run_jobs(own, setting("walk").thetas, JOBS, normalizer)
     assert type(caught.value) is kind
     # The runner is as good as new afterwards.
-    check("walk", [(1, 11), (2, 7)], own.run(setting("walk").thetas, [(1, 11), (2, 7)], OFF))
+    check("walk", [(1, 11), (2, 7)], run_jobs(own, setting("walk").thetas, [(1, 11), (2, 7)], OFF))
 
 
 def test_a_wrapper_does_not_hide_an_infinite_reward_of_the_environment() -> None:
-    with pytest.raises(NonFiniteRewardError, match="seed 8 has the return inf"):
-        faulty("inf-reward", wrappers=("clip-reward(min_reward=-1.0, max_reward=1.0)",)).run(
-            setting("walk").thetas, JOBS, OFF
-        )
+    own = faulty("inf-reward", wrappers=("clip-reward(min_reward=-1.0, max_reward=1.0)",))
+    with pytest.raises(NonFiniteRewardError, match="infinite reward after [0-9]+ steps.*seed 8"):
+        run_jobs(own, setting("walk").thetas, JOBS, OFF)
 
 
 def test_a_tolerant_runner_lets_rewards_through_and_spares_the_neighbours() -> None:
-    result = faulty("nan-reward", tolerant=True).run(setting("walk").thetas, JOBS, OFF)
-    healthy = faulty("none").run(setting("walk").thetas, JOBS, OFF)
+    result = run_jobs(faulty("nan-reward", tolerant=True), setting("walk").thetas, JOBS, OFF)
+    healthy = run_jobs(faulty("none"), setting("walk").thetas, JOBS, OFF)
     assert np.isnan(result.returns).tolist() == [False, False, True, False, False]
     kept = [0, 1, 3, 4]
     assert result.returns[kept].tolist() == healthy.returns[kept].tolist()
     assert result.lengths.tolist() == healthy.lengths.tolist()
     with pytest.raises(NonFiniteRewardError, match="observation"):  # nothing can act on it
-        faulty("nan-observation", tolerant=True).run(setting("walk").thetas, JOBS, OFF)
+        run_jobs(faulty("nan-observation", tolerant=True), setting("walk").thetas, JOBS, OFF)
 
 
 def test_single_precision_rewards_are_summed_in_double() -> None:
@@ -299,7 +316,7 @@ def test_single_precision_rewards_are_summed_in_double() -> None:
         assert isinstance(reward, np.float32)
         rewards.append(float(reward))
         over = terminated or truncated
-    result = faulty("none", single=True).run(here.thetas, [(0, 5)], OFF)
+    result = run_jobs(faulty("none", single=True), here.thetas, [(0, 5)], OFF)
     assert len(rewards) > 3
     assert result.returns.tolist() == [sum(rewards)]
 
@@ -314,14 +331,14 @@ def test_environments_are_kept_as_many_as_there_was_work_for_until_they_are_clos
     monkeypatch.setattr(Walk, "close", lambda self: closed.append(1))
     own = runner("walk", 16)
     for _ in range(2):
-        own.run(setting("walk").thetas, [(0, 1), (1, 1)], OFF)
+        run_jobs(own, setting("walk").thetas, [(0, 1), (1, 1)], OFF)
     assert len(made) == 2
-    own.run(setting("walk").thetas, [(0, 1)] * 3, OFF)
+    run_jobs(own, setting("walk").thetas, [(0, 1)] * 3, OFF)
     assert (len(made), len(closed)) == (3, 0)
     own.close()
     own.close()
     assert len(closed) == 3
-    own.run(setting("walk").thetas, [(0, 1)], OFF)
+    run_jobs(own, setting("walk").thetas, [(0, 1)], OFF)
     assert len(made) == 4
 
 

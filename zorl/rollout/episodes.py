@@ -9,70 +9,91 @@ and its seed alone: neither the number of lanes nor its neighbours change a bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from itertools import islice
-from typing import Any, Protocol
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 from numpy.typing import NDArray
 
 from zorl.envs import NativeReturn, Task, native_recorder
 from zorl.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
-from zorl.policies import Actor
+from zorl.rollout.turns import Decider, Turn, turn_kind
 from zorl.rollout.work import Episodes, Work
 from zorl.spaces import ObservationEncoder
 from zorl.streams import action_rng
 
-
-class Decider(Protocol):
-    """What the hot loop needs of a policy."""
-
-    def bind(self, thetas: NDArray[np.float32]) -> Actor:
-        """See `zorl.policies.Policy.bind`."""
+LANES = 64
+_DEAR = 5e-3  # seconds: of environments that take longer to make, fewer are opened
+_DEAR_LANES = 8
+_WARM = 20_000  # steps until compiled code is worth loading
 
 
 class EpisodeRunner:
     """Environments of one task, kept between calls.
 
+    The first environment has Gymnasium's own checks, of spaces, of types and of the order of
+    calls; the others, which are the same, do without.
+
     Args:
         task: the task.
         policy: what decides.
-        lanes: environments stepped side by side; more of them share one forward pass.
+        lanes: environments stepped side by side, which share one forward pass; None: `LANES` of
+            them, or 8 where making one takes longer than 5 ms.
         uniforms: numbers in [0, 1) that a stochastic policy takes per step; 0: deterministic.
-        tolerant: let non-finite rewards through to the search's rule instead of raising.
+        tolerant: end an episode whose reward or observation is not finite, with a NaN return,
+            instead of raising.
+        compiled: whether compiled code decides, to the same bits: True, False, or None for as
+            soon as that pays, after some 20,000 steps.
+
+    Attributes:
+        beat: called at every turn.
     """
+
+    beat: Callable[[], object] | None = None
 
     def __init__(
         self,
         task: Task,
         policy: Decider,
-        lanes: int = 8,
+        lanes: int | None = None,
         uniforms: int = 0,
         tolerant: bool = False,
+        compiled: bool | None = None,
     ) -> None:
-        if lanes < 1:
+        if lanes is not None and lanes < 1:
             raise ConfigurationError(f"lanes must be ≥ 1, got {lanes}")
         self.task = task
         self.policy = policy
         self.lanes = lanes
         self.uniforms = uniforms
         self.tolerant = tolerant
-        self._envs: list[gym.Env[Any, Any]] = []
-        self._natives: list[NativeReturn | None] = []
+        self.compiled = compiled
+        self.steps = 0
+        self._most = lanes or LANES
+        self.envs: list[gym.Env[Any, Any]] = []
 
-    def _open(self, count: int) -> None:
-        """Have at least `count` environments."""
-        while len(self._envs) < count:
-            env = self.task.make()
-            self._envs.append(env)
-            self._natives.append(native_recorder(env))
+    def _open(self) -> None:
+        """Make one environment more."""
+        began = time.perf_counter()
+        env = self.task.make()
+        seconds = time.perf_counter() - began
+        if self.envs and seconds > _DEAR and self.lanes is None:  # the first may import things
+            self._most = max(_DEAR_LANES, len(self.envs) + 1)
+        self.envs.append(_lean(env) if self.envs else env)
 
     def close(self) -> None:
         """Close the environments; a later `run` opens new ones."""
-        for env in self._envs:
+        for env in self.envs:
             env.close()
-        self._envs, self._natives = [], []
+        self.envs = []
+
+    def turn_kind(self) -> type[Turn]:
+        """What decides in the next run."""
+        compiled = self.steps >= _WARM if self.compiled is None else self.compiled
+        return turn_kind(self.policy) if compiled else Turn
 
     def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
         """See `Runner`; jobs are taken one by one, as lanes fall free.
@@ -82,165 +103,202 @@ class EpisodeRunner:
             EnvironmentFailure: the environment raised; the message has the seed that replays it.
         """
         queue = iter(jobs)
-        first = list(islice(queue, self.lanes))
-        lanes = len(first)
-        if not lanes:
-            return
-        self._open(lanes)
-        encoder = ObservationEncoder.for_space(self._envs[0].observation_space)
-        envs, natives = list(self._envs), list(self._natives)
-        normalizer = work.normalizer
-        rows = np.ascontiguousarray(work.thetas, dtype=np.float32)
-        lane_thetas = np.zeros((lanes, rows.shape[1]), np.float32)
-        actor = self.policy.bind(lane_thetas)
-        observations = np.zeros((lanes, encoder.size))
-        totals = [0.0] * lanes
-        job_of = list(first)
-        seed_of = [0] * lanes
-        started = [0] * lanes
-        chances = [action_rng(0)] * lanes
-        uniforms = np.zeros((lanes, self.uniforms)) if self.uniforms else None
+        first: list[int] = []
+        while len(first) < self._most and (job := next(queue, None)) is not None:
+            if len(first) == len(self.envs):
+                self._open()
+            first.append(job)
+        if first:
+            _Play(self, work, first, queue, out).to_the_end()
 
-        normalise = normalizer.active
-        learns = normalizer.learns
-        center, factor = normalizer.affine()
-        clip = normalizer.clip
-        shifted, features = np.zeros_like(observations), observations
-        if normalise:
-            features = np.zeros_like(observations)
-        sums, squares = np.zeros_like(observations), np.zeros_like(observations)
 
-        succeeded = self.task.succeeded
-        turn = 0
+class _Play:
+    """One call of `EpisodeRunner.run`; lists and arrays have a place for each lane."""
 
-        def begin(lane: int, job: int) -> None:
-            """Start a job in a lane."""
-            row, seed = work.job(job)
-            try:
-                observation, _ = envs[lane].reset(seed=seed)
-                encoder.write(observations, lane, observation)
-            except Exception as error:
-                raise self._failure("reset", 0, seed, error) from error
-            lane_thetas[lane] = rows[row]
-            totals[lane] = 0.0
-            job_of[lane] = job
-            seed_of[lane] = seed
-            started[lane] = turn
-            sums[lane] = 0.0
-            squares[lane] = 0.0
-            if uniforms is not None:
-                chances[lane] = action_rng(seed)
-
-        for lane, job in enumerate(first):
-            begin(lane, job)
-        active = lanes
-        steps = [env.step for env in envs]
-        lists: tuple[list[Any], ...] = (
-            envs,
-            natives,
-            steps,
-            totals,
-            job_of,
-            seed_of,
-            started,
-            chances,
-        )
-        one_row = len(encoder.shape) == 1 and encoder.kind == "box"
-        finished: list[tuple[int, bool, Any]] = []
-        while active:
-            seen = observations[:active]
-            if not math.isfinite(np.vdot(seen, seen)):  # before numpy warns of it
-                self._reject_observation(seen, seed_of, turn, started)
-            if learns:
-                np.subtract(seen, center, out=shifted[:active])
-                sums[:active] += shifted[:active]
-                np.multiply(shifted[:active], shifted[:active], out=features[:active])
-                squares[:active] += features[:active]
-                np.multiply(shifted[:active], factor, out=features[:active])
-            elif normalise:
-                np.subtract(seen, center, out=features[:active])
-                np.multiply(features[:active], factor, out=features[:active])
-            if normalise:
-                np.maximum(features[:active], -clip, out=features[:active])
-                np.minimum(features[:active], clip, out=features[:active])
-            if uniforms is not None:
-                for lane in range(active):
-                    uniforms[lane] = chances[lane].random(self.uniforms)
-                actions = actor(active, features[:active], uniforms[:active])
-            else:
-                actions = actor(active, features[:active], None)
-            lane = 0
-            try:
-                for lane in range(active):
-                    observation, reward, terminated, truncated, info = steps[lane](actions[lane])
-                    totals[lane] += float(reward)  # numpy's float32 would sum in single precision
-                    if terminated or truncated:
-                        finished.append((lane, bool(terminated), info))
-                    elif one_row:
-                        observations[lane] = observation
-                    else:
-                        encoder.write(observations, lane, observation)
-            except Exception as error:
-                at = turn - started[lane] + 1
-                raise self._failure("step", at, seed_of[lane], error) from error
-            turn += 1
-            if not finished:
-                continue
-            for lane, terminated, info in reversed(finished):
-                job = job_of[lane]
-                native = natives[lane]
-                length = turn - started[lane]
-                total = totals[lane]
-                own = total if native is None else native.episode_return
-                # The native return too: a wrapper may hide what the environment did.
-                bad = [x for x in (total, own) if not math.isfinite(x)]
-                if bad and not self.tolerant:
-                    raise NonFiniteRewardError(
-                        f"{self.task.env_id} returned a NaN or infinite reward: an episode of "
-                        f"{length} steps with seed {seed_of[lane]} has the return {bad[0]}; "
-                        "mend the environment or its wrappers, or let such candidates count as "
-                        "the worst of their generation (search agents: train anew with "
-                        "--non-finite worst)"
-                    )
-                out.returns[job] = total
-                out.native_returns[job] = own
-                out.lengths[job] = length
-                out.successes[job] = succeeded(own, terminated, info)
-                if learns:
-                    out.sums[job] = sums[lane]
-                    out.squares[job] = squares[lane]
-                following = next(queue, None)
-                if following is not None:
-                    begin(lane, following)
-                    continue
-                # Nothing left to run here: the last active lane moves into this place.
-                active -= 1
-                for buffer in (observations, lane_thetas, sums, squares):
-                    buffer[lane] = buffer[active]
-                for items in lists:
-                    items[lane], items[active] = items[active], items[lane]
-            finished.clear()
-
-    def _failure(self, verb: str, step: int, seed: int, error: Exception) -> EnvironmentFailure:
-        where = f"{verb}(){f' at step {step}' if step else ''} of the episode with seed {seed}"
-        if isinstance(error, EnvironmentFailure):  # the message says already what is wrong
-            return EnvironmentFailure(f"{self.task.env_id}, in {where}: {error}")
-        return EnvironmentFailure(
-            f"{self.task.env_id} raised {type(error).__name__} in {where}: {error}"
-        )
-
-    def _reject_observation(
+    def __init__(
         self,
-        seen: NDArray[np.float64],
-        seed_of: list[int],
-        turn: int,
-        started: list[int],
+        runner: EpisodeRunner,
+        work: Work,
+        first: list[int],
+        queue: Iterator[int],
+        out: Episodes,
     ) -> None:
-        """Raise if an observation is not finite (squares of large finite ones may overflow)."""
-        bad = np.flatnonzero(~np.isfinite(seen).all(axis=1))
-        if bad.size:
-            lane = int(bad[0])
-            raise NonFiniteRewardError(
-                f"{self.task.env_id} returned a NaN or infinite observation after "
-                f"{turn - started[lane]} steps of the episode with seed {seed_of[lane]}"
+        self._runner, self._work, self._queue, self._out = runner, work, queue, out
+        lanes = len(first)
+        self._envs = runner.envs[:lanes]
+        self._natives: list[NativeReturn | None] = [native_recorder(env) for env in self._envs]
+        self._steps = [env.step for env in self._envs]
+        self._encoder = ObservationEncoder.for_space(self._envs[0].observation_space)
+        kind = runner.turn_kind()
+        self._turn = kind(runner.policy, work.thetas, work.normalizer, lanes, self._encoder.size)
+        self._observations = self._turn.state[:, :-1]
+        self._totals = self._turn.state[:, -1]  # beside them, so that one check serves both
+        self._jobs = [0] * lanes
+        self._seeds = [0] * lanes
+        self._started = [0] * lanes
+        self._rngs = [action_rng(0)] * lanes
+        self._turns = 0
+        for lane, job in enumerate(first):
+            self._begin(lane, job)
+        self._active = lanes
+
+    def to_the_end(self) -> None:
+        """Play until nothing is left."""
+        runner, turn, beat = self._runner, self._turn, self._runner.beat
+        draw = self._draw if runner.uniforms else None
+        while self._active:
+            n = self._active
+            actions = turn.decide(n, draw)
+            if actions is None:
+                self._end_bad()
+                continue
+            results: list[Any] = []
+            keep = results.append
+            try:
+                for step, action in zip(self._steps, actions, strict=False):
+                    keep(step(action))
+                observations, rewards, terminated, truncated, infos = zip(*results, strict=True)
+            except Exception as error:
+                bad = [lane for lane, result in enumerate(results) if len(result) != 5]
+                raise self._failure("step", (bad or [len(results)])[0], error) from error
+            self._turns += 1
+            runner.steps += n
+            self._take(observations, rewards)
+            if beat is not None:
+                beat()
+            if any(terminated) or any(truncated):
+                turn.settle()
+                for lane in range(n - 1, -1, -1):
+                    if terminated[lane] or truncated[lane]:
+                        self._end(lane, bool(terminated[lane]), infos[lane])
+
+    def _take(self, observations: tuple[Any, ...], rewards: tuple[Any, ...]) -> None:
+        """Take in what the environments returned, all lanes at once where they agree on a form."""
+        n, encoder = len(observations), self._encoder
+        if encoder.kind == "box":
+            try:
+                # In double precision: numpy's float32 would sum in single.
+                gains = np.array(rewards, np.float64)
+                seen = np.array(observations, np.float64)
+                if gains.shape == (n,) and seen.shape == (n, *encoder.shape):
+                    self._turn.take(seen if seen.ndim == 2 else seen.reshape(n, -1), gains)
+                    return
+            except (TypeError, ValueError):
+                pass  # of which lane, is said below
+        seen, gains = np.empty((n, encoder.size)), np.empty(n)
+        for lane in range(n):
+            try:
+                gains[lane] = float(rewards[lane])
+                encoder.write(seen, lane, observations[lane])
+            except Exception as error:
+                self._turns -= 1
+                raise self._failure("step", lane, error) from error
+        self._turn.take(seen, gains)
+
+    def _draw(self, n: int) -> NDArray[np.float64]:
+        """(n, u) uniform numbers, from each episode's own generator."""
+        return np.stack([rng.random(self._runner.uniforms) for rng in self._rngs[:n]])
+
+    def _begin(self, lane: int, job: int) -> None:
+        """Start a job in a lane."""
+        row, seed = self._work.job(job)
+        self._jobs[lane], self._seeds[lane], self._started[lane] = job, seed, self._turns
+        try:
+            observation, _ = self._envs[lane].reset(seed=seed)
+            self._encoder.write(self._observations, lane, observation)
+        except Exception as error:
+            raise self._failure("reset", lane, error) from error
+        self._totals[lane] = 0.0
+        self._turn.seat(lane, row)
+        if self._runner.uniforms:
+            self._rngs[lane] = action_rng(seed)
+
+    def _end(self, lane: int, terminated: bool, info: Any) -> None:
+        """Write an episode down, if its returns are finite, and fill its lane."""
+        native = self._natives[lane]
+        total = float(self._totals[lane])
+        own = total if native is None else native.episode_return
+        # The native return too: a wrapper may hide what the environment did.
+        for value in (total, own):
+            if not math.isfinite(value):
+                self._end_as_nan(lane, "reward")
+                return
+        task, out, job = self._runner.task, self._out, self._jobs[lane]
+        out.returns[job] = total
+        out.native_returns[job] = own
+        out.successes[job] = task.succeeded(own, terminated, info)
+        self._close(lane)
+
+    def _end_bad(self) -> None:
+        """End episodes whose observation or return is not finite."""
+        finite = np.isfinite(self._turn.state[: self._active])
+        bad = np.flatnonzero(~finite.all(axis=1))
+        for lane in bad[::-1].tolist():
+            self._end_as_nan(lane, "observation" if finite[lane, -1] else "reward")
+
+    def _end_as_nan(self, lane: int, what: str) -> None:
+        """End an episode with a NaN return, or raise."""
+        length = self._turns - self._started[lane]
+        # A reset that is not finite is no candidate's doing.
+        if not self._runner.tolerant or not length:
+            error = NonFiniteRewardError(
+                f"{self._runner.task.env_id} returned a NaN or infinite {what} after {length} "
+                f"steps: the episode with seed {self._seeds[lane]} cannot be scored; mend the "
+                "environment or its wrappers, or let such candidates count as the worst of their "
+                "generation (search agents: train anew with --non-finite worst)"
             )
+            error.job = self._jobs[lane]
+            raise error
+        job = self._jobs[lane]
+        self._out.returns[job] = self._out.native_returns[job] = np.nan
+        self._out.successes[job] = False
+        self._close(lane)
+
+    def _close(self, lane: int) -> None:
+        """Note an episode's length and moments, and give its lane the next job."""
+        job = self._jobs[lane]
+        self._out.lengths[job] = self._turns - self._started[lane]
+        if self._work.normalizer.learns:
+            self._out.sums[job] = self._turn.sums[lane]
+            self._out.squares[job] = self._turn.squares[lane]
+        following = next(self._queue, None)
+        if following is not None:
+            self._begin(lane, following)
+            return
+        # Nothing left to run here: the last active lane moves into this place.
+        self._active = last = self._active - 1
+        self._turn.move(lane, last)
+        lists: tuple[list[Any], ...] = (
+            self._envs,
+            self._natives,
+            self._steps,
+            self._jobs,
+            self._seeds,
+            self._started,
+            self._rngs,
+        )
+        for items in lists:
+            items[lane], items[last] = items[last], items[lane]
+
+    def _failure(self, verb: str, lane: int, error: Exception) -> EnvironmentFailure:
+        env_id, seed = self._runner.task.env_id, self._seeds[lane]
+        at = f" at step {self._turns - self._started[lane] + 1}" if verb == "step" else ""
+        where = f"{verb}(){at} of the episode with seed {seed}"
+        if isinstance(error, EnvironmentFailure):  # the message says already what is wrong
+            failure = EnvironmentFailure(f"{env_id}, in {where}: {error}")
+        else:
+            failure = EnvironmentFailure(
+                f"{env_id} raised {type(error).__name__} in {where}: {error}"
+            )
+        failure.job = self._jobs[lane]
+        return failure
+
+
+def _lean(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """An environment without the wrappers that only check how it is used."""
+    if isinstance(env, gym.Wrapper):
+        inner = _lean(env.env)
+        if isinstance(env, (PassiveEnvChecker, OrderEnforcing)):
+            return inner
+        env.env = inner
+    return env

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from zorl.normalization import Normalizer
 from zorl.rollout.backends import Backend
 from zorl.rollout.evaluation import Evaluation
+from zorl.rollout.origin import Origin
 from zorl.rollout.work import Work
 from zorl.streams import Seeds
 
@@ -23,10 +24,18 @@ class RolloutEvaluator:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self.regenerates = bool(getattr(backend, "regenerates", False))
 
-    def evaluate(self, thetas: NDArray[Any], seeds: Seeds, normalizer: Normalizer) -> Evaluation:
+    def evaluate(
+        self,
+        thetas: NDArray[Any],
+        seeds: Seeds,
+        normalizer: Normalizer,
+        origin: Origin | None = None,
+    ) -> Evaluation:
         """See `Evaluator`."""
-        work = Work(np.ascontiguousarray(thetas, dtype=np.float32), tuple(seeds), normalizer)
+        rows = np.ascontiguousarray(thetas, dtype=np.float32)
+        work = Work(rows, tuple(seeds), normalizer, origin)
         episodes = self._backend.run(work)
         shape = (len(work.thetas), len(work.seeds))
         return Evaluation(

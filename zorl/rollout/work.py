@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zorl.normalization import Moments, Normalizer
+from zorl.rollout.origin import Origin
 from zorl.streams import Seeds
 
 
@@ -21,11 +22,13 @@ class Work:
         thetas: (n, d) candidates.
         seeds: (e,) of the episodes, common to all candidates.
         normalizer: frozen while the work is done.
+        origin: what the candidates are a function of, where that is known.
     """
 
     thetas: NDArray[np.float32]
     seeds: Seeds
     normalizer: Normalizer
+    origin: Origin | None = None
 
     def __len__(self) -> int:
         return len(self.thetas) * len(self.seeds)

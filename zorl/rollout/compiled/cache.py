@@ -18,6 +18,12 @@ from zorl.envs.compiled import CompiledEnv
 from zorl.rollout.compiled.source import Spec, kernel_source, trace_source
 
 _HERE = Path(__file__).parent
+_ZORL = _HERE.parents[1]
+# Files whose functions become part of a kernel.
+_INLINED = (
+    *(_HERE / name for name in ("exact.py", "fast.py", "intrinsics.py")),
+    *(_ZORL / name for name in ("kernels.py", "activations.py")),
+)
 
 
 def compiled(spec: Spec) -> Callable[..., None]:
@@ -38,8 +44,7 @@ def traced(env: CompiledEnv, actions: int, exact: bool) -> Callable[..., None]:
 
 def _loaded(source: str) -> Callable[..., None]:
     """The function `kernel` of a module with this source."""
-    numerics = "".join((_HERE / f"{name}.py").read_text() for name in ("exact", "fast"))
-    helpers = numerics + (_HERE / "intrinsics.py").read_text()
+    helpers = "".join(path.read_text() for path in _INLINED)
     # numba's own cache looks at this file alone: its name stands for all that goes into it.
     digest = hashlib.sha256((source + helpers).encode()).hexdigest()[:24]
     name = f"zorl_kernel_{digest}"

@@ -1,7 +1,7 @@
 """Arithmetic of exact kernels: double precision, nothing reordered, the C library's functions.
 
 Python's `math` and numpy's scalars call the same functions, so that results are equal to the bit.
-The policy's forward pass is single precision, as everywhere in zorl.
+The network computes in single precision, operation by operation as `MlpPolicy` does (`neuron`).
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from zorl.kernels import _activate as neuron  # noqa: F401  # for the kernels
 from zorl.rollout.compiled.intrinsics import fenced
 
 real = np.float64
 inlined: Any = njit(forceinline=True, error_model="numpy")
-inlined_fast: Any = njit(
-    forceinline=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"}
-)
 
 
 @inlined
@@ -148,22 +146,3 @@ def modulo(x, y):
     if remainder != 0 and (y < 0) != (remainder < 0):
         remainder += y
     return remainder
-
-
-@inlined_fast
-def neuron_tanh(x):
-    """The tangent to 2·10⁻⁸ relative, computed in double: right to rounding in single precision."""
-    z = real(x)
-    z = min(max(z, -9.02), 9.02)
-    y = z * z
-    p = 1.33187356e-08
-    p = p * y + 2.05832463e-05
-    p = p * y + 0.00349402061
-    p = p * y + 0.133797063
-    p = p * y + 0.999999979
-    q = 7.7618841e-07
-    q = q * y + 0.00032830698
-    q = q * y + 0.0258710205
-    q = q * y + 0.467130216
-    q = q * y + 1.0
-    return np.float32(min(max(z * p / q, -1.0), 1.0))

@@ -78,9 +78,6 @@ def tanh(x):
     return z * p / q
 
 
-neuron_tanh = tanh
-
-
 @inlined
 def exp(x):
     """2ᵏ · 2ᶠ with a polynomial of degree 6 for the fraction; from e⁻⁸⁷ to e⁸⁸."""

@@ -55,7 +55,7 @@ def taken(typing_context: Any, counter: Any, count: Any) -> Any:
 
 @intrinsic
 def fenced(typing_context: Any, value: Any) -> Any:
-    """Hides a number's value from the compiler, so that pow(x, fenced(2.0)) stays a call."""
+    """Hide a number's value from the compiler: a power of 2 then stays a call of pow."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         fence = builder.module.declare_intrinsic("llvm.arithmetic.fence", [arguments[0].type])

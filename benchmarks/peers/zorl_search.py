@@ -1,0 +1,64 @@
+"""zorl: OpenAI-ES by `Search`, with the backend named by the variant and two processes or threads.
+
+Observation statistics are off, as for the peers; `running` is the compiled backend with them on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from itertools import islice
+
+import numpy as np
+from protocol import Played, options, serve
+
+import zorl  # noqa: F401
+from zorl.agents.search_agent import SearchAgent, SearchConfig
+from zorl.envs import make_task
+
+BACKENDS = {
+    "compiled": "compiled",
+    "running": "compiled",
+    "exact": "compiled-exact",
+    "gymnasium": "gymnasium",
+}
+
+
+def main() -> None:
+    """Serve one variant."""
+    told = options(BACKENDS)
+    chosen = {"backend": BACKENDS[told.variant]}
+    if "backend" not in {field.name for field in fields(SearchConfig)}:
+        if told.variant != "gymnasium":
+            raise SystemExit("this zorl has no compiled backend")
+        chosen = {}
+    config = SearchConfig(
+        "openai-es",
+        make_task(told.env),
+        {"m": told.candidates // 2, "sigma": told.spread, "learning_rate": 1e-12},
+        normalize="running" if told.variant == "running" else "off",
+        episodes=told.episodes,
+        **chosen,
+    )
+    agent = SearchAgent(config, workers=2)
+    center = told.center or np.zeros(agent.parameters)
+    generations = agent.search.run(agent.search.init(center, agent.state.normalizer))
+
+    def play() -> Played:
+        """A few generations, whose dispatch costs nothing that counts."""
+        count = 4 if told.variant != "gymnasium" else 1
+        steps = episodes = 0
+        seconds = 0.0
+        for generation in islice(generations, count):
+            steps += generation.evaluation.env_steps
+            episodes += generation.evaluation.episodes
+            seconds += generation.timing.rollout
+        return Played(steps, episodes, count, rollout_seconds=seconds)
+
+    try:
+        serve(play, "zorl", "numpy", "gymnasium")
+    finally:
+        agent.close()
+
+
+if __name__ == "__main__":
+    main()

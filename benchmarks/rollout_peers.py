@@ -1,0 +1,374 @@
+"""Env steps per second of whole generations: zorl beside its peers, all in one run.
+
+Every contestant is a process of its own (`benchmarks/peers/`), started once and then told to
+measure for a moment, in turn, over and over: the speed of a machine drifts, so that only figures of
+one rotation are compared. A ratio is the median over rotations, with the smallest and the largest.
+
+Everybody searches the same distribution of policies, 8 tanh units, center + N(0, 1), with steps
+that move nothing: MountainCar-v0 around 0 (episodes of 200 steps but for a few), CartPole-v1 around
+a policy that pushes to where the pole falls (ragged episodes of 180 steps on average). Ask,
+rollouts and tell are counted; compilation is not, and is reported apart. C, EnvPool raw and
+`env.step` raw are rollouts alone. "counted" is the count more favourable to a peer: where masked
+steps of finished episodes are computed, they are counted as if they had been of use. Whoever takes
+his steps in Gymnasium plays one episode per candidate, as he is slow.
+
+    python benchmarks/rollout_peers.py --peer-python PATH --figure rollouts.png
+
+PATH is a Python that has some of evosax, gymnax, evotorch, sb3-contrib, envpool; what it lacks is
+skipped with a line, as is the C loop without gcc. `--redraw` makes table and figure from a file
+written with `--json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PEERS = Path(__file__).parent / "peers"
+ZORL = ("zorl, compiled", "zorl, Gymnasium")  # the reference: the first that there is
+ALONE = ", rollouts alone"
+ROLLOUTS_ONLY = "C by hand"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One comparison: an environment and the size of a generation."""
+
+    env: str
+    candidates: int
+    episodes: int
+    center: tuple[float, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """As a heading has it."""
+        return f"{self.env}, {self.candidates} × {self.episodes}"
+
+
+def pushing_center() -> tuple[float, ...]:
+    """A CartPole-v1 policy that one of its 8 hidden units decides alone."""
+    theta = np.zeros(58)
+    theta[:4] = 0.4, 0.8, 4.0, 4.0
+    theta[40], theta[48] = -3.0, 3.0  # this unit's weights to the outputs
+    return tuple(theta.tolist())
+
+
+CELLS = (
+    Cell("MountainCar-v0", 64, 5, (0.0,) * 51),
+    Cell("MountainCar-v0", 512, 5, (0.0,) * 51),
+    Cell("CartPole-v1", 64, 5, pushing_center()),
+    Cell("CartPole-v1", 512, 5, pushing_center()),
+    Cell("HalfCheetah-v5", 16, 1),
+)
+C_SOURCES = {"MountainCar-v0": "mountain_car.h", "CartPole-v1": "cart_pole.h"}
+# Name, script, variant, and whether it is slow: then a generation has one episode per candidate.
+ZORL_VARIANTS = (
+    ("zorl, compiled", "compiled", False),
+    ("zorl, compiled, normalised", "running", False),
+    ("zorl, compiled exact", "exact", False),
+    ("zorl, Gymnasium", "gymnasium", True),
+)
+JAX_VARIANTS = (
+    ("evosax + gymnax, as documented", "jax_es.py", "documented", False),
+    ("evosax + gymnax, sharded", "jax_es.py", "sharded", False),
+    ("evosax + gymnax, lanes by hand", "jax_es.py", "lanes", False),
+)
+STEPPED = (
+    ("env.step, one process", "gym_steps.py", "one", True),
+    ("env.step, two processes", "gym_steps.py", "two", True),
+    ("sb3-contrib ARS", "sb3_ars.py", "sequential", True),
+    ("sb3-contrib ARS, async", "sb3_ars.py", "async", True),
+    ("EvoTorch GymNE", "evotorch_pgpe.py", "gymne", True),
+    ("EvoTorch GymNE, 2 actors", "evotorch_pgpe.py", "gymne-2", True),
+    ("EvoTorch VecGymNE", "evotorch_pgpe.py", "vec", True),
+    ("EvoTorch VecGymNE, 2 actors", "evotorch_pgpe.py", "vec-2", True),
+    ("EnvPool, raw", "envpool_es.py", "raw", False),
+    ("EnvPool, numpy policy", "envpool_es.py", "search", False),
+)
+
+
+def commands(cell: Cell, peer_python: str | None, scratch: Path) -> dict[str, list[str]]:
+    """What to run for a cell, by contestant."""
+
+    def script(python: str, name: str, variant: str, slow: bool) -> list[str]:
+        episodes = 1 if slow else cell.episodes
+        return [
+            *(python, str(PEERS / name), variant, "--env", cell.env),
+            *("--candidates", str(cell.candidates), "--episodes", str(episodes)),
+            *("--center", json.dumps(cell.center)),
+        ]
+
+    classic = cell.env in C_SOURCES
+    large = cell.candidates > 64  # there, only those whom it may make faster
+    found = {}
+    for name, variant, slow in ZORL_VARIANTS:
+        if (classic or slow) and not (large and slow):
+            found[name] = script(sys.executable, "zorl_search.py", variant, slow)
+    if classic:
+        found[ROLLOUTS_ONLY] = c_loop(cell, scratch)
+        if peer_python is not None:
+            for name, program, variant, slow in JAX_VARIANTS:
+                found[name] = script(peer_python, program, variant, slow)
+    for name, program, variant, slow in STEPPED:
+        # What steps one environment is measured where zorl's own Gymnasium is.
+        python = sys.executable if program == "gym_steps.py" else peer_python
+        has_it = classic or variant in ("one", "two", "sequential", "async", "gymne", "raw")
+        if python is not None and has_it and not large:
+            found[name] = script(python, program, variant, slow)
+    return found
+
+
+def c_loop(cell: Cell, scratch: Path) -> list[str]:
+    """Compile the C loop of an environment; the command that runs it with two threads."""
+    program = scratch / cell.env
+    flags = ["-O3", "-march=native", "-ffast-math", f'-DTASK="{C_SOURCES[cell.env]}"']
+    with suppress(FileNotFoundError):  # no gcc: starting what is not there says so
+        subprocess.run(
+            ["gcc", *flags, str(PEERS / "rollouts.c"), "-o", str(program), "-lpthread", "-lm"],
+            check=True,
+        )
+    numbers = [cell.candidates, cell.episodes, 2, 1.0, *cell.center]
+    return [str(program), *map(str, numbers)]
+
+
+class Contestant:
+    """A process that measures when it is told to."""
+
+    def __init__(self, name: str, command: list[str], scratch: Path) -> None:
+        self.name = name
+        self.answers: list[dict[str, Any]] = []
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            cwd=scratch,  # MuJoCo leaves a log where it runs
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        )
+        self._lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+        self.ready = self._answer(180)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put("")
+
+    def _answer(self, timeout: float) -> dict[str, Any]:
+        try:
+            line = self._lines.get(timeout=timeout)
+        except queue.Empty:
+            self.close()
+            raise RuntimeError(f"no answer within {timeout:.0f} s") from None
+        if not line:
+            self._errors.seek(0)
+            said = [text for text in self._errors.read().splitlines() if text.strip()]
+            self.close()
+            raise RuntimeError(said[-1] if said else "it ended")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def measure(self, seconds: float) -> None:
+        """Measure once, and keep the answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{seconds}\n")
+        self._process.stdin.flush()
+        self.answers.append(self._answer(60 + 20 * seconds))
+
+    def close(self) -> None:
+        """End the process."""
+        with suppress(OSError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@dataclass
+class Row:
+    """The figures of one contestant in one cell."""
+
+    cell: str
+    name: str
+    env_steps: list[float]
+    counted: list[float]
+    length: float
+    compile_seconds: float
+    ratios: list[float] = field(default_factory=list)
+
+
+def rows_of(cell: Cell, contestants: list[Contestant]) -> list[Row]:
+    """Steps per second in every rotation, and the ratios of zorl's to them."""
+    rows = []
+    for contestant in contestants:
+        answers, steps = contestant.answers, sum(a["env_steps"] for a in contestant.answers)
+        episodes = sum(a["episodes"] for a in answers)
+        length = steps / episodes if episodes else float("nan")
+        late = contestant.ready.get("compile_seconds", 0.0)
+        useful = [a["env_steps"] / a["seconds"] for a in answers]
+        counted = [max(a["env_steps"], a.get("computed", 0)) / a["seconds"] for a in answers]
+        rows.append(Row(cell.name, contestant.name, useful, counted, length, late))
+        if all(a.get("rollout_seconds") for a in answers):
+            alone = [a["env_steps"] / a["rollout_seconds"] for a in answers]
+            rows.append(Row(cell.name, contestant.name + ALONE, alone, alone, length, late))
+    by_name = {row.name: row for row in rows}
+    for row in rows:
+        for name in ZORL:
+            reference = by_name.get(name + ALONE if row.name == ROLLOUTS_ONLY else name)
+            if reference is not None:
+                row.ratios = list(np.divide(reference.counted, row.counted))
+                break
+    return rows
+
+
+def compete(
+    cell: Cell, peer_python: str | None, rotations: int, seconds: float, versions: dict[str, str]
+) -> list[Row]:
+    """Start everybody, measure in turn, and stop them."""
+    contestants: list[Contestant] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, command in commands(cell, peer_python, Path(scratch)).items():
+            try:
+                contestants.append(Contestant(name, command, Path(scratch)))
+                versions.update(contestants[-1].ready["versions"])
+            except (OSError, RuntimeError) as error:
+                print(f"skipped: {name} on {cell.name}: {error}", flush=True)
+        try:
+            for rotation in range(rotations):
+                shift = rotation % max(len(contestants), 1)
+                for contestant in contestants[shift:] + contestants[:shift]:
+                    contestant.measure(seconds)
+        finally:
+            for contestant in contestants:
+                contestant.close()
+    return rows_of(cell, contestants)
+
+
+def spread(values: list[float], form: str) -> str:
+    """Median with the range."""
+    if not values:
+        return "–"
+    middle, low, high = np.median(values), min(values), max(values)
+    return f"{middle:{form}} ({low:{form}}–{high:{form}})"
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown."""
+    lines = [
+        "| generation | contestant | million env steps/s | counted | zorl ÷ contestant "
+        "| steps an episode | compiling, s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        useful = spread([x / 1e6 for x in row.env_steps], ".3g")
+        counted = f"{np.median(row.counted) / 1e6:.3g}"
+        lines.append(
+            f"| {row.cell} | {row.name} | {useful} | {counted} | {spread(row.ratios, '.3g')} "
+            f"| {row.length:.0f} | {row.compile_seconds:.1f} |"
+        )
+    return "\n".join(lines).replace("| nan |", "| – |")
+
+
+def figure(rows: list[Row], path: Path) -> None:
+    """Horizontal bars on a log scale, a panel per cell, with the range over rotations."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    cells = list(dict.fromkeys(row.cell for row in rows))
+    counts = [sum(row.cell == cell for row in rows) for cell in cells]
+    figure, panels = plt.subplots(
+        len(cells),
+        1,
+        figsize=(8, 0.24 * sum(counts) + 0.7 * len(cells) + 0.4),
+        sharex=True,
+        squeeze=False,
+        layout="constrained",
+        gridspec_kw={"height_ratios": [count + 1 for count in counts]},
+    )
+    for axes, cell in zip(panels[:, 0], cells, strict=True):
+        some = sorted((r for r in rows if r.cell == cell), key=lambda r: np.median(r.counted))
+        for at, row in enumerate(some):
+            middle, low, high = (f(row.counted) for f in (np.median, min, max))
+            colour = "C1" if row.name.startswith("zorl") else "C7"
+            if row.name == ROLLOUTS_ONLY or row.name.startswith("env.step"):
+                colour = "C0"
+            axes.barh(at, middle, color=colour, height=0.72)
+            axes.plot([low, high], [at, at], color="k", linewidth=1)
+            axes.text(high * 1.12, at, f"{middle / 1e6:.3g} M", va="center", fontsize=7)
+        axes.set_yticks(range(len(some)), [row.name for row in some], fontsize=7)
+        axes.set_title(cell, fontsize=9, loc="left")
+        axes.set_xscale("log")
+        axes.margins(y=0.02)
+        axes.spines[["top", "right"]].set_visible(False)
+    low = min(min(row.counted) for row in rows)
+    high = max(max(row.counted) for row in rows)
+    panels[0, 0].set_xlim(low / 2, high * 4)
+    panels[-1, 0].set_xlabel("env steps per second, masked ones counted; line: range of rotations")
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Run, print the table, draw the figure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer-python", help="a Python that has the peers")
+    parser.add_argument("--cells", nargs="+", help="environments to restrict the run to")
+    parser.add_argument("--rotations", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.5, help="of one measurement")
+    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    parser.add_argument("--figure", type=Path, help="draw this PNG")
+    parser.add_argument("--redraw", type=Path, help="measure nothing: read a file of --json")
+    parser.add_argument("--smoke", action="store_true", help="seconds, without peers")
+    args = parser.parse_args()
+    if args.redraw:
+        saved = json.loads(args.redraw.read_text())
+        about, rows = saved["about"], [Row(**row) for row in saved["rows"]]
+    else:
+        load = os.getloadavg()[0]
+        if load > 0.5:
+            print(f"the machine is busy (load {load:.1f}): figures will be low", flush=True)
+        cells = [c for c in CELLS if not args.cells or c.env in args.cells]
+        rotations, seconds, peers = args.rotations, args.seconds, args.peer_python
+        if args.smoke:
+            cells = [Cell("CartPole-v1", 4, 1, pushing_center())]
+            rotations, seconds, peers = 2, 0.02, None
+        versions = {"Python": platform.python_version()}
+        rows = []
+        for cell in cells:
+            rows += compete(cell, peers, rotations, seconds, versions)
+        about = (
+            ", ".join(f"{name} {number}" for name, number in versions.items())
+            + f"; {os.cpu_count()} cores; {rotations} rotations of {seconds:g} s; load before "
+            f"{load:.1f}"
+        )
+    print(f"{about}\n\n{table(rows)}")
+    if args.json:
+        saved = {"about": about, "rows": [vars(row) for row in rows]}
+        args.json.write_text(json.dumps(saved, indent=1) + "\n")
+    if args.figure:
+        figure(rows, args.figure)
+
+
+if __name__ == "__main__":
+    main()

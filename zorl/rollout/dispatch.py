@@ -1,0 +1,151 @@
+"""Which worker plays which jobs next, where workers are far away, uneven and may be lost.
+
+Pure bookkeeping: no processes, no clock of its own. Ray's backend runs on it, and so does the
+simulation of a thousand workers in `benchmarks/scaling.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from dataclasses import dataclass
+
+import numpy as np
+
+_LEAST = 0.03  # seconds of work in a message, so that its own cost, 1 to 2 ms, stays small
+_SHARE = 3  # a message carries 1/3 of what is left to each worker: long ones first, short ones last
+_GRACE = 0.1  # seconds that nothing is late by
+
+
+@dataclass(eq=False)
+class Chunk:
+    """Jobs in the hands of one worker.
+
+    Attributes:
+        jobs: a contiguous part of the list.
+        since: when they were handed out, in seconds.
+        reissued: whether they were put back for others to take as well.
+    """
+
+    jobs: range
+    since: float
+    reissued: bool = False
+
+
+class Dispatch:
+    """The jobs of one work: what is to do, in whose hands, and done.
+
+    An idle worker takes a share of what is left; when nothing is left it is given the jobs of a
+    worker that takes much longer than others, and the first answer counts. Jobs of a worker that
+    was lost are played again one at a time, so that one that kills its worker is found.
+
+    Args:
+        jobs: how many there are.
+        workers: how many take part.
+        pace: seconds a job takes one worker, from earlier works; None: not known yet.
+        retries: how often a job may lose its worker alone before it is guilty.
+        patience: a chunk is late after so many times the time that its jobs take on average;
+            math.inf: never.
+    """
+
+    def __init__(
+        self,
+        jobs: int,
+        workers: int,
+        pace: float | None = None,
+        retries: int = 3,
+        patience: float = 3.0,
+    ) -> None:
+        self._done = np.zeros(jobs, np.bool_)
+        self._left = jobs
+        self._workers = max(workers, 1)
+        self._before = pace
+        self._retries = retries
+        self._patience = patience
+        self._todo = deque([range(jobs)])
+        self._alone: set[int] = set()
+        self._losses: Counter[int] = Counter()
+        self._out: set[Chunk] = set()
+        self._seconds = 0.0
+        self._timed = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether every job has its result."""
+        return self._left == 0
+
+    @property
+    def pace(self) -> float | None:
+        """Seconds that a job takes one worker, on average; None: not known yet."""
+        return self._seconds / self._timed if self._timed else self._before
+
+    def take(self, now: float) -> Chunk | None:
+        """Jobs for an idle worker; None: there are none for now."""
+        jobs = self._cut()
+        if jobs is None:
+            return None
+        chunk = Chunk(jobs, now)
+        self._out.add(chunk)
+        return chunk
+
+    def reissue(self, now: float) -> None:
+        """Offer the jobs of late chunks to others too; to be called while workers are idle."""
+        pace = self.pace
+        if pace is None:
+            return
+        for chunk in sorted(self._out, key=lambda chunk: chunk.since):
+            late = now - chunk.since > _GRACE + self._patience * pace * len(chunk.jobs)
+            if late and not chunk.reissued:
+                chunk.reissued = True
+                self._todo.append(chunk.jobs)
+
+    def finish(self, chunk: Chunk, now: float) -> None:
+        """A chunk's results are there."""
+        self._out.discard(chunk)
+        self._seconds += now - chunk.since
+        self._timed += len(chunk.jobs)
+        self._settle(chunk.jobs)
+
+    def lose(self, chunk: Chunk) -> int | None:
+        """A chunk's worker is gone. Its jobs are played again, one at a time.
+
+        Returns:
+            The job that lost its worker `retries` times alone, and counts as done; or None.
+        """
+        self._out.discard(chunk)
+        if len(chunk.jobs) == 1:
+            job = chunk.jobs[0]
+            self._losses[job] += 1
+            if self._losses[job] >= self._retries and not self._done[job]:
+                self._settle(chunk.jobs)
+                return job
+        for job in reversed(chunk.jobs):
+            if not self._done[job]:
+                self._alone.add(job)
+                self._todo.appendleft(range(job, job + 1))
+        return None
+
+    def _settle(self, jobs: range) -> None:
+        part = self._done[jobs.start : jobs.stop]
+        self._left -= len(jobs) - int(part.sum())
+        part[:] = True
+
+    def _cut(self) -> range | None:
+        """The next jobs to hand out, taken off the list."""
+        while self._todo:
+            jobs = self._todo.popleft()
+            while jobs and self._done[jobs[0]]:
+                jobs = jobs[1:]
+            if not jobs:
+                continue
+            size = 1 if jobs[0] in self._alone else self._size(len(jobs))
+            if size < len(jobs):
+                self._todo.appendleft(jobs[size:])
+            return jobs[:size]
+        return None
+
+    def _size(self, left: int) -> int:
+        """How many of `left` jobs one worker takes at once."""
+        share = -(-left // self._workers)
+        least = math.ceil(_LEAST / self.pace) if self.pace else 1
+        return min(share, max(-(-share // _SHARE), least))

@@ -1,0 +1,109 @@
+"""What becomes of an episode that cannot be played to its end."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zorl.errors import EnvironmentFailure, NonFiniteRewardError, UnknownNameError, ZorlError
+from zorl.normalization import Normalizer
+from zorl.rollout.work import Episodes, Work
+
+ON_FAILURE = ("fail", "worst")
+log = logging.getLogger("zorl")
+
+
+@dataclass(frozen=True)
+class FailedEpisode:
+    """All that an episode depended on, beside the task and the policy.
+
+    Attributes:
+        seed: of the episode.
+        theta: (d,) its candidate.
+        normalizer: frozen as it was.
+        reason: what went wrong, in words.
+        trace: the traceback of what the environment raised; "" where it did not.
+        crashed: whether it ended or blocked its process, instead of raising.
+    """
+
+    seed: int
+    theta: NDArray[np.float32]
+    normalizer: Normalizer
+    reason: str
+    trace: str = ""
+    crashed: bool = False
+
+
+Keep = Callable[[FailedEpisode], "Path | None"]
+
+
+class FailureRule:
+    """Decides about episodes that raise, hang, or kill their process.
+
+    Args:
+        on_failure: "fail" raises; "worst" gives the episode a NaN return, which the search counts
+            and scores as the worst of its generation. A NaN or infinite reward always raises here:
+            runners have a rule of their own for it.
+        keep: saves an episode for `zorl replay` and returns the file, or None where there is no
+            place for it; raises a `ZorlError` where it cannot be saved.
+    """
+
+    def __init__(self, on_failure: str = "fail", keep: Keep | None = None) -> None:
+        if on_failure not in ON_FAILURE:
+            raise UnknownNameError("rule for failed episodes", on_failure, ON_FAILURE)
+        self.on_failure = on_failure
+        self._keep = keep
+
+    @property
+    def raises(self) -> bool:
+        """Whether a failed episode is the end of the run."""
+        return self.on_failure == "fail"
+
+    def settle(self, error: EnvironmentFailure, work: Work, job: int, out: Episodes) -> None:
+        """Raise, or write down the results of an episode that failed.
+
+        Raises:
+            EnvironmentFailure: `error`, with the job and the file that replays it.
+        """
+        error.job = job
+        error.trace = error.trace or own_trace(error)
+        words = self._keep_episode(error, work, job)
+        if words:
+            error.args = (f"{error}; {words}",)
+        if self.raises or isinstance(error, NonFiniteRewardError):
+            raise error
+        log.warning("scored worst: %s", error)
+        out.returns[job] = out.native_returns[job] = np.nan
+        out.lengths[job] = 0
+        out.successes[job] = False
+        for values in (out.sums, out.squares):
+            values[job] = 0.0
+
+    def _keep_episode(self, error: EnvironmentFailure, work: Work, job: int) -> str:
+        """Save an episode, and say where or why not."""
+        row, seed = work.job(job)
+        crashed = not error.trace and not isinstance(error, NonFiniteRewardError)
+        theta = work.thetas[row].copy()
+        episode = FailedEpisode(seed, theta, work.normalizer, str(error), error.trace, crashed)
+        try:
+            path = None if self._keep is None else self._keep(episode)
+        except ZorlError as reason:
+            return f"not saved for replay: {reason}"
+        if path is None:
+            return ""
+        error.replay = str(path)
+        return f"see it again: zorl replay {path}"
+
+
+def own_trace(error: EnvironmentFailure) -> str:
+    """The traceback of the exception behind a failure; "" where there is none."""
+    cause = error.__cause__
+    if cause is None:
+        return ""
+    return "".join(traceback.format_exception(type(cause), cause, cause.__traceback__))

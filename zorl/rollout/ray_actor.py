@@ -1,0 +1,157 @@
+"""What runs on the machines of a Ray cluster: an actor with a runner, and what is sent to it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import traceback
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import cloudpickle
+import numpy as np
+from numpy.typing import NDArray
+
+from zorl.errors import ConfigurationError, EnvironmentFailure, ZorlError
+from zorl.normalization import Normalizer
+from zorl.rollout.origin import Origin, fingerprint
+from zorl.rollout.work import Episodes, Runner, Work
+from zorl.streams import Seeds
+
+LARGEST = 1 << 28  # bytes of rows that each actor makes for itself; those sent, machines share
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """A work as it travels, once per machine: what its candidates come from, or their rows.
+
+    Attributes:
+        number: of the work, so that an actor prepares each once.
+        candidates: (n, d) rows, or a pickled `Origin`.
+        fingerprint: of the rows that the driver has.
+        seeds: of the episodes.
+        normalizer: frozen while the work is done.
+    """
+
+    number: int
+    candidates: NDArray[np.float32] | bytes
+    fingerprint: bytes
+    seeds: Seeds
+    normalizer: Normalizer
+
+    @classmethod
+    def of(cls, work: Work, number: int) -> Broadcast:
+        """The smaller of the two forms, but rows where every actor's own would be too large."""
+        candidates: NDArray[np.float32] | bytes = work.thetas
+        if work.origin is not None and work.thetas.nbytes <= LARGEST:
+            origin = cloudpickle.dumps(work.origin)
+            if len(origin) < work.thetas.nbytes:
+                candidates = origin
+        mark = fingerprint(work.thetas) if isinstance(candidates, bytes) else b""
+        return cls(number, candidates, mark, work.seeds, work.normalizer)
+
+    def work(self) -> Work:
+        """The work itself.
+
+        Raises:
+            ConfigurationError: this machine makes other candidates than the driver did.
+        """
+        if not isinstance(self.candidates, bytes):
+            return Work(self.candidates, self.seeds, self.normalizer)
+        origin: Origin = cloudpickle.loads(self.candidates)
+        thetas = origin.thetas()
+        if fingerprint(thetas) != self.fingerprint:
+            raise ConfigurationError(
+                f"the machine {platform.node()} makes other candidates than the driver from the "
+                f"same state and seed ({_versions_line()}); every machine needs the same versions "
+                "of zorl, numpy and scipy, and processors on which these give the same bits"
+            )
+        return Work(thetas, self.seeds, self.normalizer)
+
+
+class EpisodeActor:
+    """Plays jobs; keeps its environments, and the candidates of the last work.
+
+    Args:
+        start_with: a pickled function without arguments that makes the runner, and where the
+            driver looks for modules.
+    """
+
+    def __init__(self, start_with: tuple[bytes, list[str]]) -> None:
+        self._payload, path = start_with
+        sys.path.extend(folder for folder in path if folder not in sys.path)
+        self._runner: Runner | None = None
+        self._number = -1
+        self._work: Work
+        self._out: Episodes
+
+    def ready(self) -> dict[str, str] | Failure:
+        """Make the runner; the versions of what decides the bits."""
+        try:
+            self._runner = cloudpickle.loads(self._payload)()
+        except Exception as error:
+            return Failure.of(error)
+        return versions()
+
+    def run(self, broadcast: Broadcast, start: int, stop: int) -> Episodes | Failure:
+        """The results of jobs `start` to `stop` − 1."""
+        assert self._runner is not None
+        try:
+            if broadcast.number != self._number:
+                self._work = broadcast.work()
+                self._out = Episodes.empty(self._work)
+                self._number = broadcast.number
+            self._runner.run(self._work, range(start, stop), self._out)
+        except Exception as error:
+            return Failure.of(error)
+        return Episodes(*(values[start:stop] for values in vars(self._out).values()))
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An exception of an actor, as it travels.
+
+    Attributes:
+        error: the exception where it is zorl's own; None otherwise.
+        text: its traceback.
+    """
+
+    error: ZorlError | None
+    text: str
+
+    @classmethod
+    def of(cls, error: Exception) -> Failure:
+        """The exception that is being handled."""
+        return cls(error if isinstance(error, ZorlError) else None, traceback.format_exc())
+
+    def exception(self) -> ZorlError:
+        """What the driver raises."""
+        return self.error or EnvironmentFailure(f"a Ray actor failed:\n{self.text}")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the bits of candidates and episodes, on this machine."""
+    found = {"Python": platform.python_version()}
+    for name in ("zorl", "numpy", "scipy", "gymnasium"):
+        found[name] = metadata.version(name)
+    return found
+
+
+def _versions_line() -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions().items())
+
+
+class RunnerFactory:
+    """Makes copies of an `EpisodeRunner` elsewhere, without its open environments."""
+
+    def __init__(self, runner: Any) -> None:
+        self._arguments = (
+            type(runner),
+            (runner.task, runner.policy, runner.lanes, runner.uniforms, runner.tolerant),
+        )
+
+    def __call__(self) -> Any:
+        """A new runner."""
+        kind, arguments = self._arguments
+        return kind(*arguments)

@@ -1,0 +1,342 @@
+"""Episodes on the machines of a Ray cluster: one actor a core, the bits of one process.
+
+A work is put once into Ray's object store, as its candidates' origin (the optimizer's state, the
+run's seed and the generation) or as rows, whichever is smaller; a message to an actor is two
+integers, and one with results a few numbers per episode. `Dispatch` says who plays what.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import queue
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import cloudpickle
+
+from zorl.errors import ConfigurationError, EnvironmentFailure
+from zorl.rollout.dispatch import Chunk, Dispatch
+from zorl.rollout.ray_actor import Broadcast, EpisodeActor, Failure, versions
+from zorl.rollout.work import Episodes, Runner, Work
+
+_TICK = 0.1  # seconds between looks for late chunks and actors
+_THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def require_ray() -> Any:
+    """The module ray.
+
+    Raises:
+        ConfigurationError: it is not installed.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigurationError(
+            "the backend ray needs Ray, which is not installed: pip install 'zorl[ray]'"
+        ) from error
+    return ray
+
+
+class RayBackend:
+    """Episodes on Ray actors, started when first needed and then kept.
+
+    An actor that dies, with its machine or alone, is replaced; its jobs are played again.
+
+    Args:
+        make: makes a runner; it is sent to every actor.
+        workers: number of actors; None: one for every CPU of the cluster.
+        address: of a cluster, as `ray.init` takes it; None: that of the environment variable
+            RAY_ADDRESS, or else a new one on this machine, which ends with the last backend. A
+            program that has called `ray.init` itself is taken as it is.
+        retries: how often a job may kill its actor alone before it fails the run.
+        timeout: seconds that an episode may take, on average over those of a message, before its
+            actor is killed; None: any.
+        start_timeout: seconds to wait for the first actor.
+    """
+
+    regenerates = True
+
+    def __init__(
+        self,
+        make: Callable[[], Runner],
+        workers: int | None = None,
+        address: str | None = None,
+        retries: int = 3,
+        timeout: float | None = None,
+        start_timeout: float = 120.0,
+    ) -> None:
+        if workers is not None and workers < 1:
+            raise ConfigurationError(f"workers must be ≥ 1, got {workers}")
+        if retries < 1:
+            raise ConfigurationError(f"retries must be ≥ 1, got {retries}")
+        if timeout is not None and not timeout > 0:
+            raise ConfigurationError(f"timeout must be > 0 seconds, got {timeout}")
+        self._ray = require_ray()
+        # cloudpickle, so that a policy defined in a notebook reaches the actors.
+        self._payload = cloudpickle.dumps(make)
+        self._workers = workers
+        self._address = address
+        self._retries = retries
+        self._timeout = math.inf if timeout is None else timeout
+        self._start_timeout = start_timeout
+        self._cluster: _Cluster | None = None
+        self._actors: list[_Actor] = []
+        self._idle: list[_Actor] = []
+        self._answers: queue.SimpleQueue[tuple[_Actor, Any]] = queue.SimpleQueue()
+        self._number = 0
+        self._pace: float | None = None
+        self._failed_starts = 0
+
+    def run(self, work: Work) -> Episodes:
+        """See `Backend`.
+
+        Raises:
+            EnvironmentFailure: of an environment; a job killed its actor `retries` times alone; or
+                no actor lives.
+            ConfigurationError: of the cluster: it cannot be reached, or has other versions.
+        """
+        try:
+            return self._run(work)
+        except BaseException:
+            if not any(actor.started for actor in self._actors):
+                self.close()  # nothing that a later call could build on
+            raise
+
+    def _run(self, work: Work) -> Episodes:
+        self._start()
+        self._number += 1
+        broadcast = self._ray.put(Broadcast.of(work, self._number))
+        dispatch = Dispatch(len(work), len(self._actors), self._pace, self._retries)
+        out = Episodes.empty(work)
+        began = checked = time.monotonic()
+        while not dispatch.finished:
+            now = time.monotonic()
+            if now - checked > _TICK:
+                checked = now
+                self._check(dispatch, began)
+            while self._idle and (chunk := dispatch.take(now)) is not None:
+                self._idle.pop().play(broadcast, self._number, chunk)
+            with contextlib.suppress(queue.Empty):
+                answer = self._answers.get(timeout=_TICK)
+                while True:  # all that are there, before the next look at the clock
+                    self._take_answer(*answer, dispatch, work, out)
+                    answer = self._answers.get_nowait()
+        self._pace = dispatch.pace
+        return out
+
+    def _start(self) -> None:
+        if self._cluster is not None:
+            return
+        self._cluster = _Cluster(self._ray, self._address, self._workers)
+        count = self._workers or max(int(self._ray.cluster_resources().get("CPU", 1)), 1)
+        self._kind = self._ray.remote(
+            num_cpus=1, max_restarts=0, runtime_env={"env_vars": _THREADS}
+        )(EpisodeActor)
+        # As with spawned processes, modules are found where this process finds them.
+        self._start_with = self._ray.put((self._payload, [path for path in sys.path if path]))
+        self._actors = [self._new_actor() for _ in range(count)]
+
+    def _new_actor(self) -> _Actor:
+        return _Actor(self._kind.remote(self._start_with), self._answers)
+
+    def _check(self, dispatch: Dispatch, began: float) -> None:
+        """What must be looked at now and then, answers or not."""
+        now = time.monotonic()
+        if self._idle:
+            dispatch.reissue(now)
+        for actor in self._actors:
+            if actor.chunk and now - actor.chunk.since > self._timeout * len(actor.chunk.jobs):
+                self._ray.kill(actor.handle)  # its answer will be that it died
+        started = any(actor.started for actor in self._actors)
+        if not started and now - began > self._start_timeout:
+            raise self._no_actor()
+
+    def _take_answer(
+        self, actor: _Actor, future: Any, dispatch: Dispatch, work: Work, out: Episodes
+    ) -> None:
+        chunk = actor.chunk if actor.number == self._number else None  # else of a work gone by
+        errors = self._ray.exceptions
+        try:
+            answer: Any = future.result()
+        except errors.RayTaskError as error:  # what arrived could not be read there
+            answer = Failure(None, str(error))
+        except errors.RayError as error:  # it died, or its machine did
+            self._replace(actor, error)
+            if chunk is not None and (guilty := dispatch.lose(chunk)) is not None:
+                raise self._killed(work, guilty, error) from None
+            return
+        actor.chunk = None
+        if not actor.started:
+            if isinstance(answer, Failure):
+                raise answer.exception()
+            self._check_versions(answer)
+            actor.started = True
+            self._failed_starts = 0
+        elif chunk is not None and isinstance(answer, Failure):
+            self._idle.append(actor)
+            raise answer.exception()
+        elif chunk is not None:
+            for name, values in vars(answer).items():
+                getattr(out, name)[chunk.jobs.start : chunk.jobs.stop] = values
+            dispatch.finish(chunk, time.monotonic())
+        self._idle.append(actor)
+
+    def _replace(self, actor: _Actor, error: Exception) -> None:
+        """Put a new actor in a dead one's place, unless none would live."""
+        if not actor.started:
+            self._failed_starts += 1
+            if self._failed_starts >= max(self._retries, len(self._actors)):
+                raise EnvironmentFailure(
+                    f"{self._failed_starts} Ray actors in a row died before they had begun; likely "
+                    "causes: zorl or the environment's module is not installed on the cluster's "
+                    f"machines, or these run out of memory. The last one: {error}"
+                )
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            self._ray.kill(actor.handle)  # one that is only out of reach must not come back
+        self._actors[self._actors.index(actor)] = self._new_actor()
+
+    def _killed(self, work: Work, job: int, error: Exception) -> EnvironmentFailure:
+        row, seed = work.job(job)
+        failure = EnvironmentFailure(
+            f"candidate {row} lost its Ray actor {self._retries} times in the episode with seed "
+            f"{seed}, alone; likely causes: the environment crashes, hangs or takes too much "
+            f"memory there. The last time: {error}"
+        )
+        failure.job = job
+        return failure
+
+    def _no_actor(self) -> EnvironmentFailure:
+        return EnvironmentFailure(
+            f"no Ray actor started within {self._start_timeout:g} s; each needs one CPU, and the "
+            f"cluster has {self._ray.cluster_resources().get('CPU', 0):g}, of which "
+            f"{self._ray.available_resources().get('CPU', 0):g} are free"
+        )
+
+    def _check_versions(self, theirs: dict[str, str]) -> None:
+        ours = versions()
+        if theirs != ours:
+            differ = [f"{k} {theirs[k]} instead of {ours[k]}" for k in ours if theirs[k] != ours[k]]
+            raise ConfigurationError(
+                f"a machine of the Ray cluster has {', '.join(differ)}; results would depend on "
+                "where an episode ran: install the same versions on all"
+            )
+
+    def close(self) -> None:
+        """See `Backend`."""
+        if self._cluster is None:
+            return
+        for actor in self._actors:
+            with contextlib.suppress(self._ray.exceptions.RayError):
+                self._ray.kill(actor.handle)
+        self._actors, self._idle = [], []
+        self._answers = queue.SimpleQueue()
+        cluster, self._cluster = self._cluster, None
+        cluster.close()
+
+
+class _Actor:
+    """An actor as the driver sees it: starting, idle, or with a chunk in its hands."""
+
+    def __init__(self, handle: Any, answers: queue.SimpleQueue[tuple[_Actor, Any]]) -> None:
+        self.handle = handle
+        self.started = False
+        self.chunk: Chunk | None = None
+        self.number = 0
+        self._answers = answers
+        self._await(handle.ready.remote())
+
+    def _await(self, ref: Any) -> None:
+        answers = self._answers
+        self._future = ref.future()
+        self._future.add_done_callback(lambda future: answers.put((self, future)))
+
+    def play(self, broadcast: Any, number: int, chunk: Chunk) -> None:
+        """Send a chunk of a work; the answer comes into the queue."""
+        self.chunk, self.number = chunk, number
+        self._await(self.handle.run.remote(broadcast, chunk.jobs.start, chunk.jobs.stop))
+
+
+class _Cluster:
+    """A connection to Ray: the program's own, to a cluster's address, or to one started here."""
+
+    _started: ClassVar[int] = 0  # backends that use an instance that zorl started
+    _folder: ClassVar[str] = ""
+
+    def __init__(self, ray: Any, address: str | None, workers: int | None) -> None:
+        self._ray = ray
+        self._ours = False
+        if ray.is_initialized():
+            if _Cluster._started:
+                self._ours = True
+                _Cluster._started += 1
+            return
+        address = address or os.environ.get("RAY_ADDRESS") or "local"
+        _check_address(address)
+        options: dict[str, Any] = {"address": address}
+        if address == "local":
+            # Its logs go with it, wherever the system keeps temporary files.
+            _Cluster._folder = tempfile.mkdtemp(prefix="ray")
+            options["_temp_dir"] = _Cluster._folder
+            options["num_cpus"] = max(workers or 1, os.cpu_count() or 1)
+            options["include_dashboard"] = False
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody was asked
+        try:
+            with _kept_signals():
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+        except (ConnectionError, ValueError) as error:
+            raise ConfigurationError(f"no Ray cluster at {address!r}: {error}") from error
+        self._ours = True
+        _Cluster._started = 1
+
+    def close(self) -> None:
+        if not self._ours:
+            return
+        self._ours = False
+        _Cluster._started -= 1
+        if _Cluster._started == 0 and self._ray.is_initialized():
+            with _kept_signals():
+                self._ray.shutdown()
+            if _Cluster._folder:
+                shutil.rmtree(_Cluster._folder, ignore_errors=True)
+                _Cluster._folder = ""
+
+
+def _check_address(address: str) -> None:
+    """Refuse what Ray itself would try to reach for more than a minute, with noise."""
+    host, colon, port = address.rpartition(":")
+    if address.startswith("ray://"):
+        raise ConfigurationError(
+            f"{address!r} is an address of the Ray Client, which this backend does not speak: run "
+            "on a machine of the cluster, with its address as host:port, or 'auto'"
+        )
+    if not colon:
+        return
+    try:
+        with socket.create_connection((host, int(port)), timeout=10):
+            pass
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"no Ray cluster at {address!r}: {error}") from error
+
+
+@contextlib.contextmanager
+def _kept_signals() -> Iterator[None]:
+    """Ray puts a handler of its own in the place of the program's for SIGTERM."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

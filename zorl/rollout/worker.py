@@ -1,0 +1,105 @@
+"""A worker process: it receives works, plays jobs of them and answers, until its parent closes."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import time
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cloudpickle
+
+from zorl.errors import EnvironmentFailure, ZorlError
+from zorl.rollout.failures import own_trace
+from zorl.rollout.shared import Header, MemoryFile, SharedWork
+from zorl.rollout.spawning import end_with_parent
+from zorl.rollout.tracking import Tracker
+from zorl.rollout.work import Runner
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the parent sends.
+
+    Attributes:
+        header: of a work that the worker has not seen yet, else None.
+        jobs: what to play, already down as the worker's; None: whatever is in the pool.
+    """
+
+    header: Header | None
+    jobs: list[int] | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a worker sends: first of all that it is ready, then one answer to each order.
+
+    Attributes:
+        clock: `time.monotonic()`, which all processes share.
+        error: what went wrong, None where nothing did; a `ZorlError` where it was one.
+        trace: its traceback.
+    """
+
+    clock: float
+    error: ZorlError | None = None
+    trace: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything went wrong."""
+        return bool(self.error or self.trace)
+
+
+def serve(connection: Connection, memory: MemoryFile, index: int, payload: bytes) -> None:
+    """A worker's life."""
+    end_with_parent()
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
+            runner: Runner = cloudpickle.loads(payload)
+        except Exception as error:
+            connection.send(_answer(error))
+            return
+        connection.send(Answer(time.monotonic()))
+        with contextlib.closing(runner):
+            _obey(connection, memory, index, runner)
+
+
+def _obey(connection: Connection, memory: MemoryFile, index: int, runner: Runner) -> None:
+    """Answer orders until the pipe closes."""
+    while True:
+        order: Order = connection.recv()
+        if order.header is not None:
+            shared = SharedWork(memory, order.header)
+            work, out = shared.work, shared.out
+            most = -(-len(work) // order.header.workers)
+            beats: Any = memoryview(shared.beats)  # type: ignore[arg-type]
+
+            def beat(beats: Any = beats) -> None:
+                beats[index] += 1
+
+            if hasattr(runner, "beat"):  # runners that can say more often that they get on
+                runner.beat = beat
+        jobs = shared.take(index) if order.jobs is None else order.jobs
+        try:
+            Tracker(jobs, out, shared.status, most, beat).play(runner, work, out)
+            answer = Answer(time.monotonic())
+        except Exception as error:
+            answer = _answer(error)
+            with contextlib.suppress(Exception):
+                runner.close()  # what raised once is better made anew
+        connection.send(answer)
+
+
+def _answer(error: Exception) -> Answer:
+    trace = traceback.format_exc()
+    if isinstance(error, EnvironmentFailure):
+        error.trace = own_trace(error)
+    known = error if isinstance(error, ZorlError) else None
+    try:
+        pickle.loads(pickle.dumps(known))
+    except Exception:  # an exception class that takes other arguments than it keeps
+        known = None
+    return Answer(time.monotonic(), known, trace)
