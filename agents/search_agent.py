@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from typing_extensions import Self
 
+from zorl.agents.backends import BACKENDS, resolve_backend
 from zorl.agents.base import Stop, read_agent
 from zorl.agents.callbacks import Hook, as_hook
-from zorl.envs import Task, check_spaces
+from zorl.envs import Task, check_spaces, find_twin
 from zorl.errors import (
     ConfigurationError,
     EnvironmentFailure,
@@ -29,6 +30,7 @@ from zorl.policies import MlpPolicy
 from zorl.recorders.base import Recorder
 from zorl.replay import save_episode
 from zorl.rollout.backends import Backend, Serial
+from zorl.rollout.compiled.backend import Compiled
 from zorl.rollout.episodes import EpisodeRunner
 from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.evaluator import RolloutEvaluator
@@ -63,6 +65,8 @@ class SearchConfig:
         non_finite: "raise" at a NaN or infinite reward, or count the candidate as the "worst".
         on_failure: "fail" when an environment raises, hangs or kills its worker process for good,
             or count the candidate as the "worst".
+        backend: what plays the episodes of the search, a name in `zorl.agents.backends.BACKENDS`;
+            "auto" is resolved to another one.
         source: where the settings come from.
     """
 
@@ -81,6 +85,7 @@ class SearchConfig:
     seed: int = 0
     non_finite: str = "raise"
     on_failure: str = "fail"
+    backend: str = "auto"
     source: str = "zorl defaults"
 
     def __post_init__(self) -> None:
@@ -90,6 +95,7 @@ class SearchConfig:
             ("normalisation", self.normalize, MODES),
             ("rule for non-finite rewards", self.non_finite, ("raise", "worst")),
             ("rule for failed episodes", self.on_failure, ON_FAILURE),
+            ("backend", self.backend, BACKENDS),
         ):
             if value not in known:
                 raise UnknownNameError(name, value, known)
@@ -157,7 +163,6 @@ class SearchAgent:
         gate_options = resolve_options(
             GATES[config.gate], config.gate_options, f"option of the gate {config.gate}"
         )
-        self._config = replace(config, options=options, gate_options=gate_options)
         self.name = config.agent
         self.task = config.task
         env = self.task.make()
@@ -170,15 +175,28 @@ class SearchAgent:
         self.policy = MlpPolicy(
             self._encoder.size, self._decoder, config.hidden, config.activation, config.bias
         )
+        self._config = replace(
+            config,
+            options=options,
+            gate_options=gate_options,
+            backend=resolve_backend(config.backend, self.task, self.policy),
+        )
         uniforms = self._decoder.outputs if config.stochastic else 0
         tolerant = config.non_finite == "worst"
-        runner = EpisodeRunner(self.task, self.policy, lanes, uniforms, tolerant)
         rule = FailureRule(config.on_failure, partial(self._keep, uniforms))
         backend: Backend
-        if workers == 1 and timeout is None:
-            backend = Serial(runner, rule)
+        twin = find_twin(self.task)
+        if self._config.backend.startswith("compiled") and twin is not None:
+            exact = self._config.backend == "compiled"
+            backend = Compiled(
+                self.task, twin, self.policy, self._encoder, exact, tolerant=tolerant
+            )
         else:
-            backend = Processes(runner, workers, rule, timeout)
+            runner = EpisodeRunner(self.task, self.policy, lanes, uniforms, tolerant)
+            if workers == 1 and timeout is None:
+                backend = Serial(runner, rule)
+            else:
+                backend = Processes(runner, workers, rule, timeout)
         self._backend = backend
         self._evaluator = RolloutEvaluator(backend)
         streams = Streams(config.seed)
@@ -281,9 +299,12 @@ class SearchAgent:
         return (actions if batch else actions[0]), state
 
     def evaluate(self, seeds: Seeds) -> Evaluation:
-        """One deterministic episode from each seed with the incumbent; arrays (1, e)."""
+        """One deterministic episode from each seed with the incumbent; arrays (1, e).
+
+        Always in Gymnasium's environment, whatever plays the episodes of the search.
+        """
         thetas = self.state.theta[None]
-        if not self._config.stochastic:
+        if self._config.backend == "gymnasium" and not self._config.stochastic:
             return self._evaluator.evaluate(thetas, seeds, self.state.normalizer)
         if self._greedy is None:
             tolerant = self._config.non_finite == "worst"

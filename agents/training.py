@@ -33,7 +33,7 @@ from zorl.errors import (
 from zorl.recorders.base import Recorder, Recorders, Run
 from zorl.rollout.evaluation import Evaluation
 from zorl.runs import RunFolder
-from zorl.storage import read_json, write_json
+from zorl.storage import read_json, remove_leftovers, write_json
 from zorl.streams import Streams, held_out_seeds
 
 CHECKPOINT_SECONDS = 10.0
@@ -165,6 +165,7 @@ def resume(
             f"{folder.checkpoint} was written by another configuration than {folder.config}; "
             "one of the two was replaced"
         )
+    remove_leftovers(folder.path)
     try:
         return train(agent, plan, folder, recorders, stop)
     finally:

@@ -164,13 +164,16 @@ class Doubled(gym.Wrapper[Any, Any, Any, Any]):
 class Countdown(gym.Env[Any, Any]):
     """An episode with start x in [0, 1) and action a at every step, which everything tells of.
 
-    It has 2 + ⌊8x⌋ + 3a steps of reward x + 1000a, the last one 100 more, and terminates where
-    x > ½, else is truncated. Observations are [x, steps taken].
+    It is over after 2 + ⌊8x⌋ + 3a steps of reward x + 1000a, the last one 100 more: terminated
+    where x > ½, else truncated. Observations are [x, steps taken].
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
     observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
     action_space = spaces.Discrete(3)
+
+    def __init__(self, **of_the_vector: Any) -> None:
+        """Arguments are those of `CountdownVector`, and change nothing here."""
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
@@ -179,7 +182,7 @@ class Countdown(gym.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         self._t += 1
-        over = self._t == 2 + int(8 * self._x) + 3 * action
+        over = self._t >= 2 + int(8 * self._x) + 3 * action
         reward = self._x + 1000.0 * action + 100.0 * over
         observation = np.array([self._x, self._t])
         wins = bool(self._x > 0.5)
@@ -254,7 +257,7 @@ class CountdownVector(gym.vector.VectorEnv[Any, Any, Any]):
         if self._fault == "raise":
             raise RuntimeError("the step is broken")
         self._t += 1
-        over = self._t == 2 + (8 * self._x).astype(int) + 3 * actions
+        over = self._t >= 2 + (8 * self._x).astype(int) + 3 * actions
         rewards = self._x + 1000.0 * actions + 100.0 * over
         wins = self._x > 0.5
         if self._fault == "nan-reward":

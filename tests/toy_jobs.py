@@ -89,6 +89,17 @@ class ThreadsRunner(ToyRunner):
             out.returns[job] = float(os.environ["OPENBLAS_NUM_THREADS"])
 
 
+def _make_nothing() -> None:
+    raise RuntimeError("it cannot be made here")
+
+
+class Unmakeable:
+    """A runner that cannot be read from its pickle."""
+
+    def __reduce__(self) -> Any:
+        return _make_nothing, ()
+
+
 @dataclass(frozen=True)
 class ElsewhereOtherwise:
     """An optimizer that asks for other candidates in another process than `pid`."""
@@ -106,3 +117,68 @@ class ElsewhereOtherwise:
 
     def tell(self, state: Any, asked: Asked, returns: Any) -> Any:
         return self.optimizer.tell(state, asked.source, returns)
+
+
+def kill_and_resume(folder: Path, options: list[str], kills: int, points: int) -> None:
+    """`zorl train` killed with SIGKILL again and again, and resumed each time, in forks of this.
+
+    Writes three kinds of runs into the folder: `unbroken`; `torn`, killed `kills` times at random
+    moments or file operations; and `point-i` for every i < `points` that there is: killed once, at
+    its file operation number i, from its first to its last. `report.json` has the counts.
+    """
+    import random
+
+    from zorl.agents import training
+    from zorl.cli import main
+
+    training.CHECKPOINT_SECONDS = 0.0  # one after every generation
+    chance = random.Random(1)
+    sys.stdout = sys.stderr = (folder / "log").open("w", buffering=1)
+
+    def life(run: Path, seconds: float | None, operation: int | None) -> bool:
+        """Begin or resume a run in a fork; whether it came to its end before its death."""
+        pid = os.fork()
+        if pid == 0:
+            if operation is not None:
+                die_at_file_operation(operation)
+            again = ["resume", str(run), *options[-1:]]
+            first = ["train", "--run", str(run), *options]
+            os._exit(main(again if (run / "config.json").exists() else first))
+        if seconds is not None:
+            time.sleep(seconds)
+            os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status):
+            raise RuntimeError(f"{run.name} failed; see {folder / 'log'}")
+        return os.WIFEXITED(status)
+
+    assert main(["train", "--run", str(folder / "unbroken"), *options]) == 0
+    killed = 0
+    while killed < kills:
+        at_random = (chance.random() * 0.1, None) if killed % 2 else (None, chance.randrange(60))
+        if life(folder / "torn", *at_random):
+            break
+        killed += 1
+    if not (folder / "torn" / "agent.zip").exists():
+        life(folder / "torn", None, None)
+    point, whole = 0, False
+    while point < points and not whole:
+        run = folder / f"point-{point}"
+        whole = life(run, None, point)
+        if not (run / "agent.zip").exists():
+            life(run, None, None)
+        point += 1
+    write_json(folder / "report.json", {"killed": killed, "points": point, "whole": whole})
+
+
+def die_at_file_operation(number: int) -> None:
+    """Kill this process before its `number`-th opening, renaming, … of a file."""
+    left = [number]
+
+    def count(event: str, _: Any) -> None:
+        if event in ("open", "os.rename", "os.chmod", "os.mkdir", "os.remove", "tempfile.mkstemp"):
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left[0] -= 1
+
+    sys.addaudithook(count)

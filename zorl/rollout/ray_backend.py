@@ -19,13 +19,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import cloudpickle
 
-from zorl.errors import ConfigurationError, EnvironmentFailure
+from zorl.errors import ConfigurationError, EnvironmentFailure, ZorlError
 from zorl.rollout.dispatch import Chunk, Dispatch
+from zorl.rollout.failures import FailureRule
 from zorl.rollout.ray_actor import Broadcast, EpisodeActor, Failure, versions
 from zorl.rollout.work import Episodes, Runner, Work
 
@@ -54,14 +55,15 @@ class RayBackend:
     An actor that dies, with its machine or alone, is replaced; its jobs are played again.
 
     Args:
-        make: makes a runner; it is sent to every actor.
+        runner: what every actor runs; it is copied to them.
         workers: number of actors; None: one for every CPU of the cluster.
         address: of a cluster, as `ray.init` takes it; None: that of the environment variable
             RAY_ADDRESS, or else a new one on this machine, which ends with the last backend. A
             program that has called `ray.init` itself is taken as it is.
-        retries: how often a job may kill its actor alone before it fails the run.
+        failures: what becomes of an episode that cannot be played to its end; by default it raises.
         timeout: seconds that an episode may take, on average over those of a message, before its
             actor is killed; None: any.
+        retries: deaths of an actor, alone with one episode, that prove the episode guilty.
         start_timeout: seconds to wait for the first actor.
     """
 
@@ -69,11 +71,12 @@ class RayBackend:
 
     def __init__(
         self,
-        make: Callable[[], Runner],
+        runner: Runner,
         workers: int | None = None,
         address: str | None = None,
-        retries: int = 3,
+        failures: FailureRule | None = None,
         timeout: float | None = None,
+        retries: int = 3,
         start_timeout: float = 120.0,
     ) -> None:
         if workers is not None and workers < 1:
@@ -84,7 +87,8 @@ class RayBackend:
             raise ConfigurationError(f"timeout must be > 0 seconds, got {timeout}")
         self._ray = require_ray()
         # cloudpickle, so that a policy defined in a notebook reaches the actors.
-        self._payload = cloudpickle.dumps(make)
+        self._payload = cloudpickle.dumps(runner)
+        self._failures = failures or FailureRule()
         self._workers = workers
         self._address = address
         self._retries = retries
@@ -174,7 +178,7 @@ class RayBackend:
         except errors.RayError as error:  # it died, or its machine did
             self._replace(actor, error)
             if chunk is not None and (guilty := dispatch.lose(chunk)) is not None:
-                raise self._killed(work, guilty, error) from None
+                self._failures.settle(self._verdict(work, guilty, error), work, guilty, out)
             return
         actor.chunk = None
         if not actor.started:
@@ -185,7 +189,8 @@ class RayBackend:
             self._failed_starts = 0
         elif chunk is not None and isinstance(answer, Failure):
             self._idle.append(actor)
-            raise answer.exception()
+            self._take_failure(answer.exception(), chunk, dispatch, work, out)
+            return
         elif chunk is not None:
             for name, values in vars(answer).items():
                 getattr(out, name)[chunk.jobs.start : chunk.jobs.stop] = values
@@ -206,15 +211,24 @@ class RayBackend:
             self._ray.kill(actor.handle)  # one that is only out of reach must not come back
         self._actors[self._actors.index(actor)] = self._new_actor()
 
-    def _killed(self, work: Work, job: int, error: Exception) -> EnvironmentFailure:
+    def _take_failure(
+        self, error: ZorlError, chunk: Chunk, dispatch: Dispatch, work: Work, out: Episodes
+    ) -> None:
+        """An actor answered with an error: find the episode that is to blame, if one is."""
+        if not isinstance(error, EnvironmentFailure):
+            raise error
+        if error.job is None and len(chunk.jobs) == 1:
+            error.job = chunk.jobs[0]
+        if dispatch.fail(chunk, error.job) and error.job is not None:
+            self._failures.settle(error, work, error.job, out)
+
+    def _verdict(self, work: Work, job: int, error: Exception) -> EnvironmentFailure:
         row, seed = work.job(job)
-        failure = EnvironmentFailure(
-            f"candidate {row} lost its Ray actor {self._retries} times in the episode with seed "
-            f"{seed}, alone; likely causes: the environment crashes, hangs or takes too much "
-            f"memory there. The last time: {error}"
+        return EnvironmentFailure(
+            f"the episode with seed {seed} (candidate {row}) ended its Ray actor {self._retries} "
+            "times, alone in it; likely causes: the environment crashes or hangs, or the machine "
+            f"has no memory left. The last time: {error}"
         )
-        failure.job = job
-        return failure
 
     def _no_actor(self) -> EnvironmentFailure:
         return EnvironmentFailure(

@@ -19,6 +19,7 @@ from zorl.policies import MlpPolicy
 from zorl.rollout.compiled.translate import Translation
 
 LANES = 64
+_WIDEST = 1024  # a layer lies on the stack, for all lanes
 _BLOCK = 8  # inputs of a neuron that are summed in one pass over the lanes
 
 # Of fast kernels: all from the tangent. Exact ones compute what zorl.activations does.
@@ -57,15 +58,18 @@ class Spec:
     learns: bool
 
 
-def supported(policy: Any) -> bool:
-    """Whether kernels can run a policy: an MLP that decides deterministically, with few outputs."""
-    return (
-        isinstance(policy, MlpPolicy)
-        and policy.activation in ACTIVATIONS
-        and policy.decoder.kind in ("discrete", "box")
-        and not policy.decoder.stochastic
-        and max(out for out, _ in policy.layers) <= 1024  # they lie on the stack
-    )
+def why_not(policy: Any) -> str | None:
+    """What keeps a policy from kernels, as a sentence; None: nothing."""
+    if not isinstance(policy, MlpPolicy) or policy.activation not in ACTIVATIONS:
+        return f"kernels run linear policies and MLPs, not a {type(policy).__name__}"
+    if policy.decoder.kind not in ("discrete", "box"):
+        return f"kernels take Discrete and Box actions, not {policy.decoder.kind}"
+    if policy.decoder.stochastic:
+        return "kernels run policies that act deterministically"
+    widest = max(out for out, _ in policy.layers)
+    if widest > _WIDEST:
+        return f"kernels run layers of at most {_WIDEST} units, not {widest}"
+    return None
 
 
 def kernel_source(spec: Spec) -> str:

@@ -1,0 +1,126 @@
+"""Whole runs whose workers, or which themselves, are killed at random: the same bits."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_envs import WALK
+
+from zorl.agents.registry import load_agent, make_agent
+from zorl.agents.training import Plan, run_config, train
+from zorl.envs import make_task
+from zorl.recorders.jsonl import JsonlRecorder
+from zorl.runs import RunFolder
+from zorl.storage import flatten, read_json
+
+ROOT = Path(__file__).parents[2]
+
+
+def outcome(folder: RunFolder) -> dict[str, Any]:
+    """All that a run left, but for times and what depends on the machine."""
+
+    def timeless(value: Any) -> Any:
+        if isinstance(value, dict):
+            machine = {"seconds", "workers"}
+            return {k: timeless(v) for k, v in value.items() if k not in machine}
+        return [timeless(item) for item in value] if isinstance(value, list) else value
+
+    lines = [json.loads(line) for line in folder.generations.read_text().splitlines()]
+    rows = [line.split(",") for line in folder.validation.read_text().splitlines()]
+    clock = rows[0].index("seconds")
+    scalars, arrays = flatten(load_agent(folder.checkpoint).state, "state")  # type: ignore[attr-defined]
+    return {
+        "agent": folder.agent.read_bytes(),
+        "best": folder.best.read_bytes(),
+        "checkpoint": (scalars, {name: values.tobytes() for name, values in arrays.items()}),
+        "result": timeless(read_json(folder.result)),
+        "generations": [
+            {k: v for k, v in line.items() if not k.startswith("time/")} for line in lines
+        ],
+        "validation": [row[:clock] + row[clock + 1 :] for row in rows],
+    }
+
+
+@pytest.mark.parametrize("agent_name", ["ars", "cma-es"])
+def test_a_search_whose_workers_are_killed_at_random(agent_name: str, tmp_path: Path) -> None:
+    """By SIGKILL from a thread, also while they start; nothing but times may differ."""
+    plan = Plan(9_000, validate_every=3_000, validate_episodes=3, held_out=5)
+    task = make_task(WALK, env_kwargs={"nap": 0.004})
+    outcomes, killed, replaced = [], 0, 0
+    for workers in (1, 2):
+        agent = make_agent(
+            agent_name, task, "default", workers, hidden=(3,), gate="paired", episodes=4, seed=3
+        )
+        folder = RunFolder.create(tmp_path / f"run-{workers}", run_config(agent, plan))
+        over = threading.Event()
+
+        def assassin(pool: list[Any], over: threading.Event = over) -> None:
+            nonlocal killed
+            chance = random.Random(5)
+            while not over.wait(0.05 + 0.25 * chance.random()):
+                # Of those that still start one in ten, or nothing would ever be done.
+                alive = [w for w in list(pool) if w.ready or chance.random() < 0.1]
+                with contextlib.suppress(ValueError):  # replaced at this moment
+                    if alive and (pid := chance.choice(alive).process.pid):
+                        os.kill(pid, signal.SIGKILL)
+                        killed += 1
+
+        thread = threading.Thread(
+            target=assassin, args=(agent.processes._pool if workers > 1 else [],)
+        )
+        thread.start()
+        try:
+            train(agent, plan, folder, [JsonlRecorder(folder.generations)])
+            if workers > 1:
+                replaced = agent.processes.replaced  # type: ignore[attr-defined]
+        finally:
+            over.set()
+            thread.join()
+            agent.close()
+        outcomes.append(outcome(folder))
+    assert outcomes[0] == outcomes[1]
+    assert len(outcomes[0]["generations"]) >= 5
+    assert killed >= 3
+    assert killed - 1 <= replaced <= killed
+
+
+def test_a_run_that_is_killed_again_and_again_and_resumed(tmp_path: Path) -> None:
+    """At random moments, and once at each of its file operations from the first to the last."""
+    options = ["--agent", "ars", "--env", WALK, "--set", "m=2", "--set", "top=1", "--hidden", "3"]
+    options += [
+        "--gate",
+        "paired",
+        "--timesteps",
+        "9_000",
+        "--validate-every",
+        "500",
+        "--seed",
+        "4",
+    ]
+    options += ["--validate-episodes", "1", "--held-out", "2", "--no-tensorboard"]
+    options += ["--video-budget", "0", "--quiet"]
+    code = "import sys, json, toy_jobs; from pathlib import Path; "
+    code += "toy_jobs.kill_and_resume(Path(sys.argv[1]), json.loads(sys.argv[2]), 60, 45)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path, json.dumps(options)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + (tmp_path / "log").read_text()[-2000:]
+    report = read_json(tmp_path / "report.json")
+    assert report["killed"] >= 50
+    expected = outcome(RunFolder(tmp_path / "unbroken"))
+    assert len(expected["validation"]) > 10
+    assert outcome(RunFolder(tmp_path / "torn")) == expected
+    for point in range(report["points"]):
+        assert outcome(RunFolder(tmp_path / f"point-{point}")) == expected, point
