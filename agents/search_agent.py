@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 from typing_extensions import Self
 
 from zorl.agents.backends import BACKENDS, resolve_backend
@@ -155,7 +156,7 @@ class SearchAgent:
         self,
         config: SearchConfig,
         workers: int = 1,
-        lanes: int = 16,
+        lanes: int | None = None,
         timeout: float | None = None,
     ) -> None:
         recipe = METHODS[config.agent]
@@ -262,7 +263,9 @@ class SearchAgent:
         hook = as_hook(callback, self, target, progress_bar)
         hook.start()
         try:
-            self._learn(target, hook, list(recorders), stop)
+            # Policies' matrices are small: threads would only wait for each other.
+            with threadpool_limits(1, "blas"):
+                self._learn(target, hook, list(recorders), stop)
         finally:
             hook.finish()
         return self

@@ -46,4 +46,4 @@ class Burning(gym.Env[Any, Any]):
         return np.zeros(2), 1.0, self._left <= 0, False, {}
 
 
-gym.register("bench/Burning-v0", Burning, disable_env_checker=True)
+gym.register("bench/Burning-v0", "burning:Burning", disable_env_checker=True)

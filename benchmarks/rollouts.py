@@ -146,7 +146,13 @@ def record(agent: SearchAgent, start: Any, steps: int) -> list[Trace]:
 def measure(env_id: str, args: argparse.Namespace, processes: int, folder: Path) -> dict[str, Any]:
     """Ratios of the search's speed to the raw loop's, one per repeat."""
     config = make_config(
-        args.agent, env_id, "default", hidden=tuple(args.hidden), gate="paired", seed=1
+        args.agent,
+        env_id,
+        "default",
+        hidden=tuple(args.hidden),
+        gate="paired",
+        seed=1,
+        backend="gymnasium",
     )
     assert isinstance(config, SearchConfig)
     agent = SearchAgent(config, workers=processes)

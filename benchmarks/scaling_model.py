@@ -93,6 +93,11 @@ def play(
         hand_out()
 
 
+def rounds(machines: int) -> int:
+    """Transfers, one after the other, until all have an object: who has it passes it on."""
+    return math.ceil(math.log2(machines + 1))
+
+
 @dataclass(frozen=True)
 class Simulated:
     """A generation, simulated.
@@ -132,15 +137,13 @@ def generation(
     numbers = candidates * dim
     if numbers * 20 > MEMORY:
         return None
-    machines = math.ceil(cores / CORES)
-    rounds = math.ceil(math.log2(machines + 1))  # whoever has the object passes it on
-    if numbers * 4 <= min(LARGEST, numbers * 4) and numbers * 4 > dim * 8:
+    if dim * 8 < numbers * 4 <= LARGEST:
         sent, prepare = dim * 8, numbers * (costs.ask + costs.fingerprint)
         asking = numbers * (costs.ask + costs.fingerprint)
     else:
         sent, prepare = numbers * 4, 0.0
         asking = numbers * costs.ask
-    broadcast = costs.work + rounds * sent / BANDWIDTH
+    broadcast = costs.work + rounds(math.ceil(cores / CORES)) * sent / BANDWIDTH
     speeds = [1.0 if i % 2 else SLOW for i in range(cores)]
     seconds = lengths / speed
     rollouts = play(seconds, speeds, costs, prepare)

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 SOLVED = -110.0
-STOP_AT = -107.0  # with a margin: the best of many validations flatters
+STOP_AT = -108.0  # with a margin: the best of many validations flatters
 VALIDATION = 50
 HELD_OUT = 100
 CONTESTANTS = ("zorl", "ars", "ppo")
@@ -72,7 +72,7 @@ def zorl_run(contestant: str, seed: int, extra: list[str]) -> dict[str, Any]:
         result = json.loads((folder / "result.json").read_text())
     return {
         "env_steps": result["env_steps"]["training"],
-        "held_out": result["held_out"]["native_return"]["value"],
+        "held_out": result["held_out"]["native_return"]["estimate"],
     }
 
 

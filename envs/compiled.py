@@ -7,7 +7,8 @@ same rewards and terminations. It is written once, in plain Python, and serves i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +24,11 @@ class CompiledEnv:
 
     Subclasses (frozen dataclasses, if they have parameters) define three methods. `reset` is
     ordinary Python. `observe` and `step` are compiled: they may use arithmetic, comparisons, `and`,
-    `or`, `not`, `if`, `min`, `max`, `abs`, functions of `math` (or numpy's of the same meaning),
-    numbers of their module, parameters of `self`, and helper functions and methods written alike;
-    no loops. `np.float32(x)` rounds to single precision, as an environment does that stores its
-    state so; where a kernel computes in single precision anyway it does nothing.
+    `or`, `not`, `if`, `min`, `max`, `abs`, numbers of their module, parameters of `self`, helper
+    functions and methods written alike, and sin, cos, tanh, exp, sqrt, log, atan2, floor, pow and
+    fabs of `math` (or numpy's of the same meaning); no loops. `and` and `or` compute all their
+    parts and give a truth value. `np.float32(x)` rounds to single precision, as an environment does
+    that stores its state so; where a kernel computes in single precision anyway it does nothing.
 
     Every number is a real one: a Discrete action 2 arrives as 2.0.
 
@@ -110,7 +112,9 @@ def find_twin(task: Task) -> Twin | None:
     spec = find_spec(task.env_id)
     kwargs: dict[str, Any] = dict(task.env_kwargs)
     limit = kwargs.pop("max_episode_steps", spec.max_episode_steps)
-    if spec.id not in TWINS or not limit or limit < 1 or task.success == "info":
+    if type(limit) is not int or not 1 <= limit < 2**31:
+        return None
+    if spec.id not in TWINS or task.success == "info":
         return None
     env = _made(TWINS[spec.id], {**spec.kwargs, **kwargs})
     rewards = []
@@ -119,7 +123,65 @@ def find_twin(task: Task) -> Twin | None:
         if reward is None:
             return None
         rewards.append(reward)
-    return None if env is None else Twin(env, tuple(rewards), int(limit))
+    return None if env is None else Twin(env, tuple(rewards), limit)
+
+
+def rehearse(twin: Twin, action: Sequence[float], observations: int) -> None:
+    """Play a twin's first step in plain Python, to see that its parts fit together.
+
+    Args:
+        twin: the task's twin.
+        action: numbers that `step` is to take.
+        observations: numbers that `observe` is to return.
+
+    Raises:
+        ConfigurationError: a method takes or returns other numbers; says which and how many.
+    """
+    env = twin.env
+    name = type(env).__name__
+    with np.errstate(all="ignore"):
+        state = env.reset(np.random.default_rng(0))
+        count = _count(state)
+        if not count:
+            raise ConfigurationError(f"{name}.reset must return a tuple of numbers, got {state!r}")
+        parts = f"{count} of the state that reset returns"
+        _expect(name, env.observe, count, parts)
+        _expect(name, env.step, count + len(action), f"{parts} and {len(action)} of the action")
+        seen = env.observe(*state)
+        if _count(seen) != observations:
+            raise ConfigurationError(
+                f"{name}.observe must return a tuple of {observations} numbers, the size of the "
+                f"observation space, got {seen!r}"
+            )
+        result = env.step(*state, *action)
+        if not isinstance(result, tuple) or len(result) != 3 or _count(result[0]) != count:
+            raise ConfigurationError(
+                f"{name}.step must return (state, reward, terminated) with a state of {count} "
+                f"numbers, as reset does, got {result!r}"
+            )
+        if not _count(result[1:]):
+            raise ConfigurationError(
+                f"{name}.step must return numbers as reward and terminated, got {result[1:]!r}"
+            )
+    for reward in twin.rewards:
+        parts = f"{observations} of the observation, the reward and terminated"
+        _expect(type(reward).__name__, reward.reward, observations + 2, parts)
+
+
+def _count(values: Any) -> int:
+    """How many numbers a tuple has; 0 for what is no tuple of numbers."""
+    if not isinstance(values, (tuple, list, np.ndarray)):
+        return 0
+    numbers = (bool, int, float, np.number, np.bool_)
+    return len(values) if all(isinstance(value, numbers) for value in values) else 0
+
+
+def _expect(owner: str, method: Callable[..., Any], count: int, parts: str) -> None:
+    found = len(inspect.signature(method).parameters)
+    if found != count:
+        raise ConfigurationError(
+            f"{owner}.{method.__name__} takes {found} numbers, expected {count}: {parts}"
+        )
 
 
 def _made(twin: Callable[..., Any], options: Mapping[str, Any]) -> Any:

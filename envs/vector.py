@@ -156,14 +156,13 @@ class NativeLanes:
         return observations[ids], rewards[ids], terminated[ids], truncated[ids], info
 
     def renew(self, rows: Array, seeds: Sequence[int]) -> Any:
-        """See `Lanes`."""
+        """See `Lanes`; every sub-environment has a row as long as there are jobs."""
         if self._mode is not AutoresetMode.DISABLED:
             return None
         ids = self._ids[rows]
         for index, seed in zip(ids, seeds, strict=True):
             self._seeds[index] = seed
-        observations = self._reset_some(ids, list(self._seeds) if self.seeded else None)
-        return observations[self._ids]
+        return self._reset_some(ids, list(self._seeds) if self.seeded else None)
 
     def drop(self, row: int) -> None:
         """See `Lanes`."""

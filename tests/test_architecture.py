@@ -104,14 +104,16 @@ def loaded_by(statement: str) -> set[str]:
     [
         (
             "import zorl",
-            {"scipy", "gymnasium", "torch", "stable_baselines3", "tensorboard", "rich"},
+            {"scipy", "gymnasium", "torch", "stable_baselines3", "tensorboard", "rich", "ray"},
         ),
         ("import zorl.cli", {"numpy"}),  # main() sets the number of BLAS threads before
         ("import zorl.optimizers, zorl.search", {"gymnasium", "torch", "stable_baselines3"}),
         (
             "import zorl.cli, zorl.agents.registry, zorl.agents.training",
-            {"torch", "stable_baselines3", "tensorboard", "matplotlib", "pygame", "PIL"},
+            {"torch", "stable_baselines3", "tensorboard", "matplotlib", "pygame", "PIL", "ray"},
         ),
+        ("import zorl.rollout.ray_backend", {"ray"}),
+        ("import zorl.rollout.vector", {"envpool", "torch", "numba"}),
     ],
 )
 def test_heavy_libraries_load_where_they_are_used(statement: str, absent: set[str]) -> None:

@@ -33,7 +33,8 @@ ROOT = Path(__file__).parents[1]
             ["--envs", "CartPole-v1", "--hidden", "4", "--processes", "1", "--repeats", "1"],
             "| CartPole-v1 |",
         ),
-        ("rollout_peers.py", ["--smoke"], "| CartPole-v1, 4 × 1 | zorl, Gymnasium |"),
+        ("vector.py", ["--smoke"], "| CartPole-v1 | 4 | vector, 64 lanes |"),
+        ("rollout_peers.py", ["--smoke"], "| CartPole-v1, 4 × 1 | zorl, gymnasium |"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.endswith(".py") else "",
 )

@@ -198,7 +198,7 @@ class CountdownVector(gym.vector.VectorEnv[Any, Any, Any]):
         own_seeds: take a seed for each, as `Countdown` does; else one generator for all.
         fault: what goes wrong: "nan-reward", "nan-observation" or "nan-reset" (where x < ⅓),
             "raise", "wrong-shape", "one-reward", "float-flags", "four-values", "ignores-mask",
-            "no-mask", "no-mode".
+            "no-mask", "no-mode", "list-for-all" (one generator that takes a list of seeds).
     """
 
     def __init__(
@@ -218,6 +218,7 @@ class CountdownVector(gym.vector.VectorEnv[Any, Any, Any]):
         self.action_space = gym.vector.utils.batch_space(Countdown.action_space, num_envs)
         self._over = np.zeros(num_envs, np.bool_)
         self._x, self._t = np.zeros(num_envs), np.zeros(num_envs)
+        self._broken = False
 
     def _start(self, some: Any, seed: Any) -> None:
         if self._own and isinstance(seed, list):
@@ -236,7 +237,11 @@ class CountdownVector(gym.vector.VectorEnv[Any, Any, Any]):
         return observations[:, :1] if self._fault == "wrong-shape" else observations
 
     def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
-        if isinstance(seed, list) and not self._own:
+        if self._broken:
+            raise RuntimeError("it was broken before")
+        if self._fault == "list-for-all" and isinstance(seed, list):
+            self._np_random = np.random.default_rng(seed)
+        elif isinstance(seed, list) and not self._own:
             raise ValueError("one seed for all")
         super().reset(seed=seed if isinstance(seed, int) else None)
         some = np.ones(self.num_envs, np.bool_)
@@ -255,6 +260,7 @@ class CountdownVector(gym.vector.VectorEnv[Any, Any, Any]):
         if self._mode is gym.vector.AutoresetMode.DISABLED:
             assert not idle.any(), "a finished one was stepped"
         if self._fault == "raise":
+            self._broken = True
             raise RuntimeError("the step is broken")
         self._t += 1
         over = self._t >= 2 + (8 * self._x).astype(int) + 3 * actions
@@ -265,13 +271,13 @@ class CountdownVector(gym.vector.VectorEnv[Any, Any, Any]):
         info: dict[str, Any] = {"is_success": ~wins, "_is_success": np.ones_like(wins)}
         if idle.any():
             self._start(idle, None)
-            rewards[idle], over[idle] = -1e9, False
+            rewards[idle], over[idle] = -1e9, False  # nobody is to look at that
         self._over = over
         if self._mode is gym.vector.AutoresetMode.SAME_STEP and over.any():
             info = {"is_success": wins, "final_info": info, "_final_info": over.copy()}
             over = over.copy()
             self._start(over, None)
-        results = (self._observe(), rewards, over & wins, over & ~wins)
+        results = (self._observe(), rewards, (over & wins) | idle, over & ~wins)
         if self._fault == "one-reward":
             results = (results[0], rewards[:1], *results[2:])
         if self._fault == "float-flags":

@@ -119,12 +119,12 @@ class ElsewhereOtherwise:
         return self.optimizer.tell(state, asked.source, returns)
 
 
-def kill_and_resume(folder: Path, options: list[str], kills: int, points: int) -> None:
+def kill_and_resume(folder: Path, options: list[str], kills: int) -> None:
     """`zorl train` killed with SIGKILL again and again, and resumed each time, in forks of this.
 
-    Writes three kinds of runs into the folder: `unbroken`; `torn`, killed `kills` times at random
-    moments or file operations; and `point-i` for every i < `points` that there is: killed once, at
-    its file operation number i, from its first to its last. `report.json` has the counts.
+    Writes runs into the folder: `long`, unbroken; `torn`, the same killed `kills` times at random
+    moments or file operations; `short`, unbroken; and `point-i` for every i that there is, the same
+    killed once, at its file operation number i. `report.json` has the counts.
     """
     import random
 
@@ -132,17 +132,20 @@ def kill_and_resume(folder: Path, options: list[str], kills: int, points: int) -
     from zorl.cli import main
 
     training.CHECKPOINT_SECONDS = 0.0  # one after every generation
+    os.fsync = lambda _: None  # which is against the end of the machine, and slow
     chance = random.Random(1)
     sys.stdout = sys.stderr = (folder / "log").open("w", buffering=1)
 
-    def life(run: Path, seconds: float | None, operation: int | None) -> bool:
+    def life(
+        run: Path, steps: int, seconds: float | None = None, operation: int | None = None
+    ) -> bool:
         """Begin or resume a run in a fork; whether it came to its end before its death."""
         pid = os.fork()
         if pid == 0:
             if operation is not None:
                 die_at_file_operation(operation)
-            again = ["resume", str(run), *options[-1:]]
-            first = ["train", "--run", str(run), *options]
+            again = ["resume", str(run), "--quiet", "--no-tensorboard"]
+            first = ["train", "--run", str(run), "--timesteps", str(steps), *options]
             os._exit(main(again if (run / "config.json").exists() else first))
         if seconds is not None:
             time.sleep(seconds)
@@ -152,23 +155,27 @@ def kill_and_resume(folder: Path, options: list[str], kills: int, points: int) -
             raise RuntimeError(f"{run.name} failed; see {folder / 'log'}")
         return os.WIFEXITED(status)
 
-    assert main(["train", "--run", str(folder / "unbroken"), *options]) == 0
+    few, many = 600, 20_000
+    for name, steps in (("short", few), ("long", many)):
+        assert (
+            main(["train", "--run", str(folder / name), "--timesteps", str(steps), *options]) == 0
+        )
     killed = 0
     while killed < kills:
-        at_random = (chance.random() * 0.1, None) if killed % 2 else (None, chance.randrange(60))
-        if life(folder / "torn", *at_random):
+        seconds = chance.random() * 0.06 if killed % 2 else None
+        if life(folder / "torn", many, seconds, None if seconds else chance.randrange(50)):
             break
         killed += 1
     if not (folder / "torn" / "agent.zip").exists():
-        life(folder / "torn", None, None)
-    point, whole = 0, False
-    while point < points and not whole:
-        run = folder / f"point-{point}"
-        whole = life(run, None, point)
+        life(folder / "torn", many)
+    points, whole = 0, False
+    while not whole:
+        run = folder / f"point-{points}"
+        whole = life(run, few, operation=points)
         if not (run / "agent.zip").exists():
-            life(run, None, None)
-        point += 1
-    write_json(folder / "report.json", {"killed": killed, "points": point, "whole": whole})
+            life(run, few)
+        points += 1
+    write_json(folder / "report.json", {"killed": killed, "points": points})
 
 
 def die_at_file_operation(number: int) -> None:

@@ -124,8 +124,8 @@ def _layer(theta, x, h, fan_in, fan_out, bias):  # type: ignore[no-untyped-def]
 @njit(cache=True, error_model="numpy")
 def turn(  # type: ignore[no-untyped-def]
     n,
-    taken,
-    seen,
+    singles,
+    doubles,
     gains,
     state,
     center,
@@ -147,13 +147,17 @@ def turn(  # type: ignore[no-untyped-def]
 
     Args:
         n: rows to do.
-        taken: nothing is to be taken in.
-        seen: (n, o) float64, observations.
+        singles: (n, o) float32, observations, if there are any to take in, and
+        doubles: (n, o) float64, else; what is not there is empty.
         gains: (n,) float64, rewards.
         state: (L, o + 1) float64, written: observations, and beside each the sum of the rewards.
-        center, factor, clip: of the normalizer.
-        normalise, learns: whether it changes observations, and whether it wants moments.
-        sums, squares: (L, o) float64, added to.
+        center: (o,) of the normalizer.
+        factor: (o,) likewise.
+        clip: likewise.
+        normalise: whether it changes observations.
+        learns: whether it wants their moments.
+        sums: (L, o) float64, added to: first moments about the center.
+        squares: (L, o) float64, added to: second ones.
         thetas: (L, d) float32, packed: `MlpPolicy.pack`.
         sizes: (layers + 1,) of the layers, from o on.
         bias: whether layers have biases.
@@ -169,9 +173,13 @@ def turn(  # type: ignore[no-untyped-def]
     width = sizes[0]
     finite = True
     for row in range(n):
-        if not taken:
+        if singles.size:
             for i in range(width):
-                state[row, i] = seen[row, i]
+                state[row, i] = singles[row, i]
+        elif doubles.size:
+            for i in range(width):
+                state[row, i] = doubles[row, i]
+        if gains.size:
             state[row, width] += gains[row]
         for i in range(width + 1):
             finite &= np.isfinite(state[row, i])

@@ -55,8 +55,8 @@ def outcome(folder: RunFolder) -> dict[str, Any]:
 def test_a_search_whose_workers_are_killed_at_random(agent_name: str, tmp_path: Path) -> None:
     """By SIGKILL from a thread, also while they start; nothing but times may differ."""
     plan = Plan(9_000, validate_every=3_000, validate_episodes=3, held_out=5)
-    task = make_task(WALK, env_kwargs={"nap": 0.004})
-    outcomes, killed, replaced = [], 0, 0
+    task = make_task(WALK, env_kwargs={"nap": 0.002})
+    outcomes, killed, replaced = [], set[int](), 0
     for workers in (1, 2):
         agent = make_agent(
             agent_name, task, "default", workers, hidden=(3,), gate="paired", episodes=4, seed=3
@@ -65,15 +65,16 @@ def test_a_search_whose_workers_are_killed_at_random(agent_name: str, tmp_path: 
         over = threading.Event()
 
         def assassin(pool: list[Any], over: threading.Event = over) -> None:
-            nonlocal killed
+            """Eight deaths, of workers at work and, one in four, of workers that start."""
             chance = random.Random(5)
-            while not over.wait(0.05 + 0.25 * chance.random()):
-                # Of those that still start one in ten, or nothing would ever be done.
-                alive = [w for w in list(pool) if w.ready or chance.random() < 0.1]
+            while len(killed) < 8 and not over.wait(0.02 * chance.random()):
+                ready = len(killed) % 4 != 3
+                alive = [w for w in list(pool) if w.ready == ready and (w.busy or not ready)]
                 with contextlib.suppress(ValueError):  # replaced at this moment
-                    if alive and (pid := chance.choice(alive).process.pid):
+                    pid = chance.choice(alive).process.pid if alive else None
+                    if pid is not None and pid not in killed:
                         os.kill(pid, signal.SIGKILL)
-                        killed += 1
+                        killed.add(pid)
 
         thread = threading.Thread(
             target=assassin, args=(agent.processes._pool if workers > 1 else [],)
@@ -90,8 +91,8 @@ def test_a_search_whose_workers_are_killed_at_random(agent_name: str, tmp_path: 
         outcomes.append(outcome(folder))
     assert outcomes[0] == outcomes[1]
     assert len(outcomes[0]["generations"]) >= 5
-    assert killed >= 3
-    assert killed - 1 <= replaced <= killed
+    assert len(killed) - 1 <= replaced <= len(killed)
+    assert len(killed) >= 4
 
 
 def test_a_run_that_is_killed_again_and_again_and_resumed(tmp_path: Path) -> None:
@@ -100,17 +101,15 @@ def test_a_run_that_is_killed_again_and_again_and_resumed(tmp_path: Path) -> Non
     options += [
         "--gate",
         "paired",
-        "--timesteps",
-        "9_000",
         "--validate-every",
-        "500",
+        "300",
         "--seed",
         "4",
     ]
     options += ["--validate-episodes", "1", "--held-out", "2", "--no-tensorboard"]
     options += ["--video-budget", "0", "--quiet"]
     code = "import sys, json, toy_jobs; from pathlib import Path; "
-    code += "toy_jobs.kill_and_resume(Path(sys.argv[1]), json.loads(sys.argv[2]), 60, 45)"
+    code += "toy_jobs.kill_and_resume(Path(sys.argv[1]), json.loads(sys.argv[2]), 60)"
     done = subprocess.run(
         [sys.executable, "-c", code, tmp_path, json.dumps(options)],
         env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
@@ -119,8 +118,9 @@ def test_a_run_that_is_killed_again_and_again_and_resumed(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr + (tmp_path / "log").read_text()[-2000:]
     report = read_json(tmp_path / "report.json")
     assert report["killed"] >= 50
-    expected = outcome(RunFolder(tmp_path / "unbroken"))
-    assert len(expected["validation"]) > 10
-    assert outcome(RunFolder(tmp_path / "torn")) == expected
+    assert outcome(RunFolder(tmp_path / "torn")) == outcome(RunFolder(tmp_path / "long"))
+    expected = outcome(RunFolder(tmp_path / "short"))
+    assert len(expected["validation"]) == 4
+    assert report["points"] > 20
     for point in range(report["points"]):
         assert outcome(RunFolder(tmp_path / f"point-{point}")) == expected, point

@@ -36,7 +36,7 @@ def test_every_job_is_played_whatever_is_lost_or_late(
         dispatch.reissue(now)
         while idle and (chunk := dispatch.take(now)) is not None:
             idle -= 1
-            assert 1 <= len(chunk.jobs) <= -(-jobs // workers)
+            assert 1 <= len(chunk.jobs) <= -(-jobs // workers)  # nobody takes more than a share
             speed = rng.choice([1.0, 1.0, 100.0])
             end = now + len(chunk.jobs) * speed * rng.uniform(0.5, 1.5)
             heapq.heappush(busy, (end, id(chunk), chunk))

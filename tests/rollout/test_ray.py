@@ -45,7 +45,7 @@ OFF = Normalizer.create("off", np.zeros(3), np.zeros(3))
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Three nodes of one CPU each, beside a head that runs no actors."""
+    """Two nodes of one CPU each, beside a head that runs no actors."""
     import ray
     from ray.cluster_utils import Cluster
 
@@ -53,7 +53,7 @@ def cluster() -> Iterator[Any]:
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
     )
-    for _ in range(3):
+    for _ in range(2):
         cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     yield cluster
@@ -125,7 +125,7 @@ def test_a_search_has_the_bits_of_one_process(
     monkeypatch.setattr(Broadcast, "of", record)
     with backend(runner) as ray_backend_:
         assert searched(ray_backend_, runner) == serial
-        assert len(ray_backend_._actors) == 3  # one for every CPU
+        assert len(ray_backend_._actors) == 2  # one for every CPU
     assert serial[0]["state.counters.gate_steps"] > 0
     made_again = [isinstance(broadcast.candidates, bytes) for broadcast in sent]
     assert sum(made_again) == 4  # every generation's candidates, no gate's
@@ -138,19 +138,19 @@ def test_a_node_is_removed_in_the_middle(cluster: Any) -> None:
         with backend(ToyRunner(0.02)) as opened:
             assert bits(opened.run(toy_work(2))) == bits(Serial(ToyRunner()).run(toy_work(2)))
             before = list(opened._actors)
-            assert len(before) == 4
+            assert len(before) == 3
             thread = threading.Timer(0.3, cluster.remove_node, [node])
             began = time.monotonic()
             thread.start()
             got = bits(opened.run(toy_work()))
             thread.join()
-            assert time.monotonic() - began > 0.9  # four actors, 200 × 20 ms
+            assert time.monotonic() - began > 1.3  # three actors, 200 × 20 ms
             assert got == EXPECTED
             lost = [actor for actor in before if actor not in opened._actors]
             assert len(lost) == 1
             # The machine is gone, so nothing stands for its actor's successor; the rest goes on.
             assert bits(opened.run(toy_work())) == EXPECTED
-            assert sum(actor.started for actor in opened._actors) == 3
+            assert sum(actor.started for actor in opened._actors) == 2
     finally:
         if node in cluster.worker_nodes:
             cluster.remove_node(node)
@@ -171,9 +171,7 @@ def test_a_job_that_kills_its_actors_is_named(cluster: Any, tmp_path: Path) -> N
     broken = ToyRunner(0.0, tmp_path, "kill", 3)
     thetas = np.ones((1, 4), np.float32)
     with backend(broken, 2, retries=2) as opened:
-        with pytest.raises(
-            EnvironmentFailure, match=r"seed 3 \(candidate 0\) .* 2 times"
-        ) as caught:
+        with pytest.raises(EnvironmentFailure, match=r"seed 3 \(candidate 0\).*2 times") as caught:
             opened.run(Work(thetas, (1, 2, 3, 4, 5, 6, 7, 8, 9), OFF))
         assert caught.value.job == 2
         lines = (tmp_path / "marks").read_text().splitlines()
@@ -255,13 +253,11 @@ def test_a_machine_that_makes_other_candidates_is_an_error(cluster: Any) -> None
 
 
 def test_more_actors_than_cpus_wait_for_room_and_none_is_an_error(cluster: Any) -> None:
-    with backend(ToyRunner(), 4) as first:  # three CPUs
+    with backend(ToyRunner(), 3) as first:  # two CPUs
         assert bits(first.run(toy_work())) == EXPECTED
         with (
             backend(ToyRunner(), 1, start_timeout=1.0) as second,
-            pytest.raises(
-                EnvironmentFailure, match=r"no Ray actor started within 1 s.* 0 are free"
-            ),
+            pytest.raises(EnvironmentFailure, match=r"no Ray actor.* within 1 s.* 0 are free"),
         ):
             second.run(toy_work())
 

@@ -54,12 +54,11 @@ def play(
     runner: Runner, thetas: Any, seeds: Any = SEEDS, mode: str = "running", jobs: Any = None
 ) -> tuple[Work, Episodes]:
     policy = runner.policy  # type: ignore[attr-defined]
-    unbounded = np.full(policy.inputs, np.inf)
-    normalizer = Normalizer.create(mode, -unbounded, unbounded)
+    low = np.zeros(policy.inputs)
+    normalizer = Normalizer.create(mode, low, low + 4)  # its center is 2
     work = Work(np.ascontiguousarray(thetas, np.float32), tuple(seeds), normalizer)
     out = Episodes.empty(work)
     runner.run(work, range(len(work)) if jobs is None else jobs, out)
-    runner.close()
     return work, out
 
 
@@ -81,9 +80,9 @@ def test_every_episode_is_whole(mode: str, own_seeds: bool, lanes: int) -> None:
     assert (out.successes == (x > 0.5)).all()
     assert (out.native_returns == out.returns).all()
     # The observations acted on are [x, t], t = 0, 1, …, length − 1.
-    np.testing.assert_allclose(out.sums[:, 0], x * out.lengths, rtol=1e-9)
-    assert (out.sums[:, 1] == out.lengths * (out.lengths - 1) / 2).all()
-    expected = [(np.arange(length) ** 2).sum() for length in out.lengths]
+    np.testing.assert_allclose(out.sums[:, 0], (x - 2) * out.lengths, rtol=1e-9)
+    assert (out.sums[:, 1] == out.lengths * (out.lengths - 5) / 2).all()
+    expected = [((np.arange(length) - 2) ** 2).sum() for length in out.lengths]
     assert (out.squares[:, 1] == expected).all()
 
 
@@ -117,6 +116,8 @@ def test_one_generator_gives_equal_results_to_equal_calls(mode: str) -> None:
     assert (fewer.lengths > 0).nonzero()[0].tolist() == list(range(20, 27))
     _, other = play(runner, choosing(), seeds=(5, 6, 7, 8, 9))
     assert not (other.returns == first.returns).any()
+    listing = VectorRunner(countdown(mode=mode, fault="list-for-all"), policy, lanes=4)
+    assert not listing.seeded
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -130,12 +131,13 @@ def test_info_says_success_at_the_last_step(mode: str) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("fault", ["nan-reward", "nan-observation"])
-def test_a_number_that_is_not_finite_ends_its_episode(mode: str, fault: str) -> None:
+@pytest.mark.parametrize("lanes", [4, 45])
+def test_a_number_that_is_not_finite_ends_its_episode(mode: str, fault: str, lanes: int) -> None:
     task = countdown(mode=mode, fault=fault)
     with pytest.raises(NonFiniteRewardError, match=r"after 2 steps.*does not replay it"):
         run_countdown(task)
-    work, sound = run_countdown(countdown(mode=mode))
-    _, out = run_countdown(task, tolerant=True)
+    work, sound = run_countdown(countdown(mode=mode), lanes)
+    _, out = run_countdown(task, lanes, tolerant=True)
     action = np.array([work.job(job)[0] % 3 for job in range(len(work))])
     x = (sound.returns - 100) / sound.lengths - 1000 * action
     # A fault at the last step's observation is nobody's; of its reward, it is.
@@ -143,7 +145,7 @@ def test_a_number_that_is_not_finite_ends_its_episode(mode: str, fault: str) -> 
     assert 5 < bad.sum() < 40
     assert np.isnan(out.returns[bad]).all() and (out.lengths[bad] == 2).all()
     assert not out.successes[bad].any()
-    assert (out.sums[bad, 1] == 1).all()  # t = 0 and 1
+    assert (out.sums[bad, 1] == -3).all()  # t − 2 for t = 0 and 1
     for name, values in vars(sound).items():
         np.testing.assert_array_equal(getattr(out, name)[~bad], values[~bad], name)
 
@@ -168,8 +170,11 @@ def test_a_start_that_is_not_finite_raises_even_where_faults_are_counted() -> No
     ],
 )
 def test_a_broken_environment_is_said_to_be(fault: str, message: str) -> None:
-    with pytest.raises(EnvironmentFailure, match=message):
-        run_countdown(countdown(fault=fault))
+    policy, _ = policy_of(COUNTDOWN, ())
+    runner = VectorRunner(countdown(fault=fault), policy, lanes=4)
+    for _ in range(2):  # the second time in a new environment
+        with pytest.raises(EnvironmentFailure, match=message):
+            play(runner, choosing())
 
 
 @pytest.mark.parametrize(
@@ -268,7 +273,8 @@ class TestEnvPool:
     def _installed(self) -> None:
         pytest.importorskip("envpool")
 
-    def test_neither_lanes_nor_blocks_nor_order_change_a_bit(self) -> None:
+    @pytest.mark.parametrize("mode", ["off", "running"])
+    def test_neither_lanes_nor_blocks_nor_order_change_a_bit(self, mode: str) -> None:
         task = make_task("CartPole-v1")
         policy, thetas = balancing()
         seeds = Streams(0).episodes(0, 6)
@@ -278,14 +284,20 @@ class TestEnvPool:
         ]
         assert all(runner.seeded for runner in runners)
         assert "not where Gymnasium's starts" in runners[0].notice
-        _, first = play(runners[0], thetas, seeds)
+        _, first = play(runners[0], thetas, seeds, mode)
+        assert len(set(first.returns)) > 2
         for runner in runners[1:]:
-            _, other = play(runner, thetas, seeds, jobs=reversed(range(24)))
+            _, other = play(runner, thetas, seeds, mode, reversed(range(24)))
             for name, values in vars(first).items():
                 np.testing.assert_array_equal(getattr(other, name), values, name)
-        _, same = play(runners[0], np.repeat(thetas[1:2], 2, axis=0), seeds)
-        assert (same.returns[:6] == same.returns[6:]).all()  # common random numbers
-        assert len(set(same.returns)) > 2
+
+    def test_candidates_meet_the_same_starts(self) -> None:
+        policy, thetas = balancing()
+        runner = VectorRunner(make_task("CartPole-v1"), policy, "envpool")
+        twice = np.repeat(thetas[1:2], 2, axis=0)
+        _, out = play(runner, twice, Streams(0).episodes(0, 6), "off")
+        assert (out.returns[:6] == out.returns[6:]).all()
+        assert len(set(out.returns)) > 2
 
     @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "MountainCar-v0"])
     def test_it_plays_the_same_task(self, env_id: str) -> None:

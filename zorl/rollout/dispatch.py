@@ -59,6 +59,7 @@ class Dispatch:
         self._done = np.zeros(jobs, np.bool_)
         self._left = jobs
         self._workers = max(workers, 1)
+        self._share = -(-jobs // self._workers)
         self._before = pace
         self._retries = retries
         self._patience = patience
@@ -170,6 +171,6 @@ class Dispatch:
 
     def _size(self, left: int) -> int:
         """How many of `left` jobs one worker takes at once."""
-        share = -(-left // self._workers)
+        part = -(-left // (_SHARE * self._workers))
         least = math.ceil(_LEAST / self.pace) if self.pace else 1
-        return min(share, max(-(-share // _SHARE), least))
+        return min(left, max(part, min(least, self._share)))

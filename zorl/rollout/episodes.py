@@ -15,7 +15,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
 from zorl.envs import NativeReturn, Task, native_recorder
@@ -127,8 +127,11 @@ class _Play:
         lanes = len(first)
         self._envs = runner.envs[:lanes]
         self._natives: list[NativeReturn | None] = [native_recorder(env) for env in self._envs]
-        self._steps = [env.step for env in self._envs]
+        self._limit, self._steps = _steps(self._envs)
+        self._due = self._limit  # the first turn at which an episode may have reached it
         self._encoder = ObservationEncoder.for_space(self._envs[0].observation_space)
+        # Whether observations are what the space says, and their bytes can be taken as they are.
+        self._plain = self._encoder.kind == "box" and self._encoder.dtype == "float32"
         kind = runner.turn_kind()
         self._turn = kind(runner.policy, work.thetas, work.normalizer, lanes, self._encoder.size)
         self._observations = self._turn.state[:, :-1]
@@ -166,11 +169,13 @@ class _Play:
             self._take(observations, rewards)
             if beat is not None:
                 beat()
-            if any(terminated) or any(truncated):
+            if any(terminated) or any(truncated) or self._turns >= self._due:
                 turn.settle()
                 for lane in range(n - 1, -1, -1):
-                    if terminated[lane] or truncated[lane]:
+                    late = self._turns - self._started[lane] >= self._limit
+                    if terminated[lane] or truncated[lane] or late:
                         self._end(lane, bool(terminated[lane]), infos[lane])
+                self._due = min(self._started[: self._active], default=0) + self._limit
 
     def _take(self, observations: tuple[Any, ...], rewards: tuple[Any, ...]) -> None:
         """Take in what the environments returned, all lanes at once where they agree on a form."""
@@ -179,11 +184,16 @@ class _Play:
             try:
                 # In double precision: numpy's float32 would sum in single.
                 gains = np.array(rewards, np.float64)
+                if self._plain:
+                    data = b"".join(observations)
+                    if len(data) == 4 * n * encoder.size and gains.shape == (n,):
+                        self._turn.take(np.ndarray((n, encoder.size), np.float32, data), gains)
+                        return
                 seen = np.array(observations, np.float64)
                 if gains.shape == (n,) and seen.shape == (n, *encoder.shape):
                     self._turn.take(seen if seen.ndim == 2 else seen.reshape(n, -1), gains)
                     return
-            except (TypeError, ValueError):
+            except (BufferError, TypeError, ValueError):
                 pass  # of which lane, is said below
         seen, gains = np.empty((n, encoder.size)), np.empty(n)
         for lane in range(n):
@@ -208,6 +218,7 @@ class _Play:
             self._encoder.write(self._observations, lane, observation)
         except Exception as error:
             raise self._failure("reset", lane, error) from error
+        self._plain &= getattr(observation, "dtype", None) == np.float32
         self._totals[lane] = 0.0
         self._turn.seat(lane, row)
         if self._runner.uniforms:
@@ -292,6 +303,15 @@ class _Play:
             )
         failure.job = self._jobs[lane]
         return failure
+
+
+def _steps(envs: list[gym.Env[Any, Any]]) -> tuple[float, list[Callable[[Any], Any]]]:
+    """The `step` of every environment, without a time limit that is outermost, and that limit."""
+    if all(type(env) is TimeLimit for env in envs):
+        limits = {env._max_episode_steps for env in envs if isinstance(env, TimeLimit)}
+        if len(limits) == 1:
+            return limits.pop(), [env.env.step for env in envs if isinstance(env, TimeLimit)]
+    return math.inf, [env.step for env in envs]
 
 
 def _lean(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:

@@ -21,7 +21,7 @@ from zorl.rollout.origin import Origin, fingerprint
 from zorl.rollout.work import Episodes, Runner, Work
 from zorl.streams import Seeds
 
-LARGEST = 1 << 28  # bytes of rows that each actor makes for itself; those sent, machines share
+LARGEST = 1 << 24  # bytes of rows that each actor makes for itself; see docs/scaling.md
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Broadcast:
 
     @classmethod
     def of(cls, work: Work, number: int) -> Broadcast:
-        """The smaller of the two forms, but rows where every actor's own would be too large."""
+        """The smaller of the two forms, but rows where to make them again takes longer."""
         candidates: NDArray[np.float32] | bytes = work.thetas
         if work.origin is not None and work.thetas.nbytes <= LARGEST:
             origin = cloudpickle.dumps(work.origin)

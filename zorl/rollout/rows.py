@@ -127,7 +127,8 @@ class Rows:
         self._lanes.drop(row)
         last = self.playing = self.playing - 1
         self._turn.move(row, last)
-        for values in (self._started, self._jobs, self._late, self._void):
+        # Jobs go to the first rows that are free, so a row that starts late is never moved.
+        for values in (self._started, self._jobs, self._void):
             values[row] = values[last]
 
     def _end(self, row: int) -> None:

@@ -64,8 +64,8 @@ class Turn:
         self._actor = policy.bind(self._thetas)
         self._features = np.zeros_like(self.sums)
 
-    def take(self, seen: NDArray[np.float64], gains: NDArray[np.float64]) -> None:
-        """Take in n observations (n, o) and rewards (n,), of the first n lanes."""
+    def take(self, seen: NDArray[Any], gains: NDArray[np.float64]) -> None:
+        """Take in n observations (n, o), float32 or float64, and rewards (n,)."""
         n = len(gains)
         self._seen[:n] = seen
         self.state[:n, -1] += gains
@@ -122,7 +122,9 @@ class CompiledTurn(Turn):
         sizes = [policy.inputs, *(out for out, _ in policy.layers)]
         self._outputs = np.zeros((lanes, sizes[-1]), np.float32)
         self._choices = np.zeros(lanes, np.int64)
-        self._nothing = (True, np.zeros((0, policy.inputs)), np.zeros(0))
+        nothing = np.zeros((0, policy.inputs))
+        self._singles, self._doubles = nothing.astype(np.float32), nothing
+        self._nothing = (self._singles, self._doubles, np.zeros(0))
         self._pending = self._nothing
         self._arguments = (
             self.state,
@@ -142,16 +144,17 @@ class CompiledTurn(Turn):
             self._choices,
         )
 
-    def take(self, seen: NDArray[np.float64], gains: NDArray[np.float64]) -> None:
+    def take(self, seen: NDArray[Any], gains: NDArray[np.float64]) -> None:
         """See `Turn.take`; the kernel does it, unless the state is asked for before."""
-        self._pending = (False, seen, gains)
+        single = seen.dtype == np.float32
+        self._pending = (seen, self._doubles, gains) if single else (self._singles, seen, gains)
 
     def settle(self) -> None:
         """See `Turn.settle`."""
         if self._pending is not self._nothing:
-            _, seen, gains = self._pending
+            singles, doubles, gains = self._pending
             self._pending = self._nothing
-            super().take(seen, gains)
+            super().take(singles if singles.size else doubles, gains)
 
     def decide(self, n: int, draw: Draw | None = None) -> Actions | None:
         """See `Turn.decide`."""

@@ -12,12 +12,12 @@ from gymnasium.utils.seeding import np_random
 from numpy.typing import NDArray
 
 from zorl.envs import Task
-from zorl.envs.compiled import Twin
+from zorl.envs.compiled import Twin, rehearse
 from zorl.errors import ConfigurationError, NonFiniteRewardError
 from zorl.normalization import Normalizer
 from zorl.policies import MlpPolicy
 from zorl.rollout.compiled.cache import compiled
-from zorl.rollout.compiled.source import LANES, Spec
+from zorl.rollout.compiled.source import LANES, Spec, kernel_source, why_not
 from zorl.rollout.work import Episodes, Work
 from zorl.spaces import ObservationEncoder
 
@@ -47,6 +47,16 @@ class Compiled:
     ) -> None:
         if threads is not None and threads < 1:
             raise ConfigurationError(f"threads must be ≥ 1, got {threads}")
+        if (reason := why_not(policy)) is not None:
+            raise ConfigurationError(reason)
+        if encoder.kind != "box" or policy.inputs != encoder.size:
+            raise ConfigurationError(
+                f"kernels take Box observations, as many as the policy has inputs, "
+                f"{policy.inputs}; got {encoder}"
+            )
+        outputs = np.zeros((1, policy.decoder.outputs), np.float32)
+        action = np.ravel(policy.decoder.decode(outputs)[0]).astype(float).tolist()
+        rehearse(twin, action, encoder.size)
         self.task = task
         self.threads = threads or len(os.sched_getaffinity(0))
         self._twin, self._policy, self._encoder = twin, policy, encoder
@@ -55,6 +65,7 @@ class Compiled:
         self._kernels: dict[tuple[bool, bool], Callable[..., None]] = {}
         self._starts: dict[int, tuple[float, ...]] = {}
         self._pool: ThreadPoolExecutor | None = None
+        kernel_source(self._spec(active=False, learns=False))  # says what cannot be translated
 
     def run(self, work: Work) -> Episodes:
         """See `Backend`.
@@ -62,6 +73,7 @@ class Compiled:
         Raises:
             NonFiniteRewardError: a NaN or infinite return, unless they are let through.
         """
+        self._check_sizes(work)
         out = Episodes.empty(work)
         jobs, candidates, episodes = len(work), len(work.thetas), len(work.seeds)
         normalizer = work.normalizer
@@ -69,14 +81,17 @@ class Compiled:
         # Episodes of one candidate in one lane load its parameters once, where that leaves enough
         # to do for every lane.
         run = episodes if candidates >= 4 * LANES * self.threads else 1
+        # numba compiles anew for arrays that are read-only, as what a normalizer has seen is.
+        center, factor = (np.require(array, None, ["C", "W"]) for array in normalizer.affine())
         arguments = (
-            work.thetas,
+            np.require(work.thetas, np.float32, ["C", "W"]),
             run,
             episodes,
             np.zeros(1, np.int64),
             self._starting_states(work.seeds),
             self._twin.limit,
-            *normalizer.affine(),
+            center,
+            factor,
             float(normalizer.clip),
             out.returns,
             out.native_returns,
@@ -96,17 +111,27 @@ class Compiled:
             np.greater_equal(out.native_returns, self.task.require_threshold(), out=out.successes)
         elif self.task.success != "terminated":
             out.successes[:] = False
-        if not self._tolerant:
-            self._check(work, out)
+        self._settle(work, out)
         return out
+
+    def _check_sizes(self, work: Work) -> None:
+        """A kernel reads memory unchecked."""
+        d, o = self._policy.dim, self._encoder.size
+        if work.thetas.ndim != 2 or work.thetas.shape[1] != d or work.normalizer.low.size != o:
+            raise ConfigurationError(
+                f"expected thetas of shape (n, {d}) and a normalizer of {o} observations, got "
+                f"{work.thetas.shape} and {work.normalizer.low.size}"
+            )
+
+    def _spec(self, active: bool, learns: bool) -> Spec:
+        single = self._encoder.dtype == "float32"
+        return Spec(self._twin, self._policy, self._exact, single, active, learns)
 
     def _kernel(self, normalizer: Normalizer) -> Callable[..., None]:
         """The kernel for a way of normalising."""
         kind = (normalizer.active, normalizer.learns)
         if kind not in self._kernels:
-            single = self._encoder.dtype == "float32"
-            spec = Spec(self._twin, self._policy, self._exact, single, *kind)
-            self._kernels[kind] = compiled(spec)
+            self._kernels[kind] = compiled(self._spec(*kind))
         return self._kernels[kind]
 
     def _starting_states(self, seeds: Iterable[int]) -> NDArray[Any]:
@@ -118,17 +143,22 @@ class Compiled:
             if seed not in self._starts:
                 self._starts[seed] = self._twin.env.reset(np_random(seed)[0])
             rows.append(self._starts[seed])
-        return np.array(rows, self._real)
+        return np.array(rows, self._real).reshape(len(rows), -1)
 
-    def _check(self, work: Work, out: Episodes) -> None:
-        finite = np.isfinite(out.returns) & np.isfinite(out.native_returns)
-        if not finite.all():
-            job = int(np.flatnonzero(~finite)[0])
-            raise NonFiniteRewardError(
-                f"the compiled twin of {self.task.env_id} has a NaN or infinite return in the "
-                f"episode with seed {work.job(job)[1]}; mend it, or let such candidates count as "
-                "the worst of their generation (search agents: train anew with --non-finite worst)"
+    def _settle(self, work: Work, out: Episodes) -> None:
+        """Episodes whose return or last state is not finite: raise, or give a NaN return."""
+        bad = np.flatnonzero(~np.isfinite(out.returns) | ~np.isfinite(out.native_returns))
+        if bad.size and not self._tolerant:
+            error = NonFiniteRewardError(
+                f"the compiled twin of {self.task.env_id} has a NaN or infinite reward or "
+                f"observation in the episode with seed {work.job(int(bad[0]))[1]}; mend it, or let "
+                "such candidates count as the worst of their generation (search agents: train "
+                "anew with --non-finite worst)"
             )
+            error.job = int(bad[0])
+            raise error
+        out.returns[bad] = out.native_returns[bad] = np.nan
+        out.successes[bad] = False
 
     def close(self) -> None:
         """See `Backend`."""

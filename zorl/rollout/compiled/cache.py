@@ -13,8 +13,10 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from zorl.envs.compiled import CompiledEnv
+from zorl.errors import ConfigurationError
 from zorl.rollout.compiled.source import Spec, kernel_source, trace_source
 
 _HERE = Path(__file__).parent
@@ -28,10 +30,10 @@ _INLINED = (
 
 def compiled(spec: Spec) -> Callable[..., None]:
     """The kernel of a spec, from the cache if it was made before."""
-    return _loaded(kernel_source(spec))
+    return _guarded(_loaded(kernel_source(spec)), spec.twin.env)
 
 
-def traced(env: CompiledEnv, actions: int, exact: bool) -> Callable[..., None]:
+def traced(env: CompiledEnv, observations: int, actions: int, exact: bool) -> Callable[..., None]:
     """A function that plays given actions, to compare a twin step by step.
 
     `play(states, actions, observations, rewards, ends, chained)` takes (t + 1, s) states, of which
@@ -39,7 +41,24 @@ def traced(env: CompiledEnv, actions: int, exact: bool) -> Callable[..., None]:
     whether a step terminated and, if `chained`, the other states; otherwise all states are given
     and every step starts from its own.
     """
-    return _loaded(trace_source(env, actions, exact))
+    return _guarded(_loaded(trace_source(env, observations, actions, exact)), env)
+
+
+def _guarded(kernel: Callable[..., None], env: CompiledEnv) -> Callable[..., None]:
+    """A kernel, which is compiled when it is first called; what numba says then, in our words."""
+    from numba.core.errors import NumbaError
+
+    def call(*arguments: Any) -> None:
+        try:
+            kernel(*arguments)
+        except NumbaError as error:
+            raise ConfigurationError(
+                f"the twin {type(env).__name__} cannot be compiled: its numbers must be plain real "
+                "ones, every helper must take and return as many in every case, and every name "
+                f"must have a value wherever it is used; numba says: {error}"
+            ) from error
+
+    return call
 
 
 def _loaded(source: str) -> Callable[..., None]:
@@ -73,10 +92,16 @@ def cache_folder() -> Path:
 
 
 def _written(name: str, source: str) -> Path:
-    """The file of a kernel, which several processes may want to write at once."""
+    """The file of a kernel, which several processes may want to write at once.
+
+    Raises:
+        ConfigurationError: there is no folder for it.
+    """
     for folder in (cache_folder(), Path(tempfile.gettempdir()) / f"zorl-kernels-{os.getuid()}"):
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if folder.stat().st_uid != os.getuid() or not os.access(folder, os.W_OK):
+                raise PermissionError(f"{folder} is not this user's")  # code is run from there
             path = folder / name
             if not path.exists() or path.read_text() != source:
                 descriptor, part = tempfile.mkstemp(dir=folder, suffix=".part")
@@ -86,4 +111,6 @@ def _written(name: str, source: str) -> Path:
             return path
         except OSError as error:
             problem = error
-    raise problem
+    raise ConfigurationError(
+        f"there is no folder to keep compiled kernels in ({problem}); set ZORL_CACHE to one"
+    ) from problem

@@ -143,6 +143,8 @@ def clipped(x, low, high):
 def modulo(x, y):
     """Python's x % y: of the sign of y."""
     remainder = np.fmod(x, y)
-    if remainder != 0 and (y < 0) != (remainder < 0):
+    if remainder == 0:
+        return math.copysign(0.0, y)
+    if (y < 0) != (remainder < 0):
         remainder += y
     return remainder

@@ -19,7 +19,7 @@ from zorl.policies import MlpPolicy
 from zorl.rollout.compiled.translate import Translation
 
 LANES = 64
-_WIDEST = 1024  # a layer lies on the stack, for all lanes
+_MOST_UNITS = 4096  # they lie on the stack, for all lanes; there are some megabytes of it
 _BLOCK = 8  # inputs of a neuron that are summed in one pass over the lanes
 
 # Of fast kernels: all from the tangent. Exact ones compute what zorl.activations does.
@@ -66,9 +66,12 @@ def why_not(policy: Any) -> str | None:
         return f"kernels take Discrete and Box actions, not {policy.decoder.kind}"
     if policy.decoder.stochastic:
         return "kernels run policies that act deterministically"
-    widest = max(out for out, _ in policy.layers)
-    if widest > _WIDEST:
-        return f"kernels run layers of at most {_WIDEST} units, not {widest}"
+    # An input has its moments beside it, in double precision.
+    units = 5 * policy.inputs + sum(out for out, _ in policy.layers)
+    if units > _MOST_UNITS:
+        return (
+            f"kernels run networks of at most {_MOST_UNITS} units (inputs five-fold), not {units}"
+        )
     return None
 
 
@@ -147,7 +150,10 @@ def kernel_source(spec: Spec) -> str:
     emit("            over[l] = 0")
     emit("            j = job[l]")
     emit("            if j >= 0:")
-    emit("                returns[j] = R[l]; natives[j] = N[l]; lengths[j] = T[l]")
+    emit(f"                ({', '.join(f'o{i}' for i in o)},) = observe({_lanes('S', s)})")
+    # What is not finite in the state shows in the return, as it does in Gymnasium's episodes.
+    emit(f"                bad = real(0) * ({' + '.join(f'o{i}' for i in o)})")
+    emit("                returns[j] = R[l] + bad; natives[j] = N[l] + bad; lengths[j] = T[l]")
     emit("                ends[j] = ended[l] != 0")
     if spec.learns:
         for i in o:
@@ -234,12 +240,16 @@ def kernel_source(spec: Spec) -> str:
     return "\n".join([*lines, *(f"    {line}" for line in body), ""])
 
 
-def trace_source(env: CompiledEnv, actions: int, exact: bool) -> str:
+def trace_source(env: CompiledEnv, observations: int, actions: int, exact: bool) -> str:
     """The module of `traced` as text."""
     translation = Translation()
     translation.add(env.observe, "observe")
     translation.add(env.step, "step")
     count = _parameters(env.step) - actions
+    o = range(observations)
+    seen = ", ".join(f"o{i}" for i in o)
+    first = "; ".join(f"observations[0, {i}] = o{i}" for i in o)
+    later = "; ".join(f"observations[t + 1, {i}] = o{i}" for i in o)
     state = ", ".join(f"s{i}" for i in range(count))
     given = ", ".join(f"real(states[t, {i}])" for i in range(count))
     action = ", ".join(f"real(actions[t, {i}])" for i in range(actions))
@@ -255,14 +265,14 @@ from zorl.rollout.compiled.{"exact" if exact else "fast"} import *
 @njit(nogil=True, cache=True, error_model='numpy')
 def kernel(states, actions, observations, rewards, ends, chained):
     t = 0
-    for i, x in enumerate(observe({given})):
-        observations[0, i] = x
+    ({seen},) = observe({given})
+    {first}
     for t in range(len(actions)):
         ({state},), reward, terminated = step({given}, {action})
         if chained:
             {kept}
-        for i, x in enumerate(observe({state})):
-            observations[t + 1, i] = x
+        ({seen},) = observe({state})
+        {later}
         rewards[t] = reward
         ends[t] = truth(terminated)
 '''

@@ -2,7 +2,7 @@
 
 Each method is rewritten so that the same text serves in both precisions: numbers become `real(…)`,
 parameters of `self` and constants of the module become numbers, and functions become those of
-`numerics.py`, which differ between the precisions. What has no place in a kernel is refused.
+`exact.py` and `fast.py`. What has no place in a kernel is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from zorl.errors import ConfigurationError
 
-# Names in numerics.py, by the object that a twin calls.
+# Names in exact.py and fast.py, by the object that a twin calls.
 FUNCTIONS: dict[Any, str] = {
     math.sin: "sin",
     np.sin: "sin",
@@ -54,6 +54,7 @@ FUNCTIONS: dict[Any, str] = {
     np.float64: "real",
     bool: "truth",
 }
+_ARGUMENTS = {"atan2": 2, "power": 2, "least": 2, "greatest": 2, "clipped": 3}  # others: 1
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 
 
@@ -67,6 +68,8 @@ class Translation:
     def __init__(self) -> None:
         self.sources: list[str] = []
         self._names: dict[Any, str] = {}
+        self._owners: list[Any] = []  # kept, so that the ids in `_names` stay theirs
+        self._open: list[Any] = []
 
     def add(self, function: Callable[..., Any], name: str) -> str:
         """Translate a bound method or plain function, and give it a name in the kernel.
@@ -76,10 +79,16 @@ class Translation:
         """
         owner = getattr(function, "__self__", None)
         plain = getattr(function, "__func__", function)
-        key = (plain, owner is not None)
+        key = (plain, id(owner))  # the parameters of `self` become numbers: one function for each
+        if key in self._open:
+            raise ConfigurationError(
+                f"{plain.__qualname__} calls itself, which a compiled twin cannot"
+            )
         if key in self._names:
             return self._names[key]
         self._names[key] = name
+        self._owners.append(owner)
+        self._open.append(key)
         tree = _parsed(plain)
         writer = _Writer(self, plain, owner, name)
         tree.name = name
@@ -91,11 +100,15 @@ class Translation:
             arguments = arguments[1:]
         if tree.args.vararg or tree.args.kwarg or tree.args.kwonlyargs or tree.args.defaults:
             writer.refuse(tree, "parameters other than plain positional ones")
-        tree.args = ast.arguments([], [ast.arg(a.arg) for a in arguments], None, [], [], None, [])
+        names = [ast.arg(_local(a.arg)) for a in arguments]
+        tree.args = ast.arguments([], names, None, [], [], None, [])
         writer.locals = {a.arg for a in arguments} | _assigned(tree)
+        if not any(isinstance(node, ast.Return) and node.value for node in ast.walk(tree)):
+            writer.refuse(tree, "a function that returns nothing")
         body = [s for s in tree.body if not _is_text(s)]
         tree.body = [writer.visit(statement) for statement in body]
         self.sources.append(ast.unparse(ast.fix_missing_locations(tree)))
+        self._open.pop()
         return name
 
 
@@ -116,8 +129,9 @@ class _Writer(ast.NodeTransformer):
         line = getattr(node, "lineno", 0)
         raise ConfigurationError(
             f"{self.function.__qualname__}, line {line} of it: a compiled twin cannot use {what}; "
-            "it can use arithmetic, comparisons, if, min, max, abs, functions of math, numbers, "
-            "parameters of self, and helper functions written alike"
+            "it can use arithmetic, comparisons, if, min, max, abs, numbers, parameters of self, "
+            "helper functions written alike, and of math "
+            "sin, cos, tanh, exp, sqrt, log, atan2, floor, pow and fabs"
         )
 
     def generic_visit(self, node: ast.AST) -> Any:
@@ -149,7 +163,7 @@ class _Writer(ast.NodeTransformer):
             self.refuse(node, "assignment to anything but a name")
         left = ast.Name(node.target.id, ast.Load())  # type: ignore[union-attr]
         value = ast.copy_location(ast.BinOp(left, node.op, node.value), node)
-        return ast.Assign([node.target], self.visit(value), lineno=node.lineno)
+        return ast.Assign([self.visit(node.target)], self.visit(value), lineno=node.lineno)
 
     def visit_Constant(self, node: ast.Constant) -> Any:
         if not isinstance(node.value, (bool, int, float)):
@@ -166,12 +180,14 @@ class _Writer(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> Any:
         if node.id in self.locals:
-            return node
+            return ast.Name(_local(node.id), node.ctx)
         if node.id not in self.outside:
             self.refuse(node, f"the unknown name {node.id}")
         return self.value(node, self.outside[node.id])
 
     def visit_Attribute(self, node: ast.Attribute) -> Any:
+        if not isinstance(node.ctx, ast.Load):
+            self.refuse(node, f"assignment to {ast.unparse(node)}")
         return self.value(node, self.resolved(node))
 
     def resolved(self, node: ast.expr) -> Any:
@@ -210,10 +226,14 @@ class _Writer(ast.NodeTransformer):
             for argument in arguments[1:]:
                 first = _call(known, [first, argument])
             return first
+        if known is not None and len(arguments) != _ARGUMENTS.get(known, 1):
+            self.refuse(node, f"{ast.unparse(node)}, with {len(arguments)} arguments")
         if known == "power":
             base, exponent = node.args
             return self.power(base, exponent)
         if known is None:
+            if hasattr(function, "__wrapped__"):
+                self.refuse(node, f"the decorated function {ast.unparse(node.func)}")
             if not inspect.isroutine(function) or inspect.isbuiltin(function):
                 self.refuse(node, f"the function {ast.unparse(node.func)}")
             count = len(self.translation._names)
@@ -286,6 +306,11 @@ def _assigned(tree: ast.FunctionDef) -> set[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
+
+
+def _local(name: str) -> str:
+    """A twin's name for a number, so that it hides none of the kernel's: `sin = math.sin(x)`."""
+    return f"{name}_"
 
 
 def _is_text(statement: ast.stmt) -> bool:
