@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, Final
 
 from zorl.envs import Task, find_twin
 from zorl.errors import ConfigurationError
+from zorl.optimizers.base import at_least
 from zorl.policies import Policy
+from zorl.rollout.backends import Backend, Serial
+from zorl.rollout.compiled.backend import Compiled
 from zorl.rollout.compiled.source import why_not
+from zorl.rollout.episodes import EpisodeRunner
+from zorl.rollout.failures import FailureRule
+from zorl.rollout.processes import Processes
+from zorl.rollout.vector import VECTOR_KINDS, VectorRunner, check_vector
+from zorl.spaces import ObservationEncoder
 
 log = logging.getLogger("zorl")
 
@@ -28,13 +37,43 @@ BACKENDS: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def resolve_backend(name: str, task: Task, policy: Policy) -> str:
+@dataclass(frozen=True)
+class Place:
+    """Where episodes run; what is learned does not depend on it.
+
+    Attributes:
+        workers: processes, or threads of compiled code and of EnvPool; None: one process, all
+            cores for compiled code, all CPUs of a Ray cluster.
+        timeout: seconds without progress after which an environment counts as hung and its worker
+            process, of which there is one at least then, is killed; None waits for ever.
+        ray: run on Ray: the address of a cluster, "auto" for the one of this machine, or "local"
+            for a new one; None: no Ray.
+        lanes: environments per process that share one forward pass; None: as many as pay.
+    """
+
+    workers: int | None = None
+    timeout: float | None = None
+    ray: str | None = None
+    lanes: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "lanes"):
+            if getattr(self, name) is not None:
+                at_least(name, getattr(self, name), 1)
+
+
+def resolve_backend(name: str, task: Task, policy: Policy, place: Place) -> str:
     """The backend itself for "auto", and the name as it is otherwise.
 
     Raises:
         ConfigurationError: the task cannot be played so; says why.
     """
+    if place.ray is not None and name not in ("auto", "gymnasium"):
+        raise ConfigurationError(f"Ray plays Gymnasium's environments, not the backend {name!r}")
     if name == "auto":
+        # These ask for processes around the environment.
+        if place.ray is not None or place.timeout is not None:
+            return "gymnasium"
         if why_not_compiled(task, policy) is not None:
             return "gymnasium"
         if find_spec("numba") is None:
@@ -49,11 +88,10 @@ def resolve_backend(name: str, task: Task, policy: Policy) -> str:
         why = why_not_compiled(task, policy)
         if why is not None:
             raise ConfigurationError(f"the backend {name!r} cannot play {task.env_id}: {why}")
-    if name in ("vector", "envpool"):
-        from zorl.rollout.vector import check_vector
-
+    if name in VECTOR_KINDS:
         decoder: Any = policy.decoder
-        check_vector(task, name, stochastic=decoder.stochastic)
+        processes = 1 if name == "envpool" else place.workers or 1
+        check_vector(task, name, processes, decoder.stochastic)
     return name
 
 
@@ -65,3 +103,44 @@ def why_not_compiled(task: Task, policy: Policy) -> str | None:
             "zorl.envs.register_twin registers one"
         )
     return why_not(policy)
+
+
+def make_backend(
+    name: str,
+    task: Task,
+    policy: Any,
+    encoder: ObservationEncoder,
+    place: Place,
+    failures: FailureRule,
+    tolerant: bool,
+) -> Backend:
+    """The backend of a resolved name.
+
+    Args:
+        name: from `resolve_backend`.
+        task: the task.
+        policy: what decides.
+        encoder: of the task's observations.
+        place: where.
+        failures: what becomes of episodes that fail.
+        tolerant: let non-finite rewards through to the search's rule instead of raising.
+    """
+    twin = find_twin(task)
+    if name.startswith("compiled") and twin is not None:
+        exact = name == "compiled"
+        return Compiled(task, twin, policy, encoder, exact, place.workers, tolerant)
+    workers = place.workers or 1
+    if name in VECTOR_KINDS:
+        lanes = place.lanes or 64
+        vector = VectorRunner(task, policy, name, lanes, workers, tolerant)
+        return Serial(vector, failures)
+    uniforms = policy.decoder.outputs if policy.decoder.stochastic else 0
+    runner = EpisodeRunner(task, policy, place.lanes, uniforms, tolerant)
+    if place.ray is not None:
+        from zorl.rollout.ray_backend import RayBackend
+
+        address = None if place.ray == "local" else place.ray
+        return RayBackend(runner, place.workers, address, failures, place.timeout)
+    if workers == 1 and place.timeout is None:
+        return Serial(runner, failures)
+    return Processes(runner, workers, failures, place.timeout)

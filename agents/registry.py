@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium as gym
 
 from zorl.agents import baselines, search_agent
+from zorl.agents.backends import Place
 from zorl.agents.base import Agent
 from zorl.agents.baselines import BASELINES, BaselineAgent, BaselineConfig
 from zorl.agents.defaults import DEFAULTS
@@ -98,8 +99,9 @@ def make_agent(
     agent: str,
     env: str | Task | gym.Env[Any, Any],
     settings: str = "tuned",
-    workers: int = 1,
+    workers: int | None = None,
     timeout: float | None = None,
+    ray: str | None = None,
     **options: Any,
 ) -> Agent:
     """An agent by name, ready to learn.
@@ -108,29 +110,37 @@ def make_agent(
         agent: a name in `list_agents()`, as "cma-es" or "ppo".
         env: an environment id, a task, or an environment made by `gymnasium.make`.
         settings: see `make_config`.
-        workers: processes that run episodes (search agents only).
-        timeout: seconds after which an environment that hangs is stopped (search agents only).
+        workers: see `zorl.agents.backends.Place`, as for the next two; for search agents only.
+        timeout: likewise.
+        ray: likewise; `backend="ray"` is `ray="local"`.
         options: see `make_config`.
     """
-    return agent_of(make_config(agent, env, settings, **options), workers, timeout)
+    if options.get("backend") == "ray":
+        options["backend"], ray = "gymnasium", ray or "local"
+    place = Place(workers, timeout, ray)
+    return agent_of(make_config(agent, env, settings, **options), place)
 
 
-def agent_of(config: Config, workers: int = 1, timeout: float | None = None) -> Agent:
+def agent_of(config: Config, place: Place = Place()) -> Agent:  # noqa: B008  # frozen
     """The agent that a configuration describes."""
     if isinstance(config, SearchConfig):
-        return SearchAgent(config, workers, timeout=timeout)
+        return SearchAgent(config, place)
     return BaselineAgent(config)
 
 
-def load_agent(path: str | Path, workers: int = 1, timeout: float | None = None) -> Agent:
+def load_agent(path: str | Path, **place: Any) -> Agent:
     """The agent that `save` wrote to a file.
+
+    Args:
+        path: of the file.
+        place: fields of `zorl.agents.backends.Place`: workers, timeout, ray, lanes.
 
     Raises:
         FileFormatError: the file is missing, corrupt, truncated, newer, or not an agent's.
     """
     _, metadata, arrays = load_archive(path, "agent")
     if metadata.get("family") == search_agent.FAMILY:
-        return SearchAgent.from_archive(metadata, arrays, workers, timeout)
+        return SearchAgent.from_archive(metadata, arrays, Place(**place))
     if metadata.get("family") == baselines.FAMILY:
         return BaselineAgent.from_archive(metadata, arrays)
     raise FileFormatError(f"{path}: unknown family of agents {metadata.get('family')!r}")

@@ -12,10 +12,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from typing_extensions import Self
 
-from zorl.agents.backends import BACKENDS, resolve_backend
+from zorl.agents.backends import BACKENDS, Place, log, make_backend, resolve_backend
 from zorl.agents.base import Stop, read_agent
 from zorl.agents.callbacks import Hook, as_hook
-from zorl.envs import Task, check_spaces, find_twin
+from zorl.envs import Task, check_spaces
 from zorl.errors import (
     ConfigurationError,
     EnvironmentFailure,
@@ -30,8 +30,7 @@ from zorl.options import resolve_options
 from zorl.policies import MlpPolicy
 from zorl.recorders.base import Recorder
 from zorl.replay import save_episode
-from zorl.rollout.backends import Backend, Serial
-from zorl.rollout.compiled.backend import Compiled
+from zorl.rollout.backends import Serial
 from zorl.rollout.episodes import EpisodeRunner
 from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.evaluator import RolloutEvaluator
@@ -141,10 +140,7 @@ class SearchAgent:
 
     Args:
         config: what and how to learn.
-        workers: processes that run episodes; results do not depend on it.
-        lanes: environments per process that share one batched forward pass; nor on it.
-        timeout: seconds without progress after which an environment counts as hung and its worker
-            process, of which there is one at least then, is killed; None waits for ever.
+        place: where episodes run; results do not depend on it.
 
     Attributes:
         failures: folder for episodes that failed, which `zorl replay` plays again; None keeps none.
@@ -152,13 +148,7 @@ class SearchAgent:
 
     failures: Path | None = None
 
-    def __init__(
-        self,
-        config: SearchConfig,
-        workers: int = 1,
-        lanes: int | None = None,
-        timeout: float | None = None,
-    ) -> None:
+    def __init__(self, config: SearchConfig, place: Place = Place()) -> None:  # noqa: B008  # frozen
         recipe = METHODS[config.agent]
         options = resolve_options(recipe, config.options, f"option of {config.agent}")
         gate_options = resolve_options(
@@ -180,26 +170,19 @@ class SearchAgent:
             config,
             options=options,
             gate_options=gate_options,
-            backend=resolve_backend(config.backend, self.task, self.policy),
+            backend=resolve_backend(config.backend, self.task, self.policy, place),
         )
         uniforms = self._decoder.outputs if config.stochastic else 0
-        tolerant = config.non_finite == "worst"
-        rule = FailureRule(config.on_failure, partial(self._keep, uniforms))
-        backend: Backend
-        twin = find_twin(self.task)
-        if self._config.backend.startswith("compiled") and twin is not None:
-            exact = self._config.backend == "compiled"
-            backend = Compiled(
-                self.task, twin, self.policy, self._encoder, exact, tolerant=tolerant
-            )
-        else:
-            runner = EpisodeRunner(self.task, self.policy, lanes, uniforms, tolerant)
-            if workers == 1 and timeout is None:
-                backend = Serial(runner, rule)
-            else:
-                backend = Processes(runner, workers, rule, timeout)
-        self._backend = backend
-        self._evaluator = RolloutEvaluator(backend)
+        self._backend = make_backend(
+            self._config.backend,
+            self.task,
+            self.policy,
+            self._encoder,
+            place,
+            FailureRule(config.on_failure, partial(self._keep, uniforms)),
+            tolerant=config.non_finite == "worst",
+        )
+        self._evaluator = RolloutEvaluator(self._backend)
         streams = Streams(config.seed)
         self.search = Search(
             recipe(**options),
@@ -262,6 +245,8 @@ class SearchAgent:
         target = self.num_timesteps + total_timesteps
         hook = as_hook(callback, self, target, progress_bar)
         hook.start()
+        if self.notice is not None:
+            log.info(self.notice)
         try:
             # Policies' matrices are small: threads would only wait for each other.
             with threadpool_limits(1, "blas"):
@@ -322,6 +307,11 @@ class SearchAgent:
         return save_episode(self.failures, self.task, self.policy, episode, uniforms)
 
     @property
+    def notice(self) -> str | None:
+        """What plays the episodes of the search, where it is not simply the environment."""
+        return getattr(self._backend, "notice", None)
+
+    @property
     def processes(self) -> Processes | None:
         """The worker processes, where there are some."""
         return self._backend if isinstance(self._backend, Processes) else None
@@ -340,22 +330,25 @@ class SearchAgent:
         }
 
     @classmethod
-    def load(cls, path: str | Path, workers: int = 1, timeout: float | None = None) -> SearchAgent:
+    def load(cls, path: str | Path, **place: Any) -> SearchAgent:
         """The agent that `save` wrote to a file; `zorl.load_agent` takes every family's.
+
+        Args:
+            path: of the file.
+            place: fields of `zorl.agents.backends.Place`: workers, timeout, ray, lanes.
 
         Raises:
             FileFormatError: the file is missing, corrupt, truncated, newer, or not such an agent's.
         """
         metadata, arrays = read_agent(path, FAMILY)
-        return cls.from_archive(metadata, arrays, workers, timeout)
+        return cls.from_archive(metadata, arrays, Place(**place))
 
     @classmethod
     def from_archive(
         cls,
         metadata: Mapping[str, Any],
         arrays: Arrays,
-        workers: int = 1,
-        timeout: float | None = None,
+        place: Place = Place(),  # noqa: B008  # frozen
     ) -> SearchAgent:
         """The agent that `save` wrote; it acts and goes on learning to the same bits."""
         try:
@@ -364,7 +357,7 @@ class SearchAgent:
             raise FileFormatError(f"the file lacks {error}") from error
         if not isinstance(scalars, Mapping):
             raise FileFormatError(f"the state of an agent is a mapping of names, got {scalars!r}")
-        agent = cls(config, workers, timeout=timeout)
+        agent = cls(config, place)
         agent.state = unflatten(agent.state, "state", scalars, arrays)
         return agent
 

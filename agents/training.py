@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import zorl
+from zorl.agents.backends import Place
 from zorl.agents.base import Agent, Stop
 from zorl.agents.registry import agent_of, config_from_json, load_agent
 from zorl.agents.search_agent import SearchAgent
@@ -135,10 +136,15 @@ def resume(
     folder: RunFolder,
     recorders: Iterable[Recorder] = (),
     stop: Stop | None = None,
-    workers: int = 1,
-    timeout: float | None = None,
+    **place: Any,
 ) -> dict[str, Any]:
     """Go on with an interrupted run, to the same bits as an unbroken one.
+
+    Args:
+        folder: the run's.
+        recorders: consumers of the run's records.
+        stop: asked after every generation; True ends the run with everything saved.
+        place: fields of `zorl.agents.backends.Place`: workers, timeout, ray, lanes.
 
     Raises:
         RunFolderError: there is no checkpoint, it is another configuration's, the run is over, or
@@ -157,9 +163,9 @@ def resume(
             "stable-baselines3 keeps no state of environments and random numbers; train anew"
         )
     if not folder.checkpoint.exists():  # stopped before the first generation was saved
-        agent = agent_of(config, workers, timeout)
+        agent = agent_of(config, Place(**place))
     else:
-        agent = load_agent(folder.checkpoint, workers, timeout)
+        agent = load_agent(folder.checkpoint, **place)
     if agent.config != saved["agent"]:
         raise RunFolderError(
             f"{folder.checkpoint} was written by another configuration than {folder.config}; "

@@ -24,6 +24,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from zorl.agents.backends import Place
 from zorl.agents.registry import make_config
 from zorl.agents.search_agent import SearchAgent, SearchConfig
 from zorl.recorders.base import Recorder, Recorders, Run
@@ -155,7 +156,7 @@ def measure(env_id: str, args: argparse.Namespace, processes: int, folder: Path)
         backend="gymnasium",
     )
     assert isinstance(config, SearchConfig)
-    agent = SearchAgent(config, workers=processes)
+    agent = SearchAgent(config, Place(workers=processes))
     steps = args.steps or STEPS.get(env_id, 150_000)
     start = agent.state
     traces = record(agent, start, steps)

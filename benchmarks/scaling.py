@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -212,28 +211,28 @@ def check(costs: Costs, actors: tuple[int, ...], repeats: int) -> None:
     """Print generations of sleeping environments beside the simulation of the same."""
     print("| actors | episodes | seconds, measured | simulated | their ratio | efficiency |")
     print("|---|---|---|---|---|---|")
-    step = 2e-3
-    options = {"seconds": step, "busy": False, "shortest": 5, "longest": 45}
+    options = {"seconds": 2e-3, "busy": False, "shortest": 5, "longest": 45}
     for count in actors:
         runner, normalizer = make(make_task(ASLEEP, env_kwargs=options), lanes=1)
+        one = Serial(make(runner.task, lanes=1)[0])
         work = work_of(runner, normalizer, 32, 5)
         with closing(RayBackend(runner, count)) as backend:
             while sum(actor.started for actor in backend._actors) < count or not backend._actors:
                 out = backend.run(work)
-            measured = median(partial(backend.run, work), repeats)
-        asleep = out.lengths * (step + slack())
+            first = Work(work.thetas[:2], work.seeds, work.normalizer)
+            pairs = []
+            for _ in range(repeats):
+                alone = seconds_of(partial(one.run, first)) / out.lengths[: len(first)].sum()
+                pairs.append((seconds_of(partial(backend.run, work)), alone))
+        measured, step = map(float, np.median(pairs, axis=0))
+        asleep = out.lengths * step
         ideal = float(asleep.sum()) / count
-        simulated = costs.work + play(asleep, [1.0] * count, costs)
+        simulated = costs.work + play(asleep, [1.0] * count, costs)[0]
         print(
             f"| {count} | {len(work)} | {measured:.3f} | {simulated:.3f} "
             f"| {measured / simulated:.2f} | {ideal / measured:.2f} |",
             flush=True,
         )
-
-
-def slack() -> float:
-    """Seconds by which a sleep of two milliseconds is too long here."""
-    return median(lambda: time.sleep(2e-3), 50) - 2e-3
 
 
 def episodes_of(env_id: str, candidates: int, rng: np.random.Generator) -> Any:
@@ -294,7 +293,8 @@ def draw(found: dict[tuple[str, int, int, int], Simulated | None], path: Path) -
     colors = dict(zip(POPULATIONS, ("#0072B2", "#D55E00", "#009E73"), strict=True))
     styles = dict(zip(DIMS, ("-", "--", ":"), strict=True))
     names = ("MountainCar-v0", "HalfCheetah-v5")
-    for axes, env_id in zip(figure.subplots(1, 2, sharey=True), names, strict=True):
+    panels = figure.subplots(1, 2, sharey=True)
+    for panel, env_id in zip(panels, names, strict=True):
         for candidates, color in colors.items():
             for dim, style in styles.items():
                 cells = {
@@ -303,18 +303,17 @@ def draw(found: dict[tuple[str, int, int, int], Simulated | None], path: Path) -
                     if (name, n, d) == (env_id, candidates, dim) and result is not None
                 }
                 label = f"{candidates:,} candidates" if dim == DIMS[0] else None
-                axes.plot(list(cells), list(cells.values()), style, color=color, label=label)
-        axes.set_xscale("log")
-        axes.set_title(env_id, loc="left", fontweight="bold")
-        axes.set_xlabel("cores")
-        axes.grid(color="#E5E5E5")
-        axes.spines[["top", "right"]].set_visible(False)
-    axes = figure.axes[0]
-    axes.set_ylabel("efficiency")
-    axes.set_ylim(0, 1.02)
+                panel.plot(list(cells), list(cells.values()), style, color=color, label=label)
+        panel.set_xscale("log")
+        panel.set_title(env_id, loc="left", fontweight="bold")
+        panel.set_xlabel("cores")
+        panel.grid(color="#E5E5E5")
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("efficiency")
+    panels[0].set_ylim(0, 1.02)
     for dim, style in styles.items():
-        axes.plot([], [], style, color="#595959", label=f"{dim:,} parameters")
-    figure.axes[0].legend(frameon=False, fontsize=8)
+        panels[1].plot([], [], style, color="#595959", label=f"{dim:,} parameters")
+    panels[1].legend(frameon=False, fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
@@ -329,8 +328,8 @@ def main() -> None:
     args = parser.parse_args()
     import ray
 
-    sys.path.insert(0, str(Path(__file__).parent))
-    repeats, actors, clusters = args.repeats, tuple(args.actors), CLUSTERS
+    repeats, actors = args.repeats, tuple(args.actors)
+    clusters: tuple[int, ...] = CLUSTERS
     if args.smoke:
         repeats, actors, clusters = 1, (2,), (1, 64)
     # One Ray for everything, with room for more actors than there are cores.

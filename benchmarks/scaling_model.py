@@ -49,8 +49,8 @@ class Costs:
 
 def play(
     seconds: NDArray[np.float64], speeds: Sequence[float], costs: Costs, prepare: float = 0.0
-) -> float:
-    """Seconds from the first message to the last result.
+) -> tuple[float, int]:
+    """Seconds from the first message to the last result, and how many messages were sent.
 
     Args:
         seconds: (k,) that the jobs take a core of speed 1.
@@ -61,15 +61,17 @@ def play(
     total = np.concatenate([[0.0], np.cumsum(seconds)])
     dispatch = Dispatch(len(seconds), len(speeds), float(seconds.mean() / np.mean(speeds)))
     driver = 0.0  # when the driver is free
+    sent = 0
     fresh = [True] * len(speeds)
     idle = list(range(len(speeds)))[::-1]
     events: list[tuple[float, int, Any]] = [(TICK, -1, None)]
 
     def hand_out() -> None:
-        nonlocal driver
+        nonlocal driver, sent
         while idle and (chunk := dispatch.take(driver)) is not None:
             actor = idle.pop()
             driver += costs.message / 2
+            sent += 1
             work = float(total[chunk.jobs.stop] - total[chunk.jobs.start])
             busy = (work + prepare * fresh[actor]) / speeds[actor]
             fresh[actor] = False
@@ -88,7 +90,7 @@ def play(
             driver += costs.message / 2
             dispatch.finish(chunk, driver)
             if dispatch.finished:
-                return driver
+                return driver, sent
             idle.append(actor)
         hand_out()
 
@@ -146,16 +148,15 @@ def generation(
     broadcast = costs.work + rounds(math.ceil(cores / CORES)) * sent / BANDWIDTH
     speeds = [1.0 if i % 2 else SLOW for i in range(cores)]
     seconds = lengths / speed
-    rollouts = play(seconds, speeds, costs, prepare)
+    rollouts, messages = play(seconds, speeds, costs, prepare)
     telling = numbers * costs.tell
     whole = asking + broadcast + rollouts + telling
     ideal = float(seconds.sum()) / sum(speeds)
-    messages = min(len(lengths), 4 * cores) * costs.message
     parts = {
         "ask and tell": asking + telling,
         "broadcast": broadcast,
         "regeneration": prepare / SLOW,
-        "messages": messages,
+        "messages": messages * costs.message,
         "too few episodes": max(float(seconds.max()) / SLOW - ideal, 0.0),
         "rollouts": ideal,
     }

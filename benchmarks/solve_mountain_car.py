@@ -35,7 +35,7 @@ HELD_OUT = 100
 CONTESTANTS = ("zorl", "ars", "ppo")
 NAMES = {"zorl": "zorl train", "ars": "sb3-contrib ARS, Zoo", "ppo": "PPO, Zoo"}
 BUDGETS = {"zorl": 500_000, "ars": 500_000, "ppo": 1_000_000}  # the peers': as published
-VALIDATE_EVERY = {"zorl": 10_000, "ars": 10_000, "ppo": 50_000}
+VALIDATE_EVERY = {"zorl": 50_000, "ars": 10_000, "ppo": 50_000}
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from argparse import Namespace
 from contextlib import closing
 from pathlib import Path
 
+from zorl.agents.backends import Place
 from zorl.agents.registry import agent_of
 from zorl.agents.training import run_config, train
-from zorl.arguments import config_from, plan_from, train_parser
+from zorl.arguments import config_from, place_from, plan_from, train_parser
 from zorl.cli import guarded
 from zorl.recorders.base import Recorder
 from zorl.recorders.console import ConsoleRecorder
@@ -30,7 +31,7 @@ def main(args: Namespace) -> int:
     plan = plan_from(args)  # how it is conducted: budget, validation, final estimate
 
     path = args.run or Path("runs") / run_name(config.task.env_id, config.agent, config.seed)
-    with closing(agent_of(config, workers=args.workers)) as agent:
+    with closing(agent_of(config, Place(**place_from(args)))) as agent:
         folder = RunFolder.create(path, run_config(agent, plan))
 
         # Recorders consume what the training loop yields; add your own beside them.

@@ -292,3 +292,23 @@ gym.register(
     disable_env_checker=True,
 )
 COUNTDOWN = "toy_envs:toy/Countdown-v0"
+
+
+def walk_vector(num_envs: int, max_episode_steps: int, **kwargs: Any) -> gym.vector.VectorEnv:
+    """Walks side by side, each with a seed of its own."""
+
+    def walk() -> gym.Env[Any, Any]:
+        return gym.make("toy/Walk-v0", max_episode_steps=max_episode_steps, **kwargs)
+
+    mode = gym.vector.AutoresetMode.DISABLED
+    return gym.vector.SyncVectorEnv([walk] * num_envs, autoreset_mode=mode)
+
+
+gym.register(
+    "toy/VectorWalk-v0",
+    Walk,
+    vector_entry_point=walk_vector,
+    max_episode_steps=25,
+    disable_env_checker=True,
+)
+VECTOR_WALK = "toy_envs:toy/VectorWalk-v0"

@@ -82,11 +82,11 @@ class ToyRunner:
 
 
 class ThreadsRunner(ToyRunner):
-    """Returns the number of threads that numerical libraries of this process may use."""
+    """Returns the number of threads that a numerical library of this process may use; 0: any."""
 
     def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
         for job in jobs:
-            out.returns[job] = float(os.environ["OPENBLAS_NUM_THREADS"])
+            out.returns[job] = float(os.environ.get("MKL_NUM_THREADS", 0))
 
 
 def _make_nothing() -> None:

@@ -70,7 +70,8 @@ def sigmoid(x: Float32) -> Float32:
 
 def silu(x: Float32) -> Float32:
     """x · sigmoid(x)."""
-    return sigmoid(x) * x
+    product: Float32 = sigmoid(x) * x
+    return product
 
 
 _FUNCTIONS = (tanh, relu, elu, sigmoid, silu)

@@ -80,6 +80,11 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
         help="at a NaN or infinite reward: raise, or score the candidate worst",
     )
     policy.add_argument(
+        "--backend",
+        help="what plays the episodes: auto (the default), gymnasium, compiled, compiled-fast, "
+        "vector, envpool, or ray (gymnasium on a Ray cluster)",
+    )
+    policy.add_argument(
         "--on-failure",
         dest="on_failure",
         help="at an environment that raises, hangs or kills its process: fail, or score worst",
@@ -151,8 +156,13 @@ def workers_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=count,
-        default=1,
-        help="processes that run episodes; the results do not depend on it",
+        help="processes that run episodes, or threads of compiled code; the results do not depend "
+        "on it (default: one process, all cores for compiled code, all CPUs of a Ray cluster)",
+    )
+    parser.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="run on this Ray cluster, host:port or auto; a run that is resumed, too",
     )
     parser.add_argument(
         "--timeout",
@@ -209,7 +219,7 @@ def duration(text: str) -> float:
 def config_from(args: argparse.Namespace) -> Any:
     """The agent's configuration that the options of `train_parser` describe."""
     options = parse_options(args.options)
-    for name in ("agent", "env", "settings", "seed", "workers", "timeout"):
+    for name in ("agent", "env", "settings", "seed", "workers", "timeout", "ray"):
         if name in options:
             raise ConfigurationError(f"{name} is no option of the agent; use --{name}")
     for name in (
@@ -222,6 +232,7 @@ def config_from(args: argparse.Namespace) -> Any:
         "max_episodes",
         "non_finite",
         "on_failure",
+        "backend",
     ):
         if getattr(args, name) is not None:
             options[name] = getattr(args, name)
@@ -229,6 +240,8 @@ def config_from(args: argparse.Namespace) -> Any:
         options["hidden"] = parse_hidden(args.hidden)
     if args.gate_options:
         options["gate_options"] = parse_options(args.gate_options)
+    if options.get("backend") == "ray":  # where, not what: see `place_from`
+        options["backend"] = "gymnasium"
     from zorl.agents.registry import make_config
 
     return make_config(args.agent, task_from(args), args.settings, seed=args.seed, **options)
@@ -239,6 +252,14 @@ def task_from(args: argparse.Namespace) -> Any:
     from zorl.envs import make_task
 
     return make_task(args.env, args.wrappers, parse_options(args.env_options), args.threshold)
+
+
+def place_from(args: argparse.Namespace) -> dict[str, Any]:
+    """The fields of `zorl.agents.backends.Place` that the options describe."""
+    ray = args.ray_address
+    if ray is None and getattr(args, "backend", None) == "ray":
+        ray = "local"
+    return {"workers": args.workers, "timeout": args.timeout, "ray": ray}
 
 
 def plan_from(args: argparse.Namespace) -> Any:

@@ -19,6 +19,7 @@ from zorl.arguments import (
     config_from,
     count,
     display_options,
+    place_from,
     plan_from,
     task_from,
     train_parser,
@@ -121,6 +122,7 @@ def recorders_for(folder: Any, args: argparse.Namespace) -> list[Any]:
 
 def train_command(args: argparse.Namespace) -> int:
     """`zorl train`."""
+    from zorl.agents.backends import Place
     from zorl.agents.registry import agent_of
     from zorl.agents.training import run_config, train
     from zorl.runs import RunFolder, StopSignals, run_name
@@ -128,7 +130,7 @@ def train_command(args: argparse.Namespace) -> int:
     config, plan = config_from(args), plan_from(args)
     path = args.run or Path("runs") / run_name(config.task.env_id, config.agent, config.seed)
     recorders = recorders_for(RunFolder(path), args)  # refuses bad options before there is a folder
-    agent = agent_of(config, args.workers, args.timeout)
+    agent = agent_of(config, Place(**place_from(args)))
     try:
         folder = RunFolder.create(path, run_config(agent, plan))
         with StopSignals() as signals:
@@ -146,7 +148,7 @@ def resume_command(args: argparse.Namespace) -> int:
     folder = RunFolder.open(args.folder)
     with StopSignals() as signals:
         recorders = recorders_for(folder, args)
-        result = resume(folder, recorders, stop=signals, workers=args.workers, timeout=args.timeout)
+        result = resume(folder, recorders, stop=signals, **place_from(args))
     return report(result, folder, signals)
 
 

@@ -118,8 +118,10 @@ class MlpPolicy:
         packed = np.empty(thetas.shape, np.float32)
         at = 0
         for weight, bias in self.unpack(thetas):
-            parts = [weight.transpose(0, 2, 1).reshape(len(thetas), -1), bias]
-            for part in parts if self.bias else parts[:1]:
+            parts = [weight.transpose(0, 2, 1).reshape(len(thetas), -1)]
+            if bias is not None:
+                parts.append(bias)
+            for part in parts:
                 packed[:, at : at + part.shape[1]] = part
                 at += part.shape[1]
         return packed

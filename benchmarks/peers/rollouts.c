@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define WIDTH 16 /* lanes of one vector */
-#define VECTORS 2
+#define VECTORS 4 /* 64 lanes, as zorl has */
 #define LANES (WIDTH * VECTORS)
 #define HIDDEN 8
 #define DIM (HIDDEN * (INPUTS + 1) + OUTPUTS * (HIDDEN + 1))

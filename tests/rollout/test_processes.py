@@ -92,6 +92,7 @@ def test_workers_give_the_bits_of_one_process() -> None:
             stochastic=True,
             normalize="running",
             gate="sequential",
+            backend="gymnasium",
             episodes=3,
             seed=5,
         )

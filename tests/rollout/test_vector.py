@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pickle
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pytest
-from toy_envs import COUNTDOWN, WALK
+from toy_envs import COUNTDOWN, VECTOR_WALK, WALK
 
 from zorl.envs import Task, make_task
 from zorl.errors import (
@@ -18,10 +19,14 @@ from zorl.errors import (
     UnknownNameError,
 )
 from zorl.normalization import Normalizer
+from zorl.optimizers import spsa
 from zorl.policies import MlpPolicy
+from zorl.rollout.backends import Serial
 from zorl.rollout.episodes import EpisodeRunner
+from zorl.rollout.evaluator import RolloutEvaluator
 from zorl.rollout.vector import VectorRunner, check_vector
 from zorl.rollout.work import Episodes, Runner, Work
+from zorl.search import Search
 from zorl.spaces import ActionDecoder, ObservationEncoder
 from zorl.streams import Streams
 
@@ -102,6 +107,30 @@ def test_own_seeds_give_the_bits_of_single_environments(lanes: int) -> None:
     assert len(set(expected.lengths)) > 5
 
 
+@pytest.mark.parametrize(
+    ("observation", "action"),
+    [
+        ("box", "discrete"),
+        ("discrete", "box"),
+        ("image", "multi-discrete"),
+        ("box", "multi-binary"),
+    ],
+)
+def test_gymnasium_s_own_vectors_of_every_space(observation: str, action: str) -> None:
+    spaces = {"observation": observation, "action": action}
+    task = make_task(VECTOR_WALK, env_kwargs=spaces, threshold=-10.0)
+    check_vector(task, "vector", workers=2)
+    env = task.make()
+    encoder = ObservationEncoder.for_space(env.observation_space)
+    policy = MlpPolicy(encoder.size, ActionDecoder.for_space(env.action_space), (3,))
+    thetas = np.random.default_rng(0).normal(size=(6, policy.dim))
+    _, expected = play(EpisodeRunner(task, policy, 4), thetas)
+    _, out = play(VectorRunner(task, policy, lanes=8), thetas)
+    for name, values in vars(expected).items():
+        np.testing.assert_array_equal(getattr(out, name), values, name)
+    assert 0 < expected.successes.sum() < expected.successes.size
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_one_generator_gives_equal_results_to_equal_calls(mode: str) -> None:
     task = countdown(mode=mode)
@@ -118,6 +147,22 @@ def test_one_generator_gives_equal_results_to_equal_calls(mode: str) -> None:
     assert not (other.returns == first.returns).any()
     listing = VectorRunner(countdown(mode=mode, fault="list-for-all"), policy, lanes=4)
     assert not listing.seeded
+
+
+def test_a_search_with_one_generator_resumes_to_the_same_bits() -> None:
+    policy, _ = policy_of("CartPole-v1", ())
+
+    def search() -> Search:
+        runner = VectorRunner(make_task("CartPole-v1"), policy, lanes=6)
+        evaluator = RolloutEvaluator(Serial(runner))
+        return Search(spsa(learning_rate=0.1, radius=0.5), evaluator, Streams(0), episodes=4)
+
+    whole = list(islice(search().run(search().init(np.zeros(policy.dim))), 6))
+    rest = list(islice(search().run(whole[2].state), 3))  # in a new environment
+    for a, b in zip(whole[3:], rest, strict=True):
+        np.testing.assert_array_equal(a.state.theta, b.state.theta)
+        np.testing.assert_array_equal(a.evaluation.returns, b.evaluation.returns)
+    assert len({generation.state.theta.tobytes() for generation in whole}) > 3
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -257,8 +302,8 @@ def test_cart_pole_of_its_own_is_the_same_task() -> None:
     task = make_task("CartPole-v1")
     check_vector(task, "vector")
     policy, thetas = balancing()
-    single = spread(EpisodeRunner(task, policy, 16), thetas, 0, 80)
-    vector = spread(VectorRunner(task, policy, lanes=64), thetas, 1, 80)
+    single = spread(EpisodeRunner(task, policy, 16), thetas, 0, 60)
+    vector = spread(VectorRunner(task, policy, lanes=64), thetas, 1, 60)
     assert single[0, 0] < 10 < single[0, 2] < 0.8 * single[0, 1]
     assert single[0, 3] == vector[0, 3] == 500
     tolerance = 4 * np.hypot(single[1], vector[1]) + 1e-9

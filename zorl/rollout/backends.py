@@ -35,6 +35,11 @@ class Serial:
         self._runner = runner
         self._failures = failures or FailureRule()
 
+    @property
+    def notice(self) -> str | None:
+        """What a log should say of the runner."""
+        return getattr(self._runner, "notice", None)
+
     def run(self, work: Work) -> Episodes:
         """See `Backend`."""
         out = Episodes.empty(work)

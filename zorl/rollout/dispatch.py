@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_LEAST = 0.03  # seconds of work in a message, so that its own cost, 1 to 2 ms, stays small
+_LEAST = 0.03  # seconds of work in a message, so that its own cost, 1 to 2 ms, stays small,
+_MESSAGE = 4e-4  # and so many for each worker: the driver must have the time to serve the others
 _SHARE = 3  # a message carries 1/3 of what is left to each worker: long ones first, short ones last
 _GRACE = 0.1  # seconds that nothing is late by
 
@@ -59,12 +60,14 @@ class Dispatch:
         self._done = np.zeros(jobs, np.bool_)
         self._left = jobs
         self._workers = max(workers, 1)
-        self._share = -(-jobs // self._workers)
+        # Serving K workers takes the driver K messages while each plays 1/K of the jobs: their sum
+        # is least at this K, and more workers than that would wait for their messages longer.
+        worth = self._workers if pace is None else math.ceil(math.sqrt(pace * jobs / _MESSAGE))
+        self._share = -(-jobs // max(min(self._workers, worth), 1))
         self._before = pace
         self._retries = retries
         self._patience = patience
         self._todo = deque([range(jobs)])
-        self._alone: set[int] = set()
         self._losses: Counter[int] = Counter()
         self._out: set[Chunk] = set()
         self._seconds = 0.0
@@ -120,15 +123,16 @@ class Dispatch:
             if self._losses[job] >= self._retries and not self._done[job]:
                 self._settle(chunk.jobs)
                 return job
-        self._put_back(chunk, alone=True)
+        self._put_back(chunk)
         return None
 
     def fail(self, chunk: Chunk, job: int | None) -> bool:
-        """A chunk ended in an error of one of its jobs: that counts as done, the rest is played.
+        """A chunk ended in an error of one of its jobs: that counts as done, the rest is played
+        again one at a time.
 
         Args:
             chunk: what failed.
-            job: which job did; None: not known, so that each is played again alone.
+            job: which job did; None: not known.
 
         Returns:
             Whether that is news; False if it is not known yet who, or another answer was first.
@@ -139,16 +143,14 @@ class Dispatch:
         news = job is not None and not self._done[job]
         if job is not None:
             self._settle(range(job, job + 1))
-        self._put_back(chunk, alone=job is None)
+        self._put_back(chunk)
         return news
 
-    def _put_back(self, chunk: Chunk, alone: bool) -> None:
-        """Have a chunk's jobs that are not done played again."""
-        left = [job for job in chunk.jobs if not self._done[job]]
-        if alone:
-            self._alone.update(left)
-        for job in reversed(left):
-            self._todo.appendleft(range(job, job + 1))
+    def _put_back(self, chunk: Chunk) -> None:
+        """Have a chunk's jobs that are not done played again, one at a time."""
+        for job in reversed(chunk.jobs):
+            if not self._done[job]:
+                self._todo.appendleft(range(job, job + 1))
 
     def _settle(self, jobs: range) -> None:
         part = self._done[jobs.start : jobs.stop]
@@ -163,7 +165,7 @@ class Dispatch:
                 jobs = jobs[1:]
             if not jobs:
                 continue
-            size = 1 if jobs[0] in self._alone else self._size(len(jobs))
+            size = self._size(len(jobs))
             if size < len(jobs):
                 self._todo.appendleft(jobs[size:])
             return jobs[:size]
@@ -172,5 +174,6 @@ class Dispatch:
     def _size(self, left: int) -> int:
         """How many of `left` jobs one worker takes at once."""
         part = -(-left // (_SHARE * self._workers))
-        least = math.ceil(_LEAST / self.pace) if self.pace else 1
+        seconds = max(_LEAST, _MESSAGE * self._workers)
+        least = math.ceil(seconds / self.pace) if self.pace else 1
         return min(left, max(part, min(least, self._share)))

@@ -155,29 +155,43 @@ class _Play:
             if actions is None:
                 self._end_bad()
                 continue
-            results: list[Any] = []
-            keep = results.append
+            observations: list[Any] = []
+            rewards: list[Any] = []
+            ends: list[tuple[int, bool, Any]] = []
+            see, gain = observations.append, rewards.append
             try:
                 for step, action in zip(self._steps, actions, strict=False):
-                    keep(step(action))
-                observations, rewards, terminated, truncated, infos = zip(*results, strict=True)
+                    observation, reward, terminated, truncated, info = step(action)
+                    see(observation)
+                    gain(reward)
+                    if terminated or truncated:
+                        ends.append((len(rewards) - 1, bool(terminated), info))
             except Exception as error:
-                bad = [lane for lane, result in enumerate(results) if len(result) != 5]
-                raise self._failure("step", (bad or [len(results)])[0], error) from error
+                raise self._failure("step", len(rewards), error) from error
             self._turns += 1
             runner.steps += n
             self._take(observations, rewards)
             if beat is not None:
                 beat()
-            if any(terminated) or any(truncated) or self._turns >= self._due:
+            if self._turns >= self._due:
+                self._add_late(ends, n, info)
+            if ends:
                 turn.settle()
-                for lane in range(n - 1, -1, -1):
-                    late = self._turns - self._started[lane] >= self._limit
-                    if terminated[lane] or truncated[lane] or late:
-                        self._end(lane, bool(terminated[lane]), infos[lane])
-                self._due = min(self._started[: self._active], default=0) + self._limit
+                # From the last lane on, whose place a later one takes.
+                for lane, over, info in reversed(ends):
+                    self._end(lane, over, info)
 
-    def _take(self, observations: tuple[Any, ...], rewards: tuple[Any, ...]) -> None:
+    def _add_late(self, ends: list[tuple[int, bool, Any]], n: int, info: Any) -> None:
+        """Add to the episodes that end those whose time is over."""
+        ended = {lane for lane, _, _ in ends}
+        for lane in range(n):
+            if self._turns - self._started[lane] >= self._limit and lane not in ended:
+                ends.append((lane, False, info))
+        ends.sort(key=lambda end: end[0])
+        going = [self._turns, *self._started[:n]]
+        self._due = min(start for start in going if start > self._turns - self._limit) + self._limit
+
+    def _take(self, observations: list[Any], rewards: list[Any]) -> None:
         """Take in what the environments returned, all lanes at once where they agree on a form."""
         n, encoder = len(observations), self._encoder
         if encoder.kind == "box":

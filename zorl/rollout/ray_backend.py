@@ -30,6 +30,7 @@ from zorl.rollout.failures import FailureRule
 from zorl.rollout.ray_actor import Broadcast, EpisodeActor, Failure, versions
 from zorl.rollout.work import Episodes, Runner, Work
 
+log = logging.getLogger("zorl")
 _TICK = 0.1  # seconds between looks for late chunks and actors
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -65,6 +66,9 @@ class RayBackend:
             actor is killed; None: any.
         retries: deaths of an actor, alone with one episode, that prove the episode guilty.
         start_timeout: seconds to wait for the first actor.
+
+    Attributes:
+        replaced: how many actors died and were replaced.
     """
 
     regenerates = True
@@ -101,6 +105,7 @@ class RayBackend:
         self._number = 0
         self._pace: float | None = None
         self._failed_starts = 0
+        self.replaced = 0
 
     def run(self, work: Work) -> Episodes:
         """See `Backend`.
@@ -132,10 +137,8 @@ class RayBackend:
             while self._idle and (chunk := dispatch.take(now)) is not None:
                 self._idle.pop().play(broadcast, self._number, chunk)
             with contextlib.suppress(queue.Empty):
-                answer = self._answers.get(timeout=_TICK)
-                while True:  # all that are there, before the next look at the clock
-                    self._take_answer(*answer, dispatch, work, out)
-                    answer = self._answers.get_nowait()
+                actor, future = self._answers.get(timeout=_TICK)
+                self._take_answer(actor, future, dispatch, work, out)
         self._pace = dispatch.pace
         return out
 
@@ -207,6 +210,8 @@ class RayBackend:
                     "causes: zorl or the environment's module is not installed on the cluster's "
                     f"machines, or these run out of memory. The last one: {error}"
                 )
+        log.warning("a Ray actor died and is replaced: %s", str(error).splitlines()[0])
+        self.replaced += 1
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(actor.handle)  # one that is only out of reach must not come back
         self._actors[self._actors.index(actor)] = self._new_actor()
@@ -219,6 +224,10 @@ class RayBackend:
             raise error
         if error.job is None and len(chunk.jobs) == 1:
             error.job = chunk.jobs[0]
+        if error.job is None:
+            log.warning(
+                "one of %d episodes raised; each is played again: %s", len(chunk.jobs), error
+            )
         if dispatch.fail(chunk, error.job) and error.job is not None:
             self._failures.settle(error, work, error.job, out)
 

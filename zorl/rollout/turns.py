@@ -56,7 +56,8 @@ class Turn:
         self._center, self._factor = normalizer.affine()
         self.state = np.zeros((lanes, features + 1))
         self._seen = self.state[:, :features]
-        self.sums, self.squares = np.zeros((2, lanes, features))
+        self._moments = np.zeros((2, lanes, features))
+        self.sums, self.squares = self._moments
         self._thetas = np.zeros((lanes, thetas.shape[1]), np.float32)
         self._begin(policy, lanes)
 
@@ -126,19 +127,14 @@ class CompiledTurn(Turn):
         self._singles, self._doubles = nothing.astype(np.float32), nothing
         self._nothing = (self._singles, self._doubles, np.zeros(0))
         self._pending = self._nothing
+        normalizer = self._normalizer
+        activation = kernels.NAMES.index(policy.activation)
         self._arguments = (
             self.state,
-            self._center,
-            self._factor,
-            self._normalizer.clip,
-            self._normalizer.active,
-            self._normalizer.learns,
-            self.sums,
-            self.squares,
+            self._moments,
+            np.stack([self._center, self._factor, np.full_like(self._center, normalizer.clip)]),
             self._thetas,
-            np.array(sizes),
-            policy.bias,
-            kernels.NAMES.index(policy.activation),
+            np.array([normalizer.active, normalizer.learns, policy.bias, activation, *sizes]),
             np.zeros((2, max(sizes)), np.float32),
             self._outputs,
             self._choices,

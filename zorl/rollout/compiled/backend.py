@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,13 @@ class Compiled:
         self._starts: dict[int, tuple[float, ...]] = {}
         self._pool: ThreadPoolExecutor | None = None
         kernel_source(self._spec(active=False, learns=False))  # says what cannot be translated
+
+    @property
+    def notice(self) -> str:
+        """What a log should say of it."""
+        kind = "double precision" if self._exact else "single precision"
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        return f"the compiled twin of {self.task.env_id} plays it, in {kind}, on {threads}"
 
     def run(self, work: Work) -> Episodes:
         """See `Backend`.
@@ -131,6 +139,11 @@ class Compiled:
         """The kernel for a way of normalising."""
         kind = (normalizer.active, normalizer.learns)
         if kind not in self._kernels:
+            if find_spec("numba") is None:
+                raise ConfigurationError(
+                    f"the compiled twin of {self.task.env_id} needs numba, which is not installed: "
+                    "pip install numba, or train anew with --backend gymnasium"
+                )
             self._kernels[kind] = compiled(self._spec(*kind))
         return self._kernels[kind]
 

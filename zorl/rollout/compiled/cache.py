@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def _guarded(kernel: Callable[..., None], env: CompiledEnv) -> Callable[..., Non
     """A kernel, which is compiled when it is first called; what numba says then, in our words."""
     from numba.core.errors import NumbaError
 
+    @wraps(kernel)
     def call(*arguments: Any) -> None:
         try:
             kernel(*arguments)

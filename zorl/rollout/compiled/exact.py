@@ -1,6 +1,8 @@
 """Arithmetic of exact kernels: double precision, nothing reordered, the C library's functions.
 
-Python's `math` and numpy's scalars call the same functions, so that results are equal to the bit.
+Python's `math` and numpy's sin, cos and sqrt of scalars are the same functions, equal to the bit.
+Others of numpy's (tanh, exp, log, arctan2, power) are its own on processors with AVX-512, and then
+differ in the last bit.
 The network computes in single precision, operation by operation as `MlpPolicy` does (`neuron`).
 """
 

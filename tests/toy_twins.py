@@ -1,0 +1,452 @@
+"""Toy environments with compiled twins, named "toy_twins:…", and a twin that uses all of Python.
+
+`Echo` rewards with the action itself, and its observations do not depend on actions: what a network
+computes shows in the return. `Drift` is a plain task, of which there are wrong twins too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from zorl.envs import CompiledEnv, register_twin
+
+ACTIONS: dict[str, spaces.Space[Any]] = {
+    "two": spaces.Discrete(2),
+    "seven": spaces.Discrete(7, start=-3),
+    "wide": spaces.Box(np.array([-1.0, -2.0]), np.array([3.0, np.inf]), dtype=np.float64),
+    "box": spaces.Box(
+        np.array([-1.0, 0.0, -np.inf, -2.5, -np.inf], np.float32),
+        np.array([1.0, 5.0, np.inf, 0.5, 3.0], np.float32),
+    ),
+}
+
+
+def echo_start(rng: np.random.Generator) -> tuple[float, ...]:
+    """x, y, z, which part of the action is the reward, and how many steps are left."""
+    return (*rng.normal(size=3).tolist(), 0.0, float(rng.integers(1, 12)))
+
+
+class Echo(gym.Env[Any, Any]):
+    """Rewards with one number of the action, the next one at every step.
+
+    Args:
+        action: a name in `ACTIONS`.
+        single: whether observations are single precision.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+
+    def __init__(self, action: str = "box", single: bool = True) -> None:
+        self._dtype = np.float32 if single else np.float64
+        low, high = np.array([-2, -1, -np.inf]), np.array([2, 3, np.inf])
+        self.observation_space = spaces.Box(
+            low.astype(self._dtype), high.astype(self._dtype), dtype=self._dtype
+        )
+        self.action_space = ACTIONS[action]
+
+    def _observe(self) -> Any:
+        return np.array(self._state[:3], self._dtype)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._state = echo_start(self.np_random)
+        return self._observe(), {}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        x, y, z, which, left = self._state
+        parts = np.ravel(action).tolist()
+        reward = float(parts[int(which)])
+        which = (which + 1) % len(parts)
+        left -= 1
+        self._state = (0.5 * x + 0.25 * y, 0.75 * y - 0.5 * x, 0.875 * z + 0.125, which, left)
+        return self._observe(), reward, left == 0, False, {}
+
+
+@dataclass(frozen=True)
+class EchoOne(CompiledEnv):
+    single: bool = True
+
+    def reset(self, rng: Any) -> Any:
+        return echo_start(rng)
+
+    def observe(self, x: Any, y: Any, z: Any, which: Any, left: Any) -> Any:
+        return x, y, z
+
+    def moved(self, x: Any, y: Any, z: Any) -> Any:
+        return 0.5 * x + 0.25 * y, 0.75 * y - 0.5 * x, 0.875 * z + 0.125
+
+    def step(self, x: Any, y: Any, z: Any, which: Any, left: Any, action: Any) -> Any:
+        x, y, z = self.moved(x, y, z)
+        return (x, y, z, which, left - 1), action, left - 1 == 0
+
+
+@dataclass(frozen=True)
+class EchoTwo(EchoOne):
+    def step(self, x: Any, y: Any, z: Any, which: Any, left: Any, a: Any, b: Any) -> Any:
+        x, y, z = self.moved(x, y, z)
+        return (x, y, z, 1 - which, left - 1), b if which == 1 else a, left - 1 == 0
+
+
+@dataclass(frozen=True)
+class EchoFive(EchoOne):
+    def step(
+        self, x: Any, y: Any, z: Any, which: Any, left: Any, a: Any, b: Any, c: Any, d: Any, e: Any
+    ) -> Any:
+        x, y, z = self.moved(x, y, z)
+        if which < 2:
+            reward = a if which == 0 else b
+        elif which == 2:
+            reward = c
+        else:
+            reward = d if which == 3 else e
+        return (x, y, z, (which + 1) % 5, left - 1), reward, left - 1 == 0
+
+
+def echo_twin(action: str = "box", single: bool = True) -> EchoOne:
+    return {"two": EchoOne, "seven": EchoOne, "wide": EchoTwo, "box": EchoFive}[action](single)
+
+
+gym.register("toy/Echo-v0", Echo, max_episode_steps=8, disable_env_checker=True)
+register_twin("toy/Echo-v0", echo_twin)
+ECHO = "toy_twins:toy/Echo-v0"
+
+
+def drift_start(rng: np.random.Generator, spread: float = 1.0) -> tuple[float, ...]:
+    """Position and speed."""
+    return float(rng.uniform(-spread, spread)), 0.0
+
+
+class Drift(gym.Env[Any, Any]):
+    """A point that is pushed left or right, and ends beyond ±2 with a reward of 10.
+
+    Args:
+        twin: which twin takes its place, a name in `DRIFTS`.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    action_space = spaces.Discrete(3)
+
+    def __init__(self, twin: str = "right") -> None:
+        self._task = DRIFTS["right"]()
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._state = drift_start(self.np_random)
+        return np.array(self._state), {}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        self._state, reward, over = self._task.step(*self._state, float(action))
+        return np.array(self._state), reward, bool(over), False, {}
+
+
+@dataclass(frozen=True)
+class RightDrift(CompiledEnv):
+    push: float = 0.1
+
+    def reset(self, rng: Any) -> Any:
+        return drift_start(rng)
+
+    def observe(self, x: Any, speed: Any) -> Any:
+        return x, speed
+
+    def step(self, x: Any, speed: Any, action: Any) -> Any:
+        speed = 0.9 * speed + (self.push * (action - 1) + 0.03 * math.sin(x))
+        x = x + speed
+        over = x > 2 or x < -2
+        return (x, speed), (10.0 if over else -abs(x)), over
+
+
+@dataclass(frozen=True)
+class OtherOrder(RightDrift):
+    """The same sum in another order: it differs in the last bit, at times."""
+
+    def step(self, x: Any, speed: Any, action: Any) -> Any:
+        speed = (0.9 * speed + self.push * (action - 1)) + 0.03 * math.sin(x)
+        x = x + speed
+        over = x > 2 or x < -2
+        return (x, speed), (10.0 if over else -abs(x)), over
+
+
+@dataclass(frozen=True)
+class OtherEnd(RightDrift):
+    """It does not end on the left."""
+
+    def step(self, x: Any, speed: Any, action: Any) -> Any:
+        speed = 0.9 * speed + (self.push * (action - 1) + 0.03 * math.sin(x))
+        x = x + speed
+        return (x, speed), (10.0 if x > 2 or x < -2 else -abs(x)), x > 2
+
+
+@dataclass(frozen=True)
+class OtherLastReward(RightDrift):
+    def step(self, x: Any, speed: Any, action: Any) -> Any:
+        speed = 0.9 * speed + (self.push * (action - 1) + 0.03 * math.sin(x))
+        x = x + speed
+        return (x, speed), -abs(x), x > 2 or x < -2
+
+
+@dataclass(frozen=True)
+class OtherStart(RightDrift):
+    def reset(self, rng: Any) -> Any:
+        return drift_start(rng, 1.0000001)
+
+
+@dataclass(frozen=True)
+class Cancelling(RightDrift):
+    """Right in double precision; in single the small number is lost beside the large one."""
+
+    def reset(self, rng: Any) -> Any:
+        x, speed = drift_start(rng)
+        return x, speed, 2.0**30
+
+    def observe(self, x: Any, speed: Any, large: Any) -> Any:
+        return ((x + large) - large) if large == 1 else x, speed
+
+    def step(self, x: Any, speed: Any, large: Any, action: Any) -> Any:
+        speed = 0.9 * speed + (self.push * (action - 1) + 0.03 * math.sin(x))
+        x = x + speed
+        over = x > 2 or x < -2
+        reward = 10.0 if over else -abs(x)
+        return (x, speed, large), (reward * large + large) / large - 1, over
+
+
+@dataclass(frozen=True)
+class ShortState(RightDrift):
+    def step(self, x: Any, speed: Any, action: Any) -> Any:
+        return (x,), 0.0, False
+
+
+@dataclass(frozen=True)
+class LongObservation(RightDrift):
+    def observe(self, x: Any, speed: Any) -> Any:
+        return x, speed, speed
+
+
+@dataclass(frozen=True)
+class FewParameters(RightDrift):
+    def step(self, x: Any, speed: Any) -> Any:
+        return (x, speed), 0.0, False
+
+
+@dataclass(frozen=True)
+class NoTuple(RightDrift):
+    def step(self, x: Any, speed: Any, action: Any) -> Any:
+        return x, speed
+
+
+@dataclass(frozen=True)
+class TextReward(RightDrift):
+    def step(self, x: Any, speed: Any, action: Any) -> Any:
+        return (x, speed), "much", False
+
+
+@dataclass(frozen=True)
+class NoReset(RightDrift):
+    def reset(self, rng: Any) -> Any:
+        return drift_start(rng)[0]
+
+
+@dataclass(frozen=True)
+class Loops(RightDrift):
+    def step(self, x: Any, speed: Any, action: Any) -> Any:
+        for _ in range(3):
+            x = x + speed
+        return (x, speed), 0.0, False
+
+
+@dataclass(frozen=True)
+class Undefined(RightDrift):
+    """`push` has a value in one case only, which numba finds out."""
+
+    def step(self, x: Any, speed: Any, action: Any) -> Any:
+        if x > -100:
+            return (x, speed), 0.0, False
+        return x
+
+
+def _other_push(**options: Any) -> RightDrift:
+    return RightDrift(push=0.1000001)
+
+
+DRIFTS: dict[str, Callable[..., CompiledEnv]] = {
+    "right": RightDrift,
+    "other-constant": _other_push,
+    "other-order": OtherOrder,
+    "other-end": OtherEnd,
+    "other-last-reward": OtherLastReward,
+    "other-start": OtherStart,
+    "cancelling": Cancelling,
+    "short-state": ShortState,
+    "long-observation": LongObservation,
+    "few-parameters": FewParameters,
+    "no-tuple": NoTuple,
+    "text-reward": TextReward,
+    "no-reset": NoReset,
+    "loops": Loops,
+    "undefined": Undefined,
+}
+gym.register("toy/Drift-v0", Drift, max_episode_steps=50, disable_env_checker=True)
+register_twin("toy/Drift-v0", lambda twin="right": DRIFTS[twin]())
+DRIFT = "toy_twins:toy/Drift-v0"
+
+
+class Fault(gym.Env[Any, Any]):
+    """A place for `FaultTwin`, which goes wrong after three steps where its start is below 0.2.
+
+    Args:
+        fault: 0: never; 1: a NaN reward; 2: an infinite one; 3: a NaN observation.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+    observation_space = spaces.Box(-np.inf, np.inf, (1,), np.float64)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, fault: int = 0) -> None: ...
+
+
+@dataclass(frozen=True)
+class FaultTwin(CompiledEnv):
+    fault: int = 0
+
+    def reset(self, rng: Any) -> Any:
+        return float(rng.random()), 0.0
+
+    def observe(self, x: Any, t: Any) -> Any:
+        return (x,)
+
+    def step(self, x: Any, t: Any, action: Any) -> Any:
+        t = t + 1
+        bad = t == 3 and x < 0.2
+        reward = x + action
+        if bad and self.fault == 1:
+            reward = math.nan
+        if bad and self.fault == 2:
+            reward = math.inf
+        if bad and self.fault == 3:
+            x = math.nan
+        return (x, t), reward, False
+
+
+gym.register("toy/Fault-v0", Fault, max_episode_steps=6, disable_env_checker=True)
+register_twin("toy/Fault-v0", FaultTwin)
+FAULT = "toy_twins:toy/Fault-v0"
+
+OFFSET = 0.25
+WHOLE = 3
+_SINGLE = np.float32(0.1)
+
+
+def squares(x: Any, y: Any) -> Any:
+    """A helper that returns two numbers."""
+    return x * x, y * y
+
+
+def _scaled_by(factor: float) -> Callable[[Any], Any]:
+    def scaled(x: Any) -> Any:
+        return factor * x
+
+    return scaled
+
+
+tripled = _scaled_by(3.0)
+halved = _scaled_by(0.5)
+
+
+@dataclass(frozen=True)
+class Language(CompiledEnv):
+    """All that `CompiledEnv` promises; `step` leaves the state alone and `observe` does it all."""
+
+    gain: float = 1.5
+    flag: bool = True
+    count: int = 3
+
+    def reset(self, rng: Any) -> Any:
+        return tuple(rng.uniform(-3, 3, 2))
+
+    def step(self, x: Any, y: Any, action: Any) -> Any:
+        return (x, y), self.sorted_out(x, y), not (x < y)
+
+    def observe(self, x: Any, y: Any) -> Any:
+        """Numbers that say what went wrong, should they differ."""
+        zero, one, two, three, four, five = self.functions(x, y)
+        left, right = squares(x, y)
+        sin, cos = math.sin(x), math.cos(y)  # names that the kernel has too
+        real: float = sin + cos
+        total = x
+        total += y
+        total -= 0.5
+        total *= 2
+        total /= 3
+        total **= 2
+        total %= 7
+        chosen = left if x < y else right
+        either = 1.0 if (x > 0 or y > 0) else 2.0
+        both = 1.0 if (x > 0 and y > 0 and not x > 2) else 2.0
+        chained = 1.0 if -1 < x <= y < 2 != 5 else 0.0
+        inside = float(x > y) + 2 * float(x != y) + 4 * (x == y)
+        return (
+            zero,
+            one,
+            two,
+            three,
+            four,
+            five,
+            left - right,
+            real,
+            total,
+            chosen,
+            either,
+            both,
+            chained,
+            inside,
+            min(x, y) + 10 * max(x, y),
+            min(x, y, 0.5) + 10 * max(x, y, -0.5, 0.25),
+            abs(x) - math.fabs(y) + np.abs(x * y),
+            x**2 - y**3 + abs(x) ** 0.5 + pow(y, 2) + math.pow(x, 3),
+            x % 0.75 + x % -0.75 + y % 2.5,
+            -x + +y,
+            self.gain * x + self.count * y + self.flag,
+            OFFSET * x + WHOLE + math.pi + np.pi + _SINGLE,
+            tripled(x) - halved(y),
+            self.static(x) + self.doubled(y),
+            np.minimum(x, y) - 3 * np.maximum(x, y) + np.clip(x, -1, 0.5),
+            np.sign(x) + 2 * np.square(y) + np.float64(x) + float(y),
+            math.floor(x) + 2 * np.floor(y),
+        )
+
+    def functions(self, x: Any, y: Any) -> Any:
+        loose = np.arctan2(y, x) + np.exp(x) + np.tanh(y) + np.log(abs(x) + 1)
+        angle = math.atan2(x, y)
+        smooth = math.tanh(x) + 3 * math.exp(y)
+        root = math.sqrt(abs(x)) + math.log(abs(y) + 0.5) + np.sqrt(abs(y))
+        circle = np.sin(x) - 2 * np.cos(y)
+        single = np.float32(x) + np.float32(np.float32(x) * np.float32(y)) + np.float32(y) ** 2
+        return loose, angle, smooth, root, circle, single
+
+    def sorted_out(self, x: Any, y: Any) -> Any:
+        if x > 1:
+            a = b = y
+        elif x > 0:
+            a, b = 1, 2
+        elif x > -1:
+            if y > 0:
+                return 5.0
+            a, b = x, y
+        else:
+            a, b = y, -x
+        return a - 2 * b
+
+    def doubled(self, x: Any) -> Any:
+        return self.gain * self.static(x)
+
+    @staticmethod
+    def static(x: Any) -> Any:
+        return 2 * x
