@@ -66,6 +66,11 @@ def make_config(
         chosen, source = dict(published.settings), published.source
     known = {name: options.pop(name) for name in list(options) if name in _FIELDS}
     own = {name: chosen.pop(name) for name in list(chosen) if name in _FIELDS}
+    if known.get("policy") is not None:
+        for name in ("hidden", "activation", "bias"):
+            own.pop(name, None)
+            if name in known:
+                raise ConfigurationError(f"{name} is for zorl's own network, not beside a policy")
     if "episodes" in known:  # exactly so many, unless they are told to grow
         own.pop("max_episodes", None)
     values = {**own, **known}
@@ -128,11 +133,12 @@ def agent_of(config: Config, place: Place = Place()) -> Agent:  # noqa: B008  # 
     return BaselineAgent(config)
 
 
-def load_agent(path: str | Path, **place: Any) -> Agent:
+def load_agent(path: str | Path, policy: Any = None, **place: Any) -> Agent:
     """The agent that `save` wrote to a file.
 
     Args:
         path: of the file.
+        policy: the network again, where it was given in Python and has no name to import.
         place: fields of `zorl.agents.backends.Place`: workers, timeout, ray, lanes.
 
     Raises:
@@ -140,7 +146,7 @@ def load_agent(path: str | Path, **place: Any) -> Agent:
     """
     _, metadata, arrays = load_archive(path, "agent")
     if metadata.get("family") == search_agent.FAMILY:
-        return SearchAgent.from_archive(metadata, arrays, Place(**place))
+        return SearchAgent.from_archive(metadata, arrays, Place(**place), policy)
     if metadata.get("family") == baselines.FAMILY:
         return BaselineAgent.from_archive(metadata, arrays)
     raise FileFormatError(f"{path}: unknown family of agents {metadata.get('family')!r}")

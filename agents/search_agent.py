@@ -27,10 +27,12 @@ from zorl.normalization import MODES, Normalizer
 from zorl.optimizers.base import at_least
 from zorl.optimizers.registry import METHODS
 from zorl.options import resolve_options
-from zorl.policies import MlpPolicy
+from zorl.policies import MlpPolicy, Policy
+from zorl.policy_source import check_source, module_policy, reference, tell_if_unnamed
 from zorl.recorders.base import Recorder
 from zorl.replay import save_episode
 from zorl.rollout.backends import Serial
+from zorl.rollout.compiled.backend import Compiled
 from zorl.rollout.episodes import EpisodeRunner
 from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.evaluator import RolloutEvaluator
@@ -55,6 +57,8 @@ class SearchConfig:
         hidden: hidden layer sizes; () is a linear policy.
         activation: of the hidden layers.
         bias: whether layers have biases.
+        policy: a network of one's own instead of these three: a `torch.nn.Module`, a factory that
+            makes one from (features, outputs), or "module:function", the name of a factory.
         stochastic: act by seeded chance during the search; evaluation is deterministic.
         normalize: of observations: "off", "bounds" or "running".
         gate: a name in `zorl.gates.GATES`.
@@ -76,6 +80,7 @@ class SearchConfig:
     hidden: tuple[int, ...] = (8,)
     activation: str = "tanh"
     bias: bool = True
+    policy: Any = None
     stochastic: bool = False
     normalize: str = "running"
     gate: str = "off"
@@ -104,6 +109,8 @@ class SearchConfig:
                 raise ConfigurationError(
                     f"{name} must be True or False, got {getattr(self, name)!r}"
                 )
+        if self.policy is not None:
+            check_source(self.policy)
         if not isinstance(self.hidden, (tuple, list)):
             raise ConfigurationError(f"hidden must be layer sizes, as (8,), got {self.hidden!r}")
         object.__setattr__(self, "hidden", tuple(self.hidden))
@@ -120,7 +127,9 @@ class SearchConfig:
     def to_json(self) -> dict[str, Any]:
         """The configuration as JSON types."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return {**values, "task": self.task.to_json(), "hidden": list(self.hidden)}
+        policy = None if self.policy is None else reference(self.policy)
+        own = {"task": self.task.to_json(), "hidden": list(self.hidden), "policy": policy}
+        return {**values, **own}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SearchConfig:
@@ -163,8 +172,12 @@ class SearchAgent:
             self._decoder = ActionDecoder.for_space(env.action_space, config.stochastic)
         finally:
             env.close()
-        self.policy = MlpPolicy(
-            self._encoder.size, self._decoder, config.hidden, config.activation, config.bias
+        self.policy: Policy = (
+            MlpPolicy(
+                self._encoder.size, self._decoder, config.hidden, config.activation, config.bias
+            )
+            if config.policy is None
+            else module_policy(config.policy, self._encoder.size, self._decoder)
         )
         self._config = replace(
             config,
@@ -195,6 +208,7 @@ class SearchAgent:
         normalizer = Normalizer.create(config.normalize, self._encoder.low, self._encoder.high)
         self.state = self.search.init(self.policy.init(streams.init()), normalizer)
         self._greedy: EpisodeRunner | None = None
+        self._told = False
 
     @property
     def num_timesteps(self) -> int:
@@ -312,12 +326,23 @@ class SearchAgent:
         return getattr(self._backend, "notice", None)
 
     @property
+    def compile_seconds(self) -> float | None:
+        """What compiling took, where compiled code plays the episodes."""
+        return self._backend.compile_seconds if isinstance(self._backend, Compiled) else None
+
+    @property
     def processes(self) -> Processes | None:
         """The worker processes, where there are some."""
         return self._backend if isinstance(self._backend, Processes) else None
 
     def save(self, path: str | Path) -> None:
-        """Write configuration, policy, normalizer and the whole search state, atomically."""
+        """Write configuration, policy, normalizer and the whole search state, atomically.
+
+        Of a network without a name to import, the parameters alone; a notice says so, once.
+        """
+        if not self._told:
+            self._told = True
+            tell_if_unnamed(self._config.policy)
         scalars, arrays = flatten(self.state, "state")
         save_archive(path, "agent", {**self._metadata(), "scalars": scalars}, arrays)
 
@@ -330,18 +355,19 @@ class SearchAgent:
         }
 
     @classmethod
-    def load(cls, path: str | Path, **place: Any) -> SearchAgent:
+    def load(cls, path: str | Path, policy: Any = None, **place: Any) -> SearchAgent:
         """The agent that `save` wrote to a file; `zorl.load_agent` takes every family's.
 
         Args:
             path: of the file.
+            policy: the network again, where it was given in Python and has no name to import.
             place: fields of `zorl.agents.backends.Place`: workers, timeout, ray, lanes.
 
         Raises:
             FileFormatError: the file is missing, corrupt, truncated, newer, or not such an agent's.
         """
         metadata, arrays = read_agent(path, FAMILY)
-        return cls.from_archive(metadata, arrays, Place(**place))
+        return cls.from_archive(metadata, arrays, Place(**place), policy)
 
     @classmethod
     def from_archive(
@@ -349,10 +375,13 @@ class SearchAgent:
         metadata: Mapping[str, Any],
         arrays: Arrays,
         place: Place = Place(),  # noqa: B008  # frozen
+        policy: Any = None,
     ) -> SearchAgent:
         """The agent that `save` wrote; it acts and goes on learning to the same bits."""
         try:
             config, scalars = SearchConfig.from_json(metadata["config"]), metadata["scalars"]
+            if policy is not None:
+                config = replace(config, policy=policy)
         except KeyError as error:
             raise FileFormatError(f"the file lacks {error}") from error
         if not isinstance(scalars, Mapping):

@@ -354,6 +354,8 @@ class _Training:
         if isinstance(agent, SearchAgent):
             result["counters"] = asdict(agent.counters)
             result["claimed_return"] = agent.state.claimed  # what the gate believes
+            if agent.compile_seconds is not None:
+                result["compile_seconds"] = agent.compile_seconds
             if agent.processes is not None:
                 result["workers"] = {
                     "count": agent.processes.workers,

@@ -43,14 +43,21 @@ class ToyRunner:
         seconds: that an episode takes.
         folder: where the faults leave marks.
         fault: of the episodes with `seed`: "kill" kills the process, "kill-once" the first that
-            plays it, "hang-once" lets the first wait for a minute, "raise" raises.
+            plays it, "hang-once" lets the first wait for long, "raise" raises.
         seed: of these episodes.
+        long: seconds to wait then.
     """
 
     def __init__(
-        self, seconds: float = 0.0, folder: Path = Path(), fault: str = "none", seed: int = -1
+        self,
+        seconds: float = 0.0,
+        folder: Path = Path(),
+        fault: str = "none",
+        seed: int = -1,
+        long: float = 60.0,
     ) -> None:
         self._seconds, self._folder, self._fault, self._seed = seconds, folder, fault, seed
+        self._long = long
 
     def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
         taken = list(jobs)
@@ -73,7 +80,7 @@ class ToyRunner:
         if self._fault == "raise":
             raise EnvironmentFailure(f"broken: {line}")
         if self._fault == "hang-once" and first:
-            time.sleep(60)
+            time.sleep(self._long)
         if self._fault == "kill" or (self._fault == "kill-once" and first):
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -53,6 +53,11 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
         "--no-bias", dest="bias", action="store_const", const=False, help="layers without biases"
     )
     policy.add_argument(
+        "--policy",
+        metavar="MODULE:FUNCTION",
+        help="a network of your own: a function of (features, outputs) to a torch.nn.Module",
+    )
+    policy.add_argument(
         "--stochastic",
         action="store_const",
         const=True,
@@ -225,6 +230,7 @@ def config_from(args: argparse.Namespace) -> Any:
     for name in (
         "activation",
         "bias",
+        "policy",
         "stochastic",
         "normalize",
         "gate",

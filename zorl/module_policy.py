@@ -83,7 +83,13 @@ class ModulePolicy:
         assert self._factory is not None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            module = self._factory(self.inputs, self.decoder.outputs)
+            try:
+                module = self._factory(self.inputs, self.decoder.outputs)
+            except Exception as error:  # its author's code, which may raise anything
+                raise ConfigurationError(
+                    f"the policy's factory raised {type(error).__name__} for {self.inputs} "
+                    f"features and {self.decoder.outputs} outputs: {error}"
+                ) from error
         if not isinstance(module, nn.Module):
             raise ConfigurationError(
                 f"the policy's factory returned {type(module).__name__}, expected a torch.nn.Module"

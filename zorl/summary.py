@@ -50,6 +50,11 @@ def summary(result: Mapping[str, Any], folder: Path | None = None) -> str:
         )
     if counters and counters["non_finite"]:
         lines.append(f"  {counters['non_finite']:,} returns were NaN or infinite: scored worst")
+    if result.get("compile_seconds", 0) > 1:
+        lines.append(
+            f"  of these seconds {result['compile_seconds']:.1f} went into compiling the twin, "
+            "which later runs need not"
+        )
     workers = result.get("workers")
     if workers and workers["startup_seconds"] is not None:
         lines.append(

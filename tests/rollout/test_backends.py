@@ -33,7 +33,7 @@ def runner(lanes: int = 4, **kwargs: Any) -> EpisodeRunner:
     env = task.make()
     policy = MlpPolicy(3, ActionDecoder.for_space(env.action_space))
     env.close()
-    return EpisodeRunner(task, policy, lanes)
+    return EpisodeRunner(task, policy, lanes, compiled=False)
 
 
 def work(n: int = 5, seeds: tuple[int, ...] = (7, 8, 9)) -> Work:

@@ -182,14 +182,21 @@ def test_a_job_that_kills_its_actors_is_named(cluster: Any, tmp_path: Path) -> N
         assert bits(opened.run(harmless)) == bits(Serial(ToyRunner()).run(harmless))
 
 
-def test_a_straggler_is_overtaken(cluster: Any, tmp_path: Path) -> None:
-    broken = ToyRunner(0.002, tmp_path, "hang-once", 104)
+def test_a_straggler_is_overtaken_and_its_late_answer_ignored(cluster: Any, tmp_path: Path) -> None:
+    broken = ToyRunner(0.002, tmp_path, "hang-once", 104, long=4.0)
+    harmless = Work(toy_work().thetas, tuple(range(200, 210)), OFF)
+    expected = bits(Serial(ToyRunner()).run(harmless))
     with backend(broken, 2) as opened:
+        opened.run(harmless)  # start-up is no part of this
         began = time.monotonic()
-        for _ in range(3):  # it hangs on while the others go on to later works
-            assert bits(opened.run(toy_work())) == EXPECTED
-        assert time.monotonic() - began < 30  # and not the minute that it takes
-        assert sum(actor.chunk is not None for actor in opened._actors) == 1
+        assert bits(opened.run(toy_work())) == EXPECTED
+        assert time.monotonic() - began < 3.5
+        waiting = [actor for actor in opened._actors if actor.chunk is not None]
+        assert len(waiting) == 1
+        while waiting[0].chunk is not None and waiting[0].number == 2:
+            assert bits(opened.run(harmless)) == expected
+            assert time.monotonic() - began < 30
+        assert opened._actors.count(waiting[0]) == 1  # it plays on
 
 
 def test_an_actor_that_hangs_is_killed_after_a_timeout(cluster: Any, tmp_path: Path) -> None:

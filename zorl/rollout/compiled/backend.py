@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -34,6 +35,9 @@ class Compiled:
         exact: double precision, bit-equal dynamics; otherwise single precision and SIMD.
         threads: None for one per core.
         tolerant: let non-finite rewards through to the search's rule instead of raising.
+
+    Attributes:
+        compile_seconds: what compiling, or loading what was compiled before, took so far.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Compiled:
         self._kernels: dict[tuple[bool, bool], Callable[..., None]] = {}
         self._starts: dict[int, tuple[float, ...]] = {}
         self._pool: ThreadPoolExecutor | None = None
+        self.compile_seconds = 0.0
         kernel_source(self._spec(active=False, learns=False))  # says what cannot be translated
 
     @property
@@ -83,32 +88,9 @@ class Compiled:
         """
         self._check_sizes(work)
         out = Episodes.empty(work)
-        jobs, candidates, episodes = len(work), len(work.thetas), len(work.seeds)
-        normalizer = work.normalizer
-        kernel = self._kernel(normalizer)
-        # Episodes of one candidate in one lane load its parameters once, where that leaves enough
-        # to do for every lane.
-        run = episodes if candidates >= 4 * LANES * self.threads else 1
-        # numba compiles anew for arrays that are read-only, as what a normalizer has seen is.
-        center, factor = (np.require(array, None, ["C", "W"]) for array in normalizer.affine())
-        arguments = (
-            np.require(work.thetas, np.float32, ["C", "W"]),
-            run,
-            episodes,
-            np.zeros(1, np.int64),
-            self._starting_states(work.seeds),
-            self._twin.limit,
-            center,
-            factor,
-            float(normalizer.clip),
-            out.returns,
-            out.native_returns,
-            out.lengths,
-            out.successes,
-            out.sums,
-            out.squares,
-        )
-        helpers = min(self.threads - 1, (jobs - 1) // LANES)
+        kernel = self._kernel(work.normalizer)
+        arguments = self._arguments(work, out)
+        helpers = min(self.threads - 1, (len(work) - 1) // LANES)
         if helpers and self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads - 1, "zorl-compiled")
         futures = [self._pool.submit(kernel, *arguments) for _ in range(helpers) if self._pool]
@@ -135,8 +117,35 @@ class Compiled:
         single = self._encoder.dtype == "float32"
         return Spec(self._twin, self._policy, self._exact, single, active, learns)
 
+    def _arguments(self, work: Work, out: Episodes) -> tuple[Any, ...]:
+        """What a kernel takes."""
+        episodes = len(work.seeds)
+        # Episodes of one candidate in one lane load its parameters once, where that leaves enough
+        # to do for every lane.
+        run = episodes if len(work.thetas) >= 4 * LANES * self.threads else 1
+        normalizer = work.normalizer
+        # numba compiles anew for arrays that are read-only, as what a normalizer has seen is.
+        center, factor = (np.require(array, None, ["C", "W"]) for array in normalizer.affine())
+        return (
+            np.require(work.thetas, np.float32, ["C", "W"]),
+            run,
+            episodes,
+            np.zeros(1, np.int64),
+            self._starting_states(work.seeds),
+            self._twin.limit,
+            center,
+            factor,
+            float(normalizer.clip),
+            out.returns,
+            out.native_returns,
+            out.lengths,
+            out.successes,
+            out.sums,
+            out.squares,
+        )
+
     def _kernel(self, normalizer: Normalizer) -> Callable[..., None]:
-        """The kernel for a way of normalising."""
+        """The kernel for a way of normalising; compiled, if it was not in the cache."""
         kind = (normalizer.active, normalizer.learns)
         if kind not in self._kernels:
             if find_spec("numba") is None:
@@ -144,7 +153,12 @@ class Compiled:
                     f"the compiled twin of {self.task.env_id} needs numba, which is not installed: "
                     "pip install numba, or train anew with --backend gymnasium"
                 )
-            self._kernels[kind] = compiled(self._spec(*kind))
+            began = time.perf_counter()
+            kernel = compiled(self._spec(*kind))
+            nothing = Work(np.zeros((0, self._policy.dim), np.float32), (0,), normalizer)
+            kernel(*self._arguments(nothing, Episodes.empty(nothing)))
+            self.compile_seconds += time.perf_counter() - began
+            self._kernels[kind] = kernel
         return self._kernels[kind]
 
     def _starting_states(self, seeds: Iterable[int]) -> NDArray[Any]:
