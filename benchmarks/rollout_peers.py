@@ -258,7 +258,9 @@ def compete(
         for name, command in commands(cell, peer_python, Path(scratch)).items():
             try:
                 contestants.append(Contestant(name, command, Path(scratch)))
-                versions.update(contestants[-1].ready["versions"])
+                for package, number in contestants[-1].ready["versions"].items():
+                    if versions.setdefault(package, number) != number:
+                        versions[f"{package} of the peers"] = number
             except (OSError, RuntimeError) as error:
                 print(f"skipped: {name} on {cell.name}: {error}", flush=True)
         try:

@@ -312,8 +312,9 @@ def draw(found: dict[tuple[str, int, int, int], Simulated | None], path: Path) -
     panels[0].set_ylabel("efficiency")
     panels[0].set_ylim(0, 1.02)
     for dim, style in styles.items():
-        panels[1].plot([], [], style, color="#595959", label=f"{dim:,} parameters")
-    panels[1].legend(frameon=False, fontsize=8)
+        panels[0].plot([], [], style, color="#595959", label=f"{dim:,} parameters")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside right center")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
@@ -335,7 +336,7 @@ def main() -> None:
     # One Ray for everything, with room for more actors than there are cores.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray.init("local", num_cpus=max(actors) + 4, include_dashboard=False, log_to_driver=False,
-             logging_level="ERROR")  # fmt: skip
+             logging_level="ERROR", _system_config={"worker_niceness": 0})  # fmt: skip
     found = [f"{name} {metadata.version(name)}" for name in ("ray", "numpy", "gymnasium")]
     print(f"Python {platform.python_version()}, {', '.join(found)}, {os.cpu_count()} cores\n")
     speeds = throughput(repeats, args.smoke)

@@ -11,7 +11,9 @@ from gymnasium import spaces
 from torch import nn
 
 from zorl.errors import ConfigurationError, UnknownNameError
+from zorl.normalization import Normalizer
 from zorl.policies import ACTIVATIONS, LinearPolicy, MlpPolicy
+from zorl.rollout.turns import CompiledTurn
 from zorl.spaces import ActionDecoder
 
 TORCH = {
@@ -261,3 +263,111 @@ def test_a_policy_is_a_value_that_travels_to_workers():
     x = np.random.default_rng(7).normal(size=(5, 2))
     theta = policy.init(np.random.default_rng(8))
     assert copy.act(theta, x) == policy.act(theta, x)
+
+
+REFERENCE = {
+    "tanh": np.tanh,
+    "relu": lambda x: np.maximum(x, 0),
+    "elu": lambda x: np.where(x < 0, np.expm1(np.minimum(x, 0)), x),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_err_by_a_few_units_in_the_last_place(name):
+    x = np.linspace(-30, 30, 400_001).astype(np.float32)
+    x = np.concatenate([x, x / 1000, np.float32([1e-30, -1e-30, 0, 80, -80, 1e30, -1e30])])
+    out = np.empty_like(x)
+    ACTIVATIONS[name](x, out)
+    with np.errstate(over="ignore"):
+        exact = REFERENCE[name](x.astype(np.float64))
+    normal = np.abs(exact) > 1e-35  # below, an absolute error of nothing
+    units = np.abs(out - exact)[normal] / np.spacing(np.abs(exact[normal]).astype(np.float32))
+    assert units.max() < 3.3
+    assert np.abs(out - exact)[~normal].max(initial=0) < 1e-35
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_of_what_is_not_finite(name):
+    x = np.float32([np.nan, np.inf, -np.inf])
+    with np.errstate(all="ignore"):
+        ACTIVATIONS[name](x, x)  # in place
+        expected = REFERENCE[name](np.array([np.nan, 1e30, -1e30]))
+    np.testing.assert_allclose(x[:1], expected[:1])
+    limits = {"relu": [np.inf, 0], "elu": [np.inf, -1], "tanh": [1, -1], "sigmoid": [1, 0]}
+    if name in limits:
+        np.testing.assert_allclose(x[1:], limits[name], atol=1e-37)
+
+
+def in_order(policy, theta, x):
+    """The forward pass of one row, one rounded operation after another."""
+    x = [np.float32(value) for value in x]
+    weights = policy.unpack(theta[None])
+    for index, (weight, bias) in enumerate(weights):
+        sums = []
+        for out in range(weight.shape[1]):
+            total = np.float32(0) if bias is None else bias[0, out]
+            for i, value in enumerate(x):
+                total = np.float32(total + np.float32(value * weight[0, out, i]))
+            sums.append(total)
+        x = np.array(sums, np.float32)
+        if index < len(weights) - 1:
+            ACTIVATIONS[policy.activation](x, x)
+    return x
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("outputs", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("inputs", "hidden"), [(1, (1,)), (20, ()), (5, (7,)), (9, (16, 1)), (4, (3, 32))], ids=str
+)
+def test_outputs_are_summed_input_by_input(inputs, hidden, outputs, bias):
+    policy = MlpPolicy(inputs, raw_outputs(outputs), hidden, "silu", bias)
+    rng = np.random.default_rng(9)
+    thetas, x = rng.normal(size=(5, policy.dim)).astype(np.float32), rng.normal(size=(5, inputs))
+    expected = np.stack(
+        [in_order(policy, theta, row) for theta, row in zip(thetas, x, strict=True)]
+    )
+    for n in (1, 2, 5):
+        np.testing.assert_array_equal(policy.forward(thetas[:n], x[:n]), expected[:n])
+
+
+@pytest.mark.parametrize("scale", [1, 30, 1e37])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(
+    ("inputs", "hidden", "outputs"),
+    [(1, (), 1), (4, (), 2), (3, (5, 7), 1), (17, (32, 32), 6), (6, (1, 9), 3)],
+    ids=str,
+)
+def test_compiled_code_gives_the_same_bits(inputs, hidden, outputs, activation, bias, scale):
+    policy = MlpPolicy(inputs, raw_outputs(outputs), hidden, activation, bias)
+    rng = np.random.default_rng(10)
+    thetas = (scale * rng.normal(size=(9, policy.dim))).astype(np.float32)
+    x = rng.normal(size=(9, inputs)) * rng.choice([1e-20, 1, 10], size=(9, 1))
+    off = Normalizer.create("off", np.zeros(inputs), np.zeros(inputs))
+    turn = CompiledTurn(policy, thetas, off, 9, inputs)
+    for row in range(9):
+        turn.seat(row, row)
+    turn.take(x, np.zeros(9))
+    turn.decide(7)
+    expected = policy.forward(thetas, x)[:7]
+    known = ~np.isnan(expected)
+    if scale == 1e37 and inputs == 17 and activation == "relu":
+        assert not known.all()  # it overflows
+    np.testing.assert_array_equal(turn._outputs[:7], expected)
+    assert turn._outputs[:7][known].tobytes() == expected[known].tobytes()  # and signs of zeros
+    assert turn._choices[:7].tolist() == expected.argmax(axis=1).tolist()
+    assert not turn._outputs[7:].any()
+
+
+def test_packed_parameters_are_the_same_numbers_with_weights_by_input():
+    policy = MlpPolicy(2, discrete(3), (4,))
+    theta = np.arange(policy.dim, dtype=np.float64)[None]
+    packed = policy.pack(theta)[0]
+    assert packed.dtype == np.float32
+    assert packed[:8].tolist() == [0, 2, 4, 6, 1, 3, 5, 7]
+    assert packed[8:12].tolist() == [8, 9, 10, 11]
+    assert packed[12:24].tolist() == [12, 16, 20, 13, 17, 21, 14, 18, 22, 15, 19, 23]
+    assert packed[24:].tolist() == [24, 25, 26]

@@ -312,3 +312,38 @@ gym.register(
     disable_env_checker=True,
 )
 VECTOR_WALK = "toy_envs:toy/VectorWalk-v0"
+
+
+class Loose(gym.Env[Any, Any]):
+    """Says that its observations are float32; `how` says what they are."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    action_space = spaces.Discrete(3, start=-1)
+
+    def __init__(self, how: str = "single") -> None:
+        self._how = how
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._steps, self._x = 0, np.array([1, 2, 3])
+        return self._observe(), {}
+
+    def _observe(self) -> Any:
+        exact = self._x.astype(np.float32)
+        if self._how == "alternating":
+            return exact.astype(np.float64) if self._steps % 2 else exact
+        if self._how == "double":
+            return exact.astype(np.float64)
+        if self._how == "nan-reset" and not self._steps:
+            return exact * np.nan
+        if self._how == "list":
+            return exact.tolist()
+        return self._x if self._how == "integer" else exact
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        self._steps += 1
+        self._x = self._x + self.np_random.integers(-3, 4, 3) + action
+        return self._observe(), int(self._x[0]), self._steps >= 9, False, {}
+
+
+gym.register("toy/Loose-v0", Loose, disable_env_checker=True)

@@ -32,14 +32,14 @@ C1, C2, C3, C4, C5, C6, C7 = (np.float32(1 / n) for n in (1, 2, 6, 24, 120, 720,
 
 
 def _split(y: Float32) -> tuple[Float32, Float32]:
-    """(2^k, p) of y ≤ 0, with exp(y) = 2^k (1 + p)."""
-    y = np.fmax(y, LOWEST)
-    shifted = y * LOG2_E + ROUNDER
+    """(2^k, p) of y ≤ 0, with exp(y) = 2^k (1 + p); of y below `LOWEST` (0, p)."""
+    within = np.fmax(y, LOWEST)
+    shifted = within * LOG2_E + ROUNDER
     k = shifted - ROUNDER
-    r = y - k * LN2_HIGH - k * LN2_LOW
+    r = within - k * LN2_HIGH - k * LN2_LOW
     p = r * (C1 + r * (C2 + r * (C3 + r * (C4 + r * (C5 + r * (C6 + r * C7))))))
     scale = ((shifted.view(np.int32) - EXPONENT) << np.int32(23)).view(np.float32)
-    return scale, p
+    return np.where(y < LOWEST, ZERO, scale), p
 
 
 def tanh(x: Float32) -> Float32:

@@ -37,13 +37,14 @@ VERSION = numba.__version__
 @njit(inline="always")
 def _split(y):  # type: ignore[no-untyped-def]
     """See `zorl.activations._split`."""
-    y = y if y > LOWEST else LOWEST
-    shifted = y * LOG2_E + ROUNDER
+    within = y if y > LOWEST else LOWEST
+    shifted = within * LOG2_E + ROUNDER
     k = shifted - ROUNDER
-    r = y - k * LN2_HIGH - k * LN2_LOW
+    r = within - k * LN2_HIGH - k * LN2_LOW
     p = r * (C1 + r * (C2 + r * (C3 + r * (C4 + r * (C5 + r * (C6 + r * C7))))))
     bits = np.float32(shifted).view(np.int32) - EXPONENT
-    return np.int32(bits << np.int32(23)).view(np.float32), p
+    scale = np.int32(bits << np.int32(23)).view(np.float32)
+    return ZERO if y < LOWEST else scale, p
 
 
 @njit(inline="always")
@@ -138,8 +139,9 @@ def turn(  # type: ignore[no-untyped-def]
         moments: (2, L, o) float64, added to: sums about the center, and squares.
         affine: (3, o) float64: center, factor and bound of the normalizer.
         thetas: (L, d) float32, packed: `MlpPolicy.pack`.
-        layout: (4 + layers + 1,) int64: whether observations are normalised, whether their moments are wanted,
-            whether layers have biases, the activation's index in `NAMES`, the sizes from o on.
+        layout: (4 + layers + 1,) int64: whether observations are normalised, whether their moments
+            are wanted, whether layers have biases, the activation's index in `NAMES`, and the
+            sizes from o on.
         scratch: (2, widest layer) float32.
         outputs: (L, outputs) float32, written.
         choices: (L,) int64, written: index of the largest output, or of the first NaN.

@@ -41,7 +41,7 @@ def reference(source: Any) -> str:
                 return text
         except ConfigurationError:
             pass
-    return f"<{name or type(source).__name__}>"
+    return f"<{(name or type(source).__name__).strip('<>')}>"
 
 
 def tell_if_unnamed(source: Any) -> None:

@@ -26,6 +26,7 @@ def main() -> None:
     kind, actors = PROBLEMS[told.variant]
     if actors > 1:  # EvoTorch would start Ray too, with a dashboard and on all networks
         ray.init(
+            address="local",  # never somebody else's cluster
             num_cpus=actors,
             include_dashboard=False,
             logging_level=logging.ERROR,

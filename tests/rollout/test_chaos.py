@@ -70,7 +70,7 @@ def test_a_search_whose_workers_are_killed_at_random(agent_name: str, tmp_path: 
             while len(killed) < 8 and not over.wait(0.02 * chance.random()):
                 ready = len(killed) % 4 != 3
                 alive = [w for w in list(pool) if w.ready == ready and (w.busy or not ready)]
-                with contextlib.suppress(ValueError):  # replaced at this moment
+                with contextlib.suppress(ValueError, ProcessLookupError):  # replaced at this moment
                     pid = chance.choice(alive).process.pid if alive else None
                     if pid is not None and pid not in killed:
                         os.kill(pid, signal.SIGKILL)

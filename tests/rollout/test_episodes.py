@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+import time
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -15,7 +17,9 @@ from zorl.envs import Task, make_task, native_recorder
 from zorl.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
 from zorl.normalization import Moments, Normalizer
 from zorl.policies import MlpPolicy
+from zorl.rollout import turns
 from zorl.rollout.episodes import EpisodeRunner
+from zorl.rollout.turns import CompiledTurn, Turn
 from zorl.rollout.work import Episodes, Runner, Work
 from zorl.spaces import ActionDecoder, ObservationEncoder
 from zorl.streams import action_rng
@@ -135,10 +139,10 @@ def run_jobs(
     return Episodes(*(values[indices] for values in vars(out).values()))
 
 
-def runner(name: str, lanes: int) -> EpisodeRunner:
+def runner(name: str, lanes: int, compiled: bool = False) -> EpisodeRunner:
     case, here = CASES[name], setting(name)
     uniforms = here.policy.decoder.outputs if case.stochastic else 0
-    return EpisodeRunner(case.task, here.policy, lanes, uniforms)
+    return EpisodeRunner(case.task, here.policy, lanes, uniforms, compiled=compiled)
 
 
 def shuffled(name: str, salt: int) -> list[tuple[int, int]]:
@@ -153,11 +157,15 @@ def check(name: str, jobs: list[tuple[int, int]], result: Episodes) -> None:
         assert getattr(result, figure).tolist() == [row[index] for row in wanted], figure
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 3, 7, 16])
+@pytest.mark.parametrize("compiled", [False, True], ids=["numpy", "compiled"])
+@pytest.mark.parametrize("lanes", [1, 3, 64])
 @pytest.mark.parametrize("name", CASES)
-def test_every_episode_equals_a_plain_loop_to_the_bit(name: str, lanes: int) -> None:
+def test_every_episode_equals_a_plain_loop_to_the_bit(
+    name: str, lanes: int, compiled: bool
+) -> None:
     jobs = shuffled(name, lanes)
-    own = runner(name, lanes)
+    own = runner(name, lanes, compiled)
+    assert own.turn_kind() is (CompiledTurn if compiled else Turn)
     here = setting(name)
     result = run_jobs(own, here.thetas, jobs, here.normalizer)
     own.close()
@@ -210,7 +218,9 @@ def test_moments_are_the_same_bits_whatever_the_lanes() -> None:
     name = "cart-pole"
     jobs, here = shuffled(name, 1), setting(name)
     results = [
-        run_jobs(runner(name, lanes), here.thetas, jobs, here.normalizer) for lanes in (1, 3, 16)
+        run_jobs(runner(name, lanes, compiled), here.thetas, jobs, here.normalizer)
+        for lanes in (1, 3, 16)
+        for compiled in (False, True)
     ]
     for others in results[1:]:
         assert results[0].sums.any()
@@ -289,19 +299,139 @@ def test_a_fault_names_the_environment_the_step_and_the_seed(
 
 def test_a_wrapper_does_not_hide_an_infinite_reward_of_the_environment() -> None:
     own = faulty("inf-reward", wrappers=("clip-reward(min_reward=-1.0, max_reward=1.0)",))
-    with pytest.raises(NonFiniteRewardError, match="infinite reward after [0-9]+ steps.*seed 8"):
+    with pytest.raises(NonFiniteRewardError, match=r"infinite reward after [0-9]+ steps.*seed 8"):
         run_jobs(own, setting("walk").thetas, JOBS, OFF)
 
 
-def test_a_tolerant_runner_lets_rewards_through_and_spares_the_neighbours() -> None:
-    result = run_jobs(faulty("nan-reward", tolerant=True), setting("walk").thetas, JOBS, OFF)
-    healthy = run_jobs(faulty("none"), setting("walk").thetas, JOBS, OFF)
-    assert np.isnan(result.returns).tolist() == [False, False, True, False, False]
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("lanes", [1, 3, 8])
+@pytest.mark.parametrize("kind", ["nan", "inf"])
+@pytest.mark.parametrize("what", ["reward", "observation"])
+def test_a_tolerant_runner_ends_what_is_not_finite_and_spares_the_neighbours(
+    what: str, kind: str, lanes: int, compiled: bool
+) -> None:
+    learns = Normalizer.create("running", np.full(3, -np.inf), np.full(3, np.inf))
+    thetas = setting("walk").thetas
+    own = faulty(f"{kind}-{what}", tolerant=True, lanes=lanes)
+    own.compiled = compiled
+    result = run_jobs(own, thetas, JOBS, learns)
+    healthy = run_jobs(faulty("none"), thetas, JOBS, learns)
+    for values in (result.returns, result.native_returns):  # infinite is no better than NaN
+        assert np.isnan(values).tolist() == [False, False, True, False, False]
+    assert result.lengths[2] == 3  # it ends where it went wrong
+    assert not result.successes[2]
+    assert np.isfinite(result.sums).all()
+    assert np.isfinite(result.squares).all()
     kept = [0, 1, 3, 4]
-    assert result.returns[kept].tolist() == healthy.returns[kept].tolist()
-    assert result.lengths.tolist() == healthy.lengths.tolist()
-    with pytest.raises(NonFiniteRewardError, match="observation"):  # nothing can act on it
-        run_jobs(faulty("nan-observation", tolerant=True), setting("walk").thetas, JOBS, OFF)
+    for name, values in vars(healthy).items():
+        assert getattr(result, name)[kept].tobytes() == values[kept].tobytes(), name
+
+
+def test_a_reset_that_is_not_finite_is_no_candidates_doing() -> None:
+    task = make_task("toy_envs:toy/Loose-v0", env_kwargs={"how": "nan-reset"})
+    own = EpisodeRunner(task, setting("walk").policy, tolerant=True)
+    with pytest.raises(NonFiniteRewardError, match=r"observation after 0 steps: .*seed [1-8]"):
+        run_jobs(own, setting("walk").thetas, JOBS, OFF)
+
+
+def test_a_hidden_infinite_reward_of_the_environment_is_no_good_score() -> None:
+    clipped = ("clip-reward(min_reward=-1.0, max_reward=1.0)",)
+    own = faulty("inf-reward", tolerant=True, wrappers=clipped)
+    result = run_jobs(own, setting("walk").thetas, JOBS, OFF)
+    assert np.isnan(result.returns).tolist() == [False, False, True, False, False]
+
+
+def test_a_failure_names_its_job_and_keeps_what_the_environment_raised() -> None:
+    work = Work(setting("walk").thetas.astype(np.float32), (1, 8, 2), OFF)
+    with pytest.raises(EnvironmentFailure) as caught:
+        faulty("raise-step").run(work, range(len(work)), Episodes.empty(work))
+    assert caught.value.job == 1
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+@pytest.mark.parametrize("how", ["double", "list", "alternating", "integer"])
+def test_observations_of_another_type_than_the_space_says_are_taken_for_what_they_are(
+    how: str,
+) -> None:
+    task = make_task("toy_envs:toy/Loose-v0", env_kwargs={"how": how}, threshold=0.0)
+    plain = make_task("toy_envs:toy/Loose-v0", env_kwargs={"how": "single"}, threshold=0.0)
+    here = setting("walk")
+    normalizer = Normalizer.create("running", np.full(3, -np.inf), np.full(3, np.inf))
+    results = [
+        run_jobs(
+            EpisodeRunner(one, here.policy, 2, compiled=compiled), here.thetas, JOBS, normalizer
+        )
+        for one in (plain, task)
+        for compiled in (False, True)
+    ]
+    for other in results[1:]:
+        for name, values in vars(results[0]).items():
+            assert getattr(other, name).tobytes() == values.tobytes(), name
+
+
+def test_a_time_limit_alone_and_one_beneath_a_wrapper_are_the_same() -> None:
+    here = setting("walk")
+    outermost = EpisodeRunner(walk(), here.policy, 3)
+    beneath = EpisodeRunner(
+        make_task(WALK, ["time-aware-observation"], threshold=-20.0),
+        replace(here.policy, inputs=4),
+        3,
+    )
+    thetas = np.zeros((4, replace(here.policy, inputs=4).dim))
+    flat = run_jobs(outermost, np.zeros_like(here.thetas), shuffled("walk", 2), OFF)
+    deep = run_jobs(
+        beneath, thetas, shuffled("walk", 2), Normalizer.create("off", np.zeros(4), np.zeros(4))
+    )
+    assert 25 in flat.lengths.tolist()  # the limit
+    assert len(set(flat.lengths.tolist())) > 3
+    for name in FIGURES:
+        assert getattr(flat, name).tolist() == getattr(deep, name).tolist()
+
+
+def test_only_the_first_environment_keeps_gymnasiums_checks() -> None:
+    own = EpisodeRunner(make_task("CartPole-v1"), setting("cart-pole").policy, 3)
+    name = "cart-pole"
+    run_jobs(own, setting(name).thetas, shuffled(name, 3), setting(name).normalizer)
+    kinds = [str(env) for env in own.envs]
+    assert "PassiveEnvChecker" in kinds[0]
+    assert "OrderEnforcing" in kinds[0]
+    assert kinds[1] == kinds[2] == "<TimeLimit<CartPoleEnv<CartPole-v1>>>"
+    own.close()
+
+
+def test_environments_that_are_dear_to_make_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = Task.make
+    monkeypatch.setattr(Task, "make", lambda self: time.sleep(0.006) or make(self))
+    own = EpisodeRunner(walk(), setting("walk").policy)
+    run_jobs(own, setting("walk").thetas, JOBS * 6, OFF)
+    assert len(own.envs) == 8
+    own = EpisodeRunner(walk(), setting("walk").policy, 12)  # as told
+    run_jobs(own, setting("walk").thetas, JOBS * 6, OFF)
+    assert len(own.envs) == 12
+
+
+def test_compiled_code_is_loaded_when_it_pays() -> None:
+    own = EpisodeRunner(walk(), setting("walk").policy)
+    assert own.turn_kind() is Turn
+    own.steps = 20_000
+    assert own.turn_kind() is CompiledTurn
+
+
+def test_numpy_serves_with_a_notice_where_numba_is_missing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "zorl.kernels", None)  # importing it raises ImportError
+    turns._kernels.cache_clear()
+    own = runner("cart-pole", 4, compiled=True)
+    assert own.turn_kind() is Turn
+    assert own.turn_kind() is Turn
+    assert caplog.text.count("in numpy, at a lower speed and to the same bits") == 1
+    turns._kernels.cache_clear()
+
+
+def test_an_observation_that_nothing_can_act_on_raises() -> None:
+    with pytest.raises(NonFiniteRewardError, match="observation"):
+        run_jobs(faulty("nan-observation"), setting("walk").thetas, JOBS, OFF)
 
 
 def test_single_precision_rewards_are_summed_in_double() -> None:

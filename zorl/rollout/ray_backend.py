@@ -313,6 +313,7 @@ class _Cluster:
             options["_temp_dir"] = _Cluster._folder
             options["num_cpus"] = max(workers or 1, os.cpu_count() or 1)
             options["include_dashboard"] = False
+            options["_system_config"] = {"worker_niceness": 0}  # Ray's 15 is for shared clusters
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody was asked
         try:
             with _kept_signals():

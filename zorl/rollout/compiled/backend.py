@@ -88,6 +88,8 @@ class Compiled:
         """
         self._check_sizes(work)
         out = Episodes.empty(work)
+        if not len(work):
+            return out
         kernel = self._kernel(work.normalizer)
         arguments = self._arguments(work, out)
         helpers = min(self.threads - 1, (len(work) - 1) // LANES)

@@ -120,7 +120,7 @@ def absolute(x):
 @inlined
 def sign(x):
     """−1, 0 or 1."""
-    return real(x > 0) - real(x < 0)
+    return x if x != x else real(x > 0) - real(x < 0)
 
 
 @inlined
