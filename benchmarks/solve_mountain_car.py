@@ -30,7 +30,7 @@ import numpy as np
 
 SOLVED = -110.0
 STOP_AT = -108.0  # with a margin: the best of many validations flatters
-VALIDATION = 50
+VALIDATION = 100
 HELD_OUT = 100
 CONTESTANTS = ("zorl", "ars", "ppo")
 NAMES = {"zorl": "zorl train", "ars": "sb3-contrib ARS, Zoo", "ppo": "PPO, Zoo"}

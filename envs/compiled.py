@@ -28,7 +28,8 @@ class CompiledEnv:
     functions and methods written alike, and sin, cos, tanh, exp, sqrt, log, atan2, floor, pow and
     fabs of `math` (or numpy's of the same meaning); no loops. `and` and `or` compute all their
     parts and give a truth value. `np.float32(x)` rounds to single precision, as an environment does
-    that stores its state so; where a kernel computes in single precision anyway it does nothing.
+    that stores its state so; what is made of such numbers is double again, until it is rounded.
+    Where a kernel computes in single precision anyway it does nothing.
 
     Every number is a real one: a Discrete action 2 arrives as 2.0.
 

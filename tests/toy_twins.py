@@ -325,7 +325,7 @@ class FaultTwin(CompiledEnv):
     def step(self, x: Any, t: Any, action: Any) -> Any:
         t = t + 1
         bad = t == 3 and x < 0.2
-        reward = x + action
+        reward = 0.25 * t + action
         if bad and self.fault == 1:
             reward = math.nan
         if bad and self.fault == 2:
@@ -414,7 +414,7 @@ class Language(CompiledEnv):
             x % 0.75 + x % -0.75 + y % 2.5,
             -x + +y,
             self.gain * x + self.count * y + self.flag,
-            OFFSET * x + WHOLE + math.pi + np.pi + _SINGLE,
+            OFFSET * x + WHOLE + math.pi + np.pi + float(_SINGLE),
             tripled(x) - halved(y),
             self.static(x) + self.doubled(y),
             np.minimum(x, y) - 3 * np.maximum(x, y) + np.clip(x, -1, 0.5),
@@ -428,7 +428,8 @@ class Language(CompiledEnv):
         smooth = math.tanh(x) + 3 * math.exp(y)
         root = math.sqrt(abs(x)) + math.log(abs(y) + 0.5) + np.sqrt(abs(y))
         circle = np.sin(x) - 2 * np.cos(y)
-        single = np.float32(x) + np.float32(np.float32(x) * np.float32(y)) + np.float32(y) ** 2
+        rounded = np.float32(np.float32(x) + np.float32(np.float32(x) * np.float32(y)))
+        single = float(rounded) + float(np.float32(y) ** 2)
         return loose, angle, smooth, root, circle, single
 
     def sorted_out(self, x: Any, y: Any) -> Any:

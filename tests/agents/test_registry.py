@@ -193,7 +193,7 @@ def test_workers_choose_the_backend(tmp_path: Path) -> None:
         assert isinstance(agent, SearchAgent)
         return agent._evaluator._backend
 
-    agent = make_agent("spsa", CART, workers=3)
+    agent = make_agent("spsa", CART, workers=3, backend="gymnasium")
     assert isinstance(backend(agent), Processes)
     assert backend(agent).workers == 3
     agent.save(tmp_path / "agent.zip")

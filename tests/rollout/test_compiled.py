@@ -121,7 +121,8 @@ def test_exact_kernels_have_the_bits_of_the_network_in_numpy(name: str) -> None:
     truth = here.evaluate(here.in_lockstep(), thetas, seeds)
     for figure in FIGURES:
         assert getattr(mine, figure).tolist() == getattr(truth, figure).tolist(), figure
-    assert len(np.unique(truth.returns)) > 12
+    assert len(np.unique(truth.returns)) > 8
+    assert (truth.returns[0] != truth.returns).any()
     assert truth.lengths.min() == 1
     assert truth.lengths.max() == 8  # the time limit: Echo itself goes on to 11
     if here.mode != "running":
@@ -244,7 +245,7 @@ def test_the_same_bits_whoever_plays_beside_whom(exact: bool) -> None:
     n, seeds = 700, (3, 99, 4)  # 700 ≥ 4 · LANES: an episode of every candidate in one lane …
     thetas = drivers(here, n)
     truth = played(here, exact, thetas, seeds, threads=1)
-    assert len(np.unique(truth.returns)) > 700
+    assert len(np.unique(truth.returns)) > 300
     for threads in (2, 3, 8):  # … and with more threads in any lane
         same(played(here, exact, thetas, seeds, threads), truth)
     for row in (0, 1, 350, 699):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 from toy_envs import WALK
 from toy_jobs import ElsewhereOtherwise, ThreadsRunner, ToyRunner, Unmakeable
 
+from zorl.agents.registry import make_agent
 from zorl.envs import make_task
 from zorl.errors import ConfigurationError, EnvironmentFailure
 from zorl.gates import make_gate
@@ -50,9 +52,9 @@ def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     handler = signal.getsignal(signal.SIGTERM)  # which Ray replaces
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-    )
+    head = {"num_cpus": 0, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    logs = cluster.head_node.get_session_dir_path()
     for _ in range(2):
         cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
@@ -60,6 +62,7 @@ def cluster() -> Iterator[Any]:
     ray.shutdown()
     cluster.shutdown()
     signal.signal(signal.SIGTERM, handler)
+    shutil.rmtree(logs, ignore_errors=True)
 
 
 @contextmanager
@@ -130,6 +133,23 @@ def test_a_search_has_the_bits_of_one_process(
     made_again = [isinstance(broadcast.candidates, bytes) for broadcast in sent]
     assert sum(made_again) == 4  # every generation's candidates, no gate's
     assert len(sent) > 4
+
+
+def test_an_agent_learns_the_same_on_ray(cluster: Any) -> None:
+    states = {}
+    for ray in (None, "auto"):
+        agent = make_agent(
+            "cma-es", WALK, settings="default", seed=2, backend="gymnasium", workers=1, ray=ray
+        )
+        try:
+            agent.learn(2000)
+            held_out = agent.evaluate((1, 2, 3)).returns.tolist()
+        finally:
+            agent.close()
+        scalars, arrays = flatten(agent.state, "state")
+        states[ray] = scalars, {k: v.tobytes() for k, v in arrays.items()}, held_out
+    assert states[None] == states["auto"]
+    assert states["auto"][0]["state.generation"] >= 3
 
 
 def test_a_node_is_removed_in_the_middle(cluster: Any) -> None:

@@ -10,17 +10,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import os
 import queue
-import shutil
-import signal
-import socket
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import cloudpickle
 
@@ -28,26 +21,12 @@ from zorl.errors import ConfigurationError, EnvironmentFailure, ZorlError
 from zorl.rollout.dispatch import Chunk, Dispatch
 from zorl.rollout.failures import FailureRule
 from zorl.rollout.ray_actor import Broadcast, EpisodeActor, Failure, versions
+from zorl.rollout.ray_cluster import Cluster, require_ray
 from zorl.rollout.work import Episodes, Runner, Work
 
 log = logging.getLogger("zorl")
 _TICK = 0.1  # seconds between looks for late chunks and actors
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-
-
-def require_ray() -> Any:
-    """The module ray.
-
-    Raises:
-        ConfigurationError: it is not installed.
-    """
-    try:
-        import ray
-    except ImportError as error:
-        raise ConfigurationError(
-            "the backend ray needs Ray, which is not installed: pip install 'zorl[ray]'"
-        ) from error
-    return ray
 
 
 class RayBackend:
@@ -98,7 +77,7 @@ class RayBackend:
         self._retries = retries
         self._timeout = math.inf if timeout is None else timeout
         self._start_timeout = start_timeout
-        self._cluster: _Cluster | None = None
+        self._cluster: Cluster | None = None
         self._actors: list[_Actor] = []
         self._idle: list[_Actor] = []
         self._answers: queue.SimpleQueue[tuple[_Actor, Any]] = queue.SimpleQueue()
@@ -145,7 +124,7 @@ class RayBackend:
     def _start(self) -> None:
         if self._cluster is not None:
             return
-        self._cluster = _Cluster(self._ray, self._address, self._workers)
+        self._cluster = Cluster(self._ray, self._address, self._workers)
         count = self._workers or max(int(self._ray.cluster_resources().get("CPU", 1)), 1)
         self._kind = self._ray.remote(
             num_cpus=1, max_restarts=0, runtime_env={"env_vars": _THREADS}
@@ -288,79 +267,3 @@ class _Actor:
         """Send a chunk of a work; the answer comes into the queue."""
         self.chunk, self.number = chunk, number
         self._await(self.handle.run.remote(broadcast, chunk.jobs.start, chunk.jobs.stop))
-
-
-class _Cluster:
-    """A connection to Ray: the program's own, to a cluster's address, or to one started here."""
-
-    _started: ClassVar[int] = 0  # backends that use an instance that zorl started
-    _folder: ClassVar[str] = ""
-
-    def __init__(self, ray: Any, address: str | None, workers: int | None) -> None:
-        self._ray = ray
-        self._ours = False
-        if ray.is_initialized():
-            if _Cluster._started:
-                self._ours = True
-                _Cluster._started += 1
-            return
-        address = address or os.environ.get("RAY_ADDRESS") or "local"
-        _check_address(address)
-        options: dict[str, Any] = {"address": address}
-        if address == "local":
-            # Its logs go with it, wherever the system keeps temporary files.
-            _Cluster._folder = tempfile.mkdtemp(prefix="ray")
-            options["_temp_dir"] = _Cluster._folder
-            options["num_cpus"] = max(workers or 1, os.cpu_count() or 1)
-            options["include_dashboard"] = False
-            options["_system_config"] = {"worker_niceness": 0}  # Ray's 15 is for shared clusters
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody was asked
-        try:
-            with _kept_signals():
-                ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-        except (ConnectionError, ValueError) as error:
-            raise ConfigurationError(f"no Ray cluster at {address!r}: {error}") from error
-        self._ours = True
-        _Cluster._started = 1
-
-    def close(self) -> None:
-        if not self._ours:
-            return
-        self._ours = False
-        _Cluster._started -= 1
-        if _Cluster._started == 0 and self._ray.is_initialized():
-            with _kept_signals():
-                self._ray.shutdown()
-            if _Cluster._folder:
-                shutil.rmtree(_Cluster._folder, ignore_errors=True)
-                _Cluster._folder = ""
-
-
-def _check_address(address: str) -> None:
-    """Refuse what Ray itself would try to reach for more than a minute, with noise."""
-    host, colon, port = address.rpartition(":")
-    if address.startswith("ray://"):
-        raise ConfigurationError(
-            f"{address!r} is an address of the Ray Client, which this backend does not speak: run "
-            "on a machine of the cluster, with its address as host:port, or 'auto'"
-        )
-    if not colon:
-        return
-    try:
-        with socket.create_connection((host, int(port)), timeout=10):
-            pass
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"no Ray cluster at {address!r}: {error}") from error
-
-
-@contextlib.contextmanager
-def _kept_signals() -> Iterator[None]:
-    """Ray puts a handler of its own in the place of the program's for SIGTERM."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

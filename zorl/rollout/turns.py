@@ -142,7 +142,7 @@ class CompiledTurn(Turn):
 
     def take(self, seen: NDArray[Any], gains: NDArray[np.float64]) -> None:
         """See `Turn.take`; the kernel does it, unless the state is asked for before."""
-        single = seen.dtype == np.float32
+        single = seen.itemsize == 4
         self._pending = (seen, self._doubles, gains) if single else (self._singles, seen, gains)
 
     def settle(self) -> None:

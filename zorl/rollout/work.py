@@ -86,13 +86,18 @@ class Episodes:
 
 
 class Runner(Protocol):
-    """Plays episodes in this process."""
+    """Plays episodes in this process.
+
+    It is pickled for workers before its first run. An attribute `beat`, where there is one, is
+    called to report progress.
+    """
 
     def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> Any:
         """Play jobs to the end of their episodes and write each into its place of `out`.
 
         An episode's numbers depend on its theta, its seed and the normalizer alone: neither on
-        which jobs there are beside it nor on their order, to the last bit.
+        which jobs there are beside it nor on their order, to the last bit. An episode is written
+        down, whole, before another job is taken in its place; its length is above 0 then.
         """
 
     def close(self) -> None:
