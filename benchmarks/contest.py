@@ -89,6 +89,7 @@ class Row:
     length: float
     compile_seconds: float
     ratios: list[float] = field(default_factory=list)
+    counted_ratios: list[float] = field(default_factory=list)
 
 
 def spread(values: list[float], form: str) -> str:
@@ -102,16 +103,18 @@ def spread(values: list[float], form: str) -> str:
 def table(rows: list[Row]) -> str:
     """Markdown."""
     lines = [
-        "| generation | contestant | million env steps/s | counted | zorl ÷ contestant "
-        "| steps an episode | compiling, s |",
-        "|---|---|---|---|---|---|---|",
+        "| generation | contestant | million env steps/s | masked ones counted "
+        "| zorl ÷ contestant | masked ones counted | steps an episode | compiling, s |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         useful = spread([x / 1e6 for x in row.env_steps], ".3g")
-        counted = f"{np.median(row.counted) / 1e6:.3g}"
+        masked = row.counted != row.env_steps
+        counted = f"{np.median(row.counted) / 1e6:.3g}" if masked else "–"
         lines.append(
             f"| {row.cell} | {row.name} | {useful} | {counted} | {spread(row.ratios, '.3g')} "
-            f"| {row.length:.0f} | {row.compile_seconds:.1f} |"
+            f"| {spread(row.counted_ratios if masked else [], '.3g')} | {row.length:.0f} "
+            f"| {row.compile_seconds:.1f} |"
         )
     return "\n".join(lines).replace("| nan |", "| – |")
 

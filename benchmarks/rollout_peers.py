@@ -8,9 +8,9 @@ Everybody searches the same distribution of policies, 8 tanh units, center + N(0
 that move nothing, around a half-learned one: ragged episodes of 180 steps on average, on
 MountainCar-v0 as on CartPole-v1. Whose episodes have another length plays another game, and is
 named. Ask, rollouts and tell are counted; compilation is not, and is reported apart. C, EnvPool raw
-and `env.step` raw are rollouts alone. "counted" is the count more favourable to a peer: masked
-steps of finished episodes are counted as if they had been of use. Whoever takes his steps in
-Gymnasium plays one episode per candidate, as he is slow.
+and `env.step` raw are rollouts alone. Where a peer computes masked steps of finished episodes, they
+are reported as if they had been of use too. Whoever takes his steps in Gymnasium plays one episode
+per candidate, as he is slow.
 
     python benchmarks/rollout_peers.py --peer-python PATH --figure rollouts.png
 
@@ -156,7 +156,7 @@ def rows_of(cell: Cell, contestants: list[Contestant]) -> list[Row]:
         useful = [a["env_steps"] / a["seconds"] for a in answers]
         counted = [max(a["env_steps"], a.get("computed", 0)) / a["seconds"] for a in answers]
         rows.append(Row(cell.name, contestant.name, useful, counted, length, late))
-        if all(a.get("rollout_seconds") for a in answers):
+        if contestant.name == ZORL[0]:  # C is rollouts alone too
             alone = [a["env_steps"] / a["rollout_seconds"] for a in answers]
             rows.append(Row(cell.name, contestant.name + ALONE, alone, alone, length, late))
     usual = np.nanmedian([row.length for row in rows if not row.name.startswith("env.step")])
@@ -168,7 +168,8 @@ def rows_of(cell: Cell, contestants: list[Contestant]) -> list[Row]:
         for name in ZORL:
             reference = by_name.get(name + ALONE if row.name == ROLLOUTS_ONLY else name)
             if reference is not None:
-                row.ratios = list(np.divide(reference.counted, row.counted))
+                row.ratios = list(np.divide(reference.env_steps, row.env_steps))
+                row.counted_ratios = list(np.divide(reference.counted, row.counted))
                 break
     return rows
 

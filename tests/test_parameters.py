@@ -42,10 +42,11 @@ def test_a_layout_names_every_tensor_in_torchs_order():
     assert layout.flatten(module).dtype == np.float64
 
 
-def test_there_and_back_are_copies():
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_there_and_back_are_copies(kind):
     module = network()
     layout = Layout.of(module)
-    theta = layout.flatten(module)
+    theta = layout.flatten(module).astype(kind)
     before = theta.copy()
     tensors = layout.unflatten(theta)
     assert [(name, values.shape) for name, values in tensors.items()] == [

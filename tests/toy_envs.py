@@ -338,6 +338,8 @@ class Loose(gym.Env[Any, Any]):
             return exact * np.nan
         if self._how == "list":
             return exact.tolist()
+        if self._how == "short":  # as long as float32
+            return self._x.astype(np.int32)
         return self._x if self._how == "integer" else exact
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:

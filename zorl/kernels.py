@@ -6,7 +6,8 @@ in the user's cache.
 
 from __future__ import annotations
 
-import numba
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -31,10 +32,11 @@ from zorl.activations import (
 )
 
 NAMES = tuple(ACTIVATIONS)  # a kernel knows an activation by its place here
-VERSION = numba.__version__
+# error_model: a division by zero raises in numba's own, and branches forbid SIMD.
+inlined: Any = njit(forceinline=True, error_model="numpy")
 
 
-@njit(inline="always")
+@inlined
 def _split(y):  # type: ignore[no-untyped-def]
     """See `zorl.activations._split`."""
     within = y if y > LOWEST else LOWEST
@@ -47,7 +49,7 @@ def _split(y):  # type: ignore[no-untyped-def]
     return ZERO if y < LOWEST else scale, p
 
 
-@njit(inline="always")
+@inlined
 def _activate(x, activation):  # type: ignore[no-untyped-def]
     """One activation of one number; with a constant `activation` only its branch is left."""
     negative = x if x < ZERO else -x
@@ -70,7 +72,7 @@ def _activate(x, activation):  # type: ignore[no-untyped-def]
     return value if x == x else x
 
 
-@njit(inline="always")
+@inlined
 def _all(h, activation):  # type: ignore[no-untyped-def]
     """Every activation has a loop of its own, without branches, for SIMD."""
     n = h.size
@@ -91,7 +93,7 @@ def _all(h, activation):  # type: ignore[no-untyped-def]
             h[o] = _activate(h[o], 4)
 
 
-@njit(inline="always")
+@inlined
 def _layer(theta, x, h, fan_in, fan_out, bias):  # type: ignore[no-untyped-def]
     """H = bias + W x, summed input by input: outputs side by side fill SIMD's lanes.
 
@@ -121,7 +123,6 @@ def _layer(theta, x, h, fan_in, fan_out, bias):  # type: ignore[no-untyped-def]
             h[o] += x0 * w[o]
 
 
-# error_model: a division by zero raises in numba's own, and branches forbid SIMD.
 @njit(cache=True, error_model="numpy")
 def turn(  # type: ignore[no-untyped-def]
     n, singles, doubles, gains, state, moments, affine, thetas, layout, scratch, outputs, choices

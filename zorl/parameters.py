@@ -112,9 +112,9 @@ class Layout:
         Raises:
             ConfigurationError: theta is not (d,) floats, or not finite in float32.
         """
-        theta = self._checked(theta)
+        copy = self._checked(theta)
         return {
-            entry.name: theta[entry.offset : entry.stop].reshape(entry.shape).copy()
+            entry.name: copy[entry.offset : entry.stop].reshape(entry.shape)
             for entry in self.entries
         }
 
@@ -131,6 +131,7 @@ class Layout:
                 tensors[name].copy_(torch.from_numpy(values))
 
     def _checked(self, theta: NDArray[np.floating]) -> Float32:
+        """A copy in float32."""
         theta = np.asarray(theta)
         if theta.shape != (self.dim,) or theta.dtype.kind != "f":
             raise ConfigurationError(

@@ -10,6 +10,9 @@
    speaks the protocol of protocol.py: a line with seconds comes in, a line of JSON goes out. Only
    rollouts are timed; populations are drawn before. */
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -19,8 +22,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __AVX512F__
 #define WIDTH 16 /* lanes of one vector */
-#define VECTORS 4 /* 64 lanes, as zorl has */
+#else
+#define WIDTH 8
+#endif
+#define VECTORS (64 / WIDTH) /* 64 lanes, as zorl has */
 #define LANES (WIDTH * VECTORS)
 #define HIDDEN 8
 #define DIM (HIDDEN * (INPUTS + 1) + OUTPUTS * (HIDDEN + 1))
@@ -35,8 +42,12 @@ static inline Floats choose(Ints condition, Floats yes, Floats no) {
 static inline Floats all(float x) { return x - (Floats){0}; }
 
 static inline Floats clamp(Floats x, float low, float high) {
+#ifdef __AVX512F__ /* gcc does not see a minimum and a maximum in what is below */
+    return (Floats)_mm512_min_ps(_mm512_max_ps((__m512)x, (__m512)all(low)), (__m512)all(high));
+#else
     x = choose(x < low, all(low), x);
     return choose(x > high, all(high), x);
+#endif
 }
 
 static inline Floats floored(Floats x) {

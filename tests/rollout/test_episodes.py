@@ -349,7 +349,7 @@ def test_a_failure_names_its_job_and_keeps_what_the_environment_raised() -> None
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
-@pytest.mark.parametrize("how", ["double", "list", "alternating", "integer"])
+@pytest.mark.parametrize("how", ["double", "list", "alternating", "integer", "short"])
 def test_observations_of_another_type_than_the_space_says_are_taken_for_what_they_are(
     how: str,
 ) -> None:
