@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -207,7 +208,8 @@ class SearchAgent:
         )
         normalizer = Normalizer.create(config.normalize, self._encoder.low, self._encoder.high)
         self.state = self.search.init(self.policy.init(streams.init()), normalizer)
-        self._greedy: EpisodeRunner | None = None
+        tolerant = config.non_finite == "worst"
+        self._greedy = EpisodeRunner(self.task, self.policy, tolerant=tolerant)
         self._told = False
 
     @property
@@ -308,9 +310,6 @@ class SearchAgent:
         thetas = self.state.theta[None]
         if self._config.backend == "gymnasium" and not self._config.stochastic:
             return self._evaluator.evaluate(thetas, seeds, self.state.normalizer)
-        if self._greedy is None:
-            tolerant = self._config.non_finite == "worst"
-            self._greedy = EpisodeRunner(self.task, self.policy, tolerant=tolerant)
         backend = Serial(self._greedy, FailureRule(self._config.on_failure, partial(self._keep, 0)))
         return RolloutEvaluator(backend).evaluate(thetas, seeds, self.state.normalizer)
 
@@ -390,8 +389,14 @@ class SearchAgent:
         agent.state = unflatten(agent.state, "state", scalars, arrays)
         return agent
 
+    def as_saved(self, path: str | Path) -> SearchAgent:
+        """This agent as it was when it was saved; the two share environments and processes."""
+        metadata, arrays = read_agent(path, FAMILY)
+        agent = copy(self)
+        agent.state = unflatten(self.state, "state", metadata["scalars"], arrays)
+        return agent
+
     def close(self) -> None:
         """Free environments and processes."""
         self._evaluator.close()
-        if self._greedy is not None:
-            self._greedy.close()
+        self._greedy.close()

@@ -266,8 +266,8 @@ class _Training:
             write_json(self.folder.result, result)
             if result["status"] == "finished":  # last of all: with this file a run is over
                 self.agent.save(self.folder.agent)
-        if self.agent is not agent:
-            self.agent.close()
+        if not isinstance(agent, SearchAgent) and self.agent is not agent:
+            self.agent.close()  # else the two share what is to be closed
         return result
 
     def _after_record(self) -> bool:
@@ -368,7 +368,8 @@ class _Training:
             )
         if self.why == "finished":
             if plan.select == "best":
-                self.agent = self._with_failures_in(self.folder, load_agent(self.best))
+                searched = isinstance(agent, SearchAgent)
+                self.agent = agent.as_saved(self.best) if searched else load_agent(self.best)
             evaluation = self.agent.evaluate(held_out_seeds(plan.held_out))
             steps["held_out"], episodes["held_out"] = evaluation.env_steps, evaluation.episodes
             result["held_out"] = held_out_summary(evaluation)

@@ -135,7 +135,7 @@ def commands(cell: Cell, peer_python: str | None, scratch: Path) -> dict[str, li
 def c_loop(cell: Cell, scratch: Path) -> list[str]:
     """Compile the C loop of an environment; the command that runs it with two threads."""
     program = scratch / cell.env
-    flags = ["-O3", "-march=native", "-ffast-math", f'-DTASK="{C_SOURCES[cell.env]}"']
+    flags = ["-O3", "-march=native", "-ffast-math", "-Wno-psabi", f'-DTASK="{C_SOURCES[cell.env]}"']
     with suppress(FileNotFoundError):  # no gcc: starting what is not there says so
         subprocess.run(
             ["gcc", *flags, str(PEERS / "rollouts.c"), "-o", str(program), "-lpthread", "-lm"],

@@ -153,6 +153,12 @@ def plan_options(parser: argparse.ArgumentParser) -> None:
     plan.add_argument(
         "--held-out", type=count, default=100, metavar="N", help="episodes of the final estimate"
     )
+    plan.add_argument(
+        "--stop-at",
+        type=float,
+        metavar="RETURN",
+        help="stop as soon as validation reaches this mean native return",
+    )
     plan.add_argument("--select", default="best", help="final policy: best by validation, or last")
 
 
@@ -273,7 +279,12 @@ def plan_from(args: argparse.Namespace) -> Any:
     from zorl.agents.training import Plan
 
     return Plan(
-        args.timesteps, args.validate_every, args.validate_episodes, args.held_out, args.select
+        args.timesteps,
+        args.validate_every,
+        args.validate_episodes,
+        args.held_out,
+        args.select,
+        args.stop_at,
     )
 
 

@@ -189,12 +189,12 @@ class ActionDecoder:
             return np.stack(columns, axis=1).reshape(n, *self.shape).astype(self.dtype)
         if self.kind == "multi-binary":
             return (outputs > 0).reshape(n, *self.shape).astype(self.dtype)
-        half, middle, low, high = self._range
+        half, middle, low, high = self.range
         values = np.clip(outputs * half + middle, low, high)
         return np.asarray(values.astype(self.dtype).reshape(n, *self.shape))
 
     @cached_property
-    def _range(self) -> tuple[Array, Array, Array, Array]:
+    def range(self) -> tuple[Array, Array, Array, Array]:
         """Half-width and middle of every bounded dimension (1 and 0 where unbounded), bounds."""
         low, high = np.array(self.low), np.array(self.high)
         bounded = np.isfinite(low) & np.isfinite(high)

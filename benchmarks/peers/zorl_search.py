@@ -50,6 +50,9 @@ def main() -> None:
             seconds = 0.0
         return Played(steps, episodes, count, rollout_seconds=seconds)
 
+    warm = 0
+    while told.variant == "gymnasium" and warm < 100_000:
+        warm += play().env_steps  # workers take to compiled forward passes after a while
     try:
         serve(play, "zorl", "numpy", "gymnasium")
     finally:

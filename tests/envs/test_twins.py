@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
+import numpy as np
 import pytest
 
+from zorl.envs.twins import Acrobot
 from zorl.testing import check_compiled_twin
 
 # Errors of the fast twin after one step: of an observation, of a reward.
@@ -43,3 +46,18 @@ def test_a_hundred_thousand_steps_are_equal_to_the_bit(env_id: str) -> None:
 def test_options_are_the_environments(env_id: str, kwargs: dict[str, Any]) -> None:
     report = check_compiled_twin(env_id, steps=4000, env_kwargs=kwargs, seed=50)
     assert report.exact_differences == 0
+
+
+def test_acrobot_at_its_highest_speeds_is_wrapped_as_often_as_in_gymnasium() -> None:
+    env: Any = gym.make("Acrobot-v1").unwrapped
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    highest = np.array([np.pi, np.pi, env.MAX_VEL_1, env.MAX_VEL_2])
+    for _ in range(3000):
+        state = rng.uniform(-highest, highest)
+        state[2:] = np.copysign(highest[2:], state[2:])
+        action = int(rng.integers(3))
+        env.state = state
+        env.step(action)
+        mine, _, _ = Acrobot().step(*state.tolist(), float(action))
+        assert list(mine) == list(env.state)

@@ -18,7 +18,8 @@ from zorl.normalization import Moments, Normalizer
 from zorl.policies import MlpPolicy
 from zorl.rollout.backends import Serial
 from zorl.rollout.compiled.backend import Compiled
-from zorl.rollout.compiled.source import LANES, why_not
+from zorl.rollout.compiled.parts import LANES
+from zorl.rollout.compiled.source import why_not
 from zorl.rollout.episodes import EpisodeRunner
 from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.evaluator import RolloutEvaluator

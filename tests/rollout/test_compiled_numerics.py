@@ -19,7 +19,8 @@ from numba import njit
 from zorl.envs import find_twin, make_task
 from zorl.policies import MlpPolicy
 from zorl.rollout.compiled import exact, fast
-from zorl.rollout.compiled.source import Spec, kernel_source
+from zorl.rollout.compiled.parts import Spec
+from zorl.rollout.compiled.source import kernel_source
 from zorl.spaces import ActionDecoder
 
 SINGLES = np.float32

@@ -16,7 +16,7 @@ from toy_envs import WALK, Doubled, Walk
 from zorl.envs import Task, make_task, native_recorder
 from zorl.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
 from zorl.normalization import Moments, Normalizer
-from zorl.policies import MlpPolicy
+from zorl.policies import LinearPolicy, MlpPolicy
 from zorl.rollout import turns
 from zorl.rollout.episodes import EpisodeRunner
 from zorl.rollout.turns import CompiledTurn, Turn
@@ -264,6 +264,7 @@ def faulty(
 
 
 OFF = Normalizer.create("off", np.zeros(3), np.zeros(3))
+OFF_OF_TWO = Normalizer.create("off", np.zeros(2), np.zeros(2))
 JOBS = [(0, seed) for seed in (1, 2, 8, 3, 4)]
 
 
@@ -386,6 +387,22 @@ def test_a_time_limit_alone_and_one_beneath_a_wrapper_are_the_same() -> None:
     assert len(set(flat.lengths.tolist())) > 3
     for name in FIGURES:
         assert getattr(flat, name).tolist() == getattr(deep, name).tolist()
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 8])
+def test_an_episode_out_of_time_is_judged_by_its_own_info(lanes: int) -> None:
+    options = {"max_episode_steps": 4}
+    task = make_task("toy_envs:toy/Countdown-v0", env_kwargs=options, success="info")
+    env = task.make()
+    policy = LinearPolicy(2, ActionDecoder.for_space(env.action_space))
+    seeds = tuple(range(8))
+    work = Work(np.zeros((1, policy.dim), np.float32), seeds, OFF_OF_TWO)
+    out = Episodes.empty(work)
+    EpisodeRunner(task, policy, lanes).run(work, range(8), out)
+    starts = [np.random.default_rng(seed).random() for seed in seeds]
+    assert out.lengths.tolist() == [min(2 + int(8 * x), 4) for x in starts]
+    assert out.successes.tolist() == [x <= 0.5 for x in starts]
+    assert {x <= 0.5 for x in starts if x > 0.25} == {True, False}  # of those that are late
 
 
 def test_only_the_first_environment_keeps_gymnasiums_checks() -> None:

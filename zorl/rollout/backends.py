@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Protocol
 
 import numpy as np
@@ -57,6 +58,8 @@ class Serial:
         try:
             Tracker(jobs.tolist(), out, status).play(self._runner, work, out)
         except EnvironmentFailure as error:
+            with contextlib.suppress(Exception):
+                self._runner.close()  # what raised once is better made anew
             return error
         return None
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from zorl.envs import NativeReturn, Task, native_recorder
 from zorl.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
-from zorl.rollout.turns import Decider, Turn, turn_kind
+from zorl.rollout.turns import Decider, Turn, turn_kind, warm
 from zorl.rollout.work import Episodes, Work
 from zorl.spaces import ObservationEncoder
 from zorl.streams import action_rng
@@ -49,7 +49,7 @@ class EpisodeRunner:
             soon as that pays, after some 20,000 steps.
 
     Attributes:
-        beat: called at every turn.
+        beat: called after every step and every reset.
     """
 
     beat: Callable[[], object] | None = None
@@ -90,6 +90,11 @@ class EpisodeRunner:
             env.close()
         self.envs = []
 
+    def prepare(self) -> None:
+        """Have compiled code now: to make it may take some seconds."""
+        if self.compiled is not False:
+            warm(self.policy)
+
     def turn_kind(self) -> type[Turn]:
         """What decides in the next run."""
         compiled = self.steps >= _WARM if self.compiled is None else self.compiled
@@ -128,6 +133,8 @@ class _Play:
         self._envs = runner.envs[:lanes]
         self._natives: list[NativeReturn | None] = [native_recorder(env) for env in self._envs]
         self._limit, self._steps = _steps(self._envs)
+        if runner.beat is not None:  # lanes step one after the other: a turn may take long
+            self._steps = [_reported(step, runner.beat) for step in self._steps]
         self._due = self._limit  # the first turn at which an episode may have reached it
         self._encoder = ObservationEncoder.for_space(self._envs[0].observation_space)
         # Whether observations are what the space says, and their bytes can be taken as they are.
@@ -147,7 +154,7 @@ class _Play:
 
     def to_the_end(self) -> None:
         """Play until nothing is left."""
-        runner, turn, beat = self._runner, self._turn, self._runner.beat
+        runner, turn = self._runner, self._turn
         draw = self._draw if runner.uniforms else None
         while self._active:
             n = self._active
@@ -157,13 +164,15 @@ class _Play:
                 continue
             observations: list[Any] = []
             rewards: list[Any] = []
+            infos: list[Any] = []
             ends: list[tuple[int, bool, Any]] = []
-            see, gain = observations.append, rewards.append
+            see, gain, hear = observations.append, rewards.append, infos.append
             try:
                 for step, action in zip(self._steps, actions, strict=False):
                     observation, reward, terminated, truncated, info = step(action)
                     see(observation)
                     gain(reward)
+                    hear(info)
                     if terminated or truncated:
                         ends.append((len(rewards) - 1, bool(terminated), info))
             except Exception as error:
@@ -171,24 +180,22 @@ class _Play:
             self._turns += 1
             runner.steps += n
             self._take(observations, rewards)
-            if beat is not None:
-                beat()
             if self._turns >= self._due:
-                self._add_late(ends, n, info)
+                self._add_late(ends, infos)
             if ends:
                 turn.settle()
                 # From the last lane on, whose place a later one takes.
                 for lane, over, info in reversed(ends):
                     self._end(lane, over, info)
 
-    def _add_late(self, ends: list[tuple[int, bool, Any]], n: int, info: Any) -> None:
+    def _add_late(self, ends: list[tuple[int, bool, Any]], infos: list[Any]) -> None:
         """Add to the episodes that end those whose time is over."""
         ended = {lane for lane, _, _ in ends}
-        for lane in range(n):
+        for lane, info in enumerate(infos):
             if self._turns - self._started[lane] >= self._limit and lane not in ended:
                 ends.append((lane, False, info))
         ends.sort(key=lambda end: end[0])
-        going = [self._turns, *self._started[:n]]
+        going = [self._turns, *self._started[: len(infos)]]
         self._due = min(start for start in going if start > self._turns - self._limit) + self._limit
 
     def _take(self, observations: list[Any], rewards: list[Any]) -> None:
@@ -232,6 +239,8 @@ class _Play:
             self._encoder.write(self._observations, lane, observation)
         except Exception as error:
             raise self._failure("reset", lane, error) from error
+        if self._runner.beat is not None:
+            self._runner.beat()
         self._plain &= getattr(observation, "dtype", None) == np.float32
         self._totals[lane] = 0.0
         self._turn.seat(lane, row)
@@ -326,6 +335,17 @@ def _steps(envs: list[gym.Env[Any, Any]]) -> tuple[float, list[Callable[[Any], A
         if len(limits) == 1:
             return limits.pop(), [env.env.step for env in envs if isinstance(env, TimeLimit)]
     return math.inf, [env.step for env in envs]
+
+
+def _reported(step: Callable[[Any], Any], beat: Callable[[], object]) -> Callable[[Any], Any]:
+    """A step that is reported once it is made."""
+
+    def made(action: Any) -> Any:
+        result = step(action)
+        beat()
+        return result
+
+    return made
 
 
 def _lean(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:

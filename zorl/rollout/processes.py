@@ -10,13 +10,12 @@ from __future__ import annotations
 import contextlib
 import math
 import multiprocessing
-import os
 import signal
 import time
-import weakref
 from collections import Counter, deque
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
 from typing import Any
 
 import cloudpickle
@@ -29,7 +28,7 @@ from zorl.rollout.tracking import OVER
 from zorl.rollout.work import Episodes, Runner, Work
 from zorl.rollout.worker import Answer, Order, serve
 
-# Workers that may die one after the other without an episode ending anywhere in between.
+# Deaths, for each worker there is, without an episode ending anywhere in between.
 _MOST_FRUITLESS = 10
 _POLL_SHARE = 8  # looks at the workers' progress per timeout
 
@@ -93,8 +92,9 @@ class Processes:
         self._pool: list[_Worker] = []
         self._serial = 0
         self._began = 0.0
-        # At the end of the program too: multiprocessing would wait there for workers in vain.
-        self._finalizer = weakref.finalize(self, _end, self._pool, os.getpid())
+        # At the end of the program too, before multiprocessing waits there for workers in vain. In
+        # a fork, whose workers these are not, it does nothing.
+        Finalize(self, _end, (self._pool,), exitpriority=0)
 
     def run(self, work: Work) -> Episodes:
         """See `Backend`.
@@ -113,7 +113,7 @@ class Processes:
 
     def close(self) -> None:
         """See `Backend`; a later `run` starts anew."""
-        _end(self._pool, os.getpid())
+        _end(self._pool)
         if self._memory is not None:
             self._memory.close()
             self._memory = None
@@ -125,7 +125,7 @@ class Processes:
         ours, theirs = context.Pipe()
         process = context.Process(
             target=serve,
-            args=(theirs, self._memory, index, self._payload),
+            args=(theirs, self._memory, index, self._payload, self._timeout is not None),
             name=f"zorl-{index}",
             daemon=True,
         )
@@ -212,7 +212,7 @@ class _Run:
         ready = wait(list(sources), None if timeout is None else timeout / _POLL_SHARE)
         for worker in {sources[source].index: sources[source] for source in ready}.values():
             answer = None
-            with contextlib.suppress(EOFError, ConnectionResetError):
+            with contextlib.suppress(EOFError, OSError):  # OSError: in the middle of an answer
                 if worker.connection.poll():
                     answer = worker.connection.recv()
             if answer is not None:
@@ -272,7 +272,7 @@ class _Run:
         begun, waiting = shared.reclaim(worker.index)
         self._again += waiting
         self._fruitless = 0 if begun else self._fruitless + 1
-        if (not worker.ready and code > 0) or self._fruitless > _MOST_FRUITLESS:
+        if (not worker.ready and code > 0) or self._fruitless > _MOST_FRUITLESS * len(self._pool):
             raise EnvironmentFailure(
                 f"workers of {backend._name} die before they finish anything ({how}); likely "
                 "causes: a script of your own starts its training without "
@@ -314,10 +314,8 @@ class _Run:
                 worker.process.kill()
 
 
-def _end(pool: list[_Worker], owner: int) -> None:
+def _end(pool: list[_Worker]) -> None:
     """End all workers: those that wait at once by themselves, those in an episode by force."""
-    if os.getpid() != owner:
-        return  # a fork, whose workers these are not
     for worker in pool:
         worker.connection.close()
         if worker.busy or not worker.ready:

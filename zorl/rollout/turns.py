@@ -168,6 +168,26 @@ def turn_kind(policy: Decider) -> type[Turn]:
     return CompiledTurn if isinstance(policy, MlpPolicy) and _kernels() else Turn
 
 
+def warm(policy: Decider) -> None:
+    """Have compiled code where it serves: for single and double precision, as environments give."""
+    if turn_kind(policy) is not CompiledTurn:
+        return
+    assert isinstance(policy, MlpPolicy)
+    size = policy.inputs
+    bounds = np.full(size, np.inf)
+    thetas = np.zeros((1, policy.dim), np.float32)
+    turn = CompiledTurn(policy, thetas, Normalizer.create("off", -bounds, bounds), 1, size)
+    turn.seat(0, 0)
+    turn.decide(1)
+    seen: tuple[NDArray[Any], ...] = (
+        np.ndarray((1, size), np.float32, bytes(4 * size)),
+        np.zeros((1, size)),
+    )
+    for row in seen:
+        turn.take(row, np.zeros(1))
+        turn.decide(1)
+
+
 @cache
 def _kernels() -> Any:
     """The module `zorl.kernels`; None, and one notice, where numba does not serve."""

@@ -88,8 +88,9 @@ class Episodes:
 class Runner(Protocol):
     """Plays episodes in this process.
 
-    It is pickled for workers before its first run. An attribute `beat`, where there is one, is
-    called to report progress.
+    It is pickled for workers before its first run. Where a timeout watches over these, an attribute
+    `beat`, if there is one, is called to report progress, and a method `prepare`, if there is one,
+    is called before that to do what may take longer than any step, as compiling.
     """
 
     def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> Any:

@@ -53,21 +53,27 @@ class Answer:
         return bool(self.error or self.trace)
 
 
-def serve(connection: Connection, memory: MemoryFile, index: int, payload: bytes) -> None:
-    """A worker's life."""
+def serve(
+    connection: Connection, memory: MemoryFile, index: int, payload: bytes, watched: bool = False
+) -> None:
+    """A worker's life; one that is watched reports progress, and prepares what may take long."""
     end_with_parent()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
             runner: Runner = cloudpickle.loads(payload)
+            if watched and hasattr(runner, "prepare"):
+                runner.prepare()
         except Exception as error:
             connection.send(_answer(error))
             return
         connection.send(Answer(time.monotonic()))
         with contextlib.closing(runner):
-            _obey(connection, memory, index, runner)
+            _obey(connection, memory, index, runner, watched)
 
 
-def _obey(connection: Connection, memory: MemoryFile, index: int, runner: Runner) -> None:
+def _obey(
+    connection: Connection, memory: MemoryFile, index: int, runner: Runner, watched: bool
+) -> None:
     """Answer orders until the pipe closes."""
     while True:
         order: Order = connection.recv()
@@ -80,7 +86,7 @@ def _obey(connection: Connection, memory: MemoryFile, index: int, runner: Runner
             def beat(beats: Any = beats) -> None:
                 beats[index] += 1
 
-            if hasattr(runner, "beat"):  # runners that can say more often that they get on
+            if watched and hasattr(runner, "beat"):  # it can say more often that it gets on
                 runner.beat = beat
         jobs = shared.take(index) if order.jobs is None else order.jobs
         try:

@@ -19,7 +19,8 @@ from zorl.errors import ConfigurationError, NonFiniteRewardError
 from zorl.normalization import Normalizer
 from zorl.policies import MlpPolicy
 from zorl.rollout.compiled.cache import compiled
-from zorl.rollout.compiled.source import LANES, Spec, kernel_source, why_not
+from zorl.rollout.compiled.parts import LANES, Spec
+from zorl.rollout.compiled.source import kernel_source, why_not
 from zorl.rollout.work import Episodes, Work
 from zorl.spaces import ObservationEncoder
 

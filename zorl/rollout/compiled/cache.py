@@ -18,7 +18,9 @@ from typing import Any
 
 from zorl.envs.compiled import CompiledEnv
 from zorl.errors import ConfigurationError
-from zorl.rollout.compiled.source import Spec, kernel_source, trace_source
+from zorl.rollout.compiled.parts import Spec
+from zorl.rollout.compiled.source import kernel_source
+from zorl.rollout.compiled.trace import trace_source
 
 _HERE = Path(__file__).parent
 _ZORL = _HERE.parents[1]
