@@ -45,7 +45,8 @@ class Place:
         workers: processes, or threads of compiled code and of EnvPool; None: one process, all
             cores for compiled code, all CPUs of a Ray cluster.
         timeout: seconds without progress after which an environment counts as hung and its worker
-            process, of which there is one at least then, is killed; None waits for ever.
+            process, of which there is one at least then, is killed; None waits for ever. Compiled
+            code has no environment that could hang.
         ray: run on Ray: the address of a cluster, "auto" for the one of this machine, or "local"
             for a new one; None: no Ray.
         lanes: environments per process that share one forward pass; None: as many as pay.
@@ -89,6 +90,11 @@ def resolve_backend(name: str, task: Task, policy: Policy, place: Place) -> str:
         if why is not None:
             raise ConfigurationError(f"the backend {name!r} cannot play {task.env_id}: {why}")
     if name in VECTOR_KINDS:
+        if place.timeout is not None:
+            raise ConfigurationError(
+                f"the backend {name!r} plays in this process, where nothing could stop an "
+                "environment that hangs: leave out the timeout, or use the backend gymnasium"
+            )
         decoder: Any = policy.decoder
         processes = 1 if name == "envpool" else place.workers or 1
         check_vector(task, name, processes, decoder.stochastic)

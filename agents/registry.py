@@ -130,6 +130,11 @@ def agent_of(config: Config, place: Place = Place()) -> Agent:  # noqa: B008  # 
     """The agent that a configuration describes."""
     if isinstance(config, SearchConfig):
         return SearchAgent(config, place)
+    if place.ray is not None or place.timeout is not None:
+        raise ConfigurationError(
+            f"{config.agent} is a baseline of stable-baselines3, which runs in this process: "
+            "neither on Ray nor with a timeout"
+        )
     return BaselineAgent(config)
 
 

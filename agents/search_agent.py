@@ -390,7 +390,7 @@ class SearchAgent:
         return agent
 
     def as_saved(self, path: str | Path) -> SearchAgent:
-        """This agent as it was when it was saved; the two share environments and processes."""
+        """The agent that it was when it was saved; the two share environments and processes."""
         metadata, arrays = read_agent(path, FAMILY)
         agent = copy(self)
         agent.state = unflatten(self.state, "state", metadata["scalars"], arrays)

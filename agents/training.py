@@ -171,7 +171,8 @@ def resume(
             f"{folder.checkpoint} was written by another configuration than {folder.config}; "
             "one of the two was replaced"
         )
-    remove_leftovers(folder.path)
+    for path in (folder.path, folder.failures):
+        remove_leftovers(path)
     try:
         return train(agent, plan, folder, recorders, stop)
     finally:
@@ -368,8 +369,11 @@ class _Training:
             )
         if self.why == "finished":
             if plan.select == "best":
-                searched = isinstance(agent, SearchAgent)
-                self.agent = agent.as_saved(self.best) if searched else load_agent(self.best)
+                self.agent = (
+                    agent.as_saved(self.best)
+                    if isinstance(agent, SearchAgent)
+                    else load_agent(self.best)
+                )
             evaluation = self.agent.evaluate(held_out_seeds(plan.held_out))
             steps["held_out"], episodes["held_out"] = evaluation.env_steps, evaluation.episodes
             result["held_out"] = held_out_summary(evaluation)

@@ -115,8 +115,11 @@ def find_twin(task: Task) -> Twin | None:
     limit = kwargs.pop("max_episode_steps", spec.max_episode_steps)
     if type(limit) is not int or not 1 <= limit < 2**31:
         return None
-    if spec.id not in TWINS or task.success == "info":
+    if spec.id not in TWINS or task.success == "info" or spec.additional_wrappers:
         return None
+    own = getattr(TWINS[spec.id], "__module__", "") == zorl.envs.twins.__name__
+    if own and not str(spec.entry_point).startswith("gymnasium.envs."):
+        return None  # somebody has registered another environment under this id
     env = _made(TWINS[spec.id], {**spec.kwargs, **kwargs})
     rewards = []
     for name, options in task.wrappers:

@@ -106,13 +106,31 @@ def loaded_by(statement: str) -> set[str]:
     [
         (
             "import zorl",
-            {"scipy", "gymnasium", "torch", "stable_baselines3", "tensorboard", "rich", "ray"},
+            {
+                "scipy",
+                "gymnasium",
+                "torch",
+                "stable_baselines3",
+                "tensorboard",
+                "rich",
+                "ray",
+                "numba",
+            },
         ),
         ("import zorl.cli", {"numpy"}),  # main() sets the number of BLAS threads before
         ("import zorl.optimizers, zorl.search", {"gymnasium", "torch", "stable_baselines3"}),
         (
             "import zorl.cli, zorl.agents.registry, zorl.agents.training",
-            {"torch", "stable_baselines3", "tensorboard", "matplotlib", "pygame", "PIL", "ray"},
+            {
+                "torch",
+                "stable_baselines3",
+                "tensorboard",
+                "matplotlib",
+                "pygame",
+                "PIL",
+                "ray",
+                "numba",
+            },
         ),
         ("import zorl.rollout.ray_backend", {"ray"}),
         ("import zorl.rollout.vector", {"envpool", "torch", "numba"}),

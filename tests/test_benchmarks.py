@@ -30,9 +30,14 @@ ROOT = Path(__file__).parents[1]
         ),
         (
             "rollouts.py",
-            ["--envs", "CartPole-v1", "--hidden", "4", "--processes", "1", "--repeats", "1"],
+            [
+                *("--envs", "CartPole-v1", "--hidden", "4", "--processes", "1"),
+                *("--repeats", "1", "--steps", "3000", "--m", "4"),
+            ],
             "| CartPole-v1 |",
         ),
+        ("module_policy.py", ["--lanes", "4", "--repeats", "1"], "| 8 |"),
+        ("solve_mountain_car.py", ["--contestants", "zorl", "--seeds", "1"], "| zorl train |"),
         ("vector.py", ["--smoke"], "| CartPole-v1 | 4 | vector, 64 lanes |"),
         ("rollout_peers.py", ["--smoke"], "| CartPole-v1, 4 × 1 | zorl, gymnasium |"),
         ("scaling.py", ["--smoke"], "| HalfCheetah-v5 | 10,000 | 10,000 |"),

@@ -283,6 +283,18 @@ def test_a_module_without_a_name_is_needed_again_to_load(tmp_path, caplog):
     loaded.close()
 
 
+def test_a_network_without_a_name_is_trained_to_the_end():
+    """Its best version is evaluated in the end, which no file could tell how to make."""
+    agent = zorl.make_agent("openai-es", "CartPole-v1", policy=lambda *size: nn.Linear(*size))
+    plan = Plan(2000, validate_every=500, validate_episodes=2, held_out=3, select="best")
+    try:
+        result = zorl.train(agent, plan)
+    finally:
+        agent.close()
+    assert result["status"] == "finished"
+    assert result["held_out"]["episodes"] == 3
+
+
 @pytest.mark.parametrize(
     ("policy", "words"),
     [

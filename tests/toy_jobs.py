@@ -43,7 +43,8 @@ class ToyRunner:
         seconds: that an episode takes.
         folder: where the faults leave marks.
         fault: of the episodes with `seed`: "kill" kills the process, "kill-once" the first that
-            plays it, "hang-once" lets the first wait for long, "raise" raises.
+            plays it, "hang-once" lets the first wait for long, "raise" raises, "bug" what is no
+            environment's.
         seed: of these episodes.
         long: seconds to wait then.
     """
@@ -79,6 +80,8 @@ class ToyRunner:
             file.write(line + "\n")
         if self._fault == "raise":
             raise EnvironmentFailure(f"broken: {line}")
+        if self._fault == "bug":
+            raise RuntimeError("a bug")
         if self._fault == "hang-once" and first:
             time.sleep(self._long)
         if self._fault == "kill" or (self._fault == "kill-once" and first):

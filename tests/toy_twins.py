@@ -302,14 +302,28 @@ class Fault(gym.Env[Any, Any]):
     """A place for `FaultTwin`, which goes wrong after three steps where its start is below 0.2.
 
     Args:
-        fault: 0: never; 1: a NaN reward; 2: an infinite one; 3: a NaN observation.
+        fault: 0: never; 1: a NaN reward; 2: an infinite one; 3: NaN observations from then on;
+            4: an infinite one, once; 5: likewise, in the last step; 6: after the reset.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
     observation_space = spaces.Box(-np.inf, np.inf, (1,), np.float64)
     action_space = spaces.Discrete(2)
 
-    def __init__(self, fault: int = 0) -> None: ...
+    def __init__(self, fault: int = 0) -> None:
+        self._twin = FaultTwin(fault)
+
+    def _observe(self) -> Any:
+        return np.array(self._twin.observe(*self._state))
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._state = self._twin.reset(self.np_random)
+        return self._observe(), {}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        self._state, reward, over = self._twin.step(*self._state, float(action))
+        return self._observe(), reward, over, False, {}
 
 
 @dataclass(frozen=True)
@@ -320,6 +334,9 @@ class FaultTwin(CompiledEnv):
         return float(rng.random()), 0.0
 
     def observe(self, x: Any, t: Any) -> Any:
+        at = 0 if self.fault == 6 else 3
+        if self.fault >= 4 and t == at and x < 0.2:
+            return (math.inf,)
         return (x,)
 
     def step(self, x: Any, t: Any, action: Any) -> Any:
@@ -332,7 +349,7 @@ class FaultTwin(CompiledEnv):
             reward = math.inf
         if bad and self.fault == 3:
             x = math.nan
-        return (x, t), reward, False
+        return (x, t), reward, bad and self.fault == 5
 
 
 gym.register("toy/Fault-v0", Fault, max_episode_steps=6, disable_env_checker=True)

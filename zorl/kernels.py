@@ -50,7 +50,7 @@ def _split(y):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _activate(x, activation):  # type: ignore[no-untyped-def]
+def activate(x, activation):  # type: ignore[no-untyped-def]
     """One activation of one number; with a constant `activation` only its branch is left."""
     negative = x if x < ZERO else -x
     if activation == 0:  # tanh
@@ -78,19 +78,19 @@ def _all(h, activation):  # type: ignore[no-untyped-def]
     n = h.size
     if activation == 0:
         for o in range(n):
-            h[o] = _activate(h[o], 0)
+            h[o] = activate(h[o], 0)
     elif activation == 1:
         for o in range(n):
-            h[o] = _activate(h[o], 1)
+            h[o] = activate(h[o], 1)
     elif activation == 2:
         for o in range(n):
-            h[o] = _activate(h[o], 2)
+            h[o] = activate(h[o], 2)
     elif activation == 3:
         for o in range(n):
-            h[o] = _activate(h[o], 3)
+            h[o] = activate(h[o], 3)
     else:
         for o in range(n):
-            h[o] = _activate(h[o], 4)
+            h[o] = activate(h[o], 4)
 
 
 @inlined

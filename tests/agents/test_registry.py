@@ -202,6 +202,21 @@ def test_workers_choose_the_backend(tmp_path: Path) -> None:
     assert "workers" not in agent.config  # they do not decide anything
 
 
+@pytest.mark.parametrize(
+    ("agent", "options", "words"),
+    [
+        ("spsa", {"backend": "vector", "timeout": 5.0}, "nothing could stop an environment"),
+        ("ppo", {"timeout": 5.0}, "ppo is a baseline .* neither on Ray nor with a timeout"),
+        ("ppo", {"ray": "auto"}, "ppo is a baseline .* neither on Ray nor with a timeout"),
+    ],
+)
+def test_a_place_that_would_be_ignored_is_refused(
+    agent: str, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        make_agent(agent, "CartPole-v1", **options)
+
+
 def test_a_task_of_a_missing_environment_is_told() -> None:
     with pytest.raises(UnknownNameError, match="unknown environment 'Gone-v0'"):
         make_agent("spsa", Task("Gone-v0"))

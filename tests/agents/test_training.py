@@ -361,6 +361,27 @@ def test_workers_may_change_at_a_resume(
     assert outcome(folder) == expected
 
 
+def test_the_best_policy_is_evaluated_by_the_workers_too(tmp_path: Path) -> None:
+    """One of them dies of a held-out episode, which costs time alone."""
+    plan = replace(PLAN, total_timesteps=1500, select="best")
+    results = []
+    for workers in (1, 2):
+        ledger = tmp_path / f"ledger-{workers}"
+        broken = {"fault": "kill", "fault_seed": held_out_seeds(6)[3], "fails": 1}
+        task = make_task(WALK, env_kwargs={**broken, "ledger": str(ledger)})
+        agent = fresh(task=task, workers=workers, stochastic=False)
+        before = agent.state.theta.tobytes()
+        try:
+            results.append(train(agent, plan)["held_out"])
+            assert agent.state.theta.tobytes() != before
+            assert agent.num_timesteps >= plan.total_timesteps  # it is where it was
+            assert agent.processes is None or agent.processes.replaced == 1
+        finally:
+            agent.close()
+        assert ledger.exists()
+    assert results[0] == results[1]
+
+
 def test_a_run_killed_while_its_result_was_measured_is_finished_by_resume(
     unbroken: tuple[Plan, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -202,6 +202,24 @@ def test_an_exception_that_comes_once_fails_and_is_survived_by_the_other_rule(
     assert out.returns.tolist() == list(range(12))
 
 
+def test_what_raised_once_is_made_anew() -> None:
+    """Else an environment that stays broken would score all later episodes worst too."""
+
+    class Brittle(Playing):
+        def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
+            try:
+                super().run(work, jobs, out)
+            except EnvironmentFailure:
+                self.broken = tuple(range(12))
+                raise
+
+        def close(self) -> None:
+            self.broken = ()
+
+    out = Serial(Brittle(4, (6,), named=True), FailureRule("worst")).run(nothing(12)[0])
+    assert np.flatnonzero(np.isnan(out.returns)).tolist() == [6]
+
+
 def test_there_are_two_rules() -> None:
     with pytest.raises(ConfigurationError, match=r"'worse'; did you mean 'worst'"):
         FailureRule("worse")

@@ -355,6 +355,51 @@ def test_what_is_not_finite_raises_with_its_seed_or_counts_as_nan(fault: int) ->
     assert expected.successes.any()
 
 
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("fault", [1, 2, 3, 4, 5])
+def test_what_is_not_finite_ends_an_episode_where_it_does_in_gymnasium(
+    fault: int, exact: bool
+) -> None:
+    task = make_task(FAULT, env_kwargs={"fault": fault}, success="threshold", threshold=1.0)
+    here = setting(task, (), mode="running", mean=(0.5,), std=(0.3,))
+    work = Work(here.thetas(10), SEEDS, here.normalizer())
+    truth = Serial(EpisodeRunner(task, here.policy, tolerant=True)).run(work)
+    mine = here.compiled(exact, tolerant=True).run(work)
+    # Nobody acts on the last observation, whatever it is.
+    assert np.isnan(truth.returns).any() == (fault != 5)
+    for name in ARRAYS:
+        expected, found = getattr(truth, name), getattr(mine, name)
+        assert np.isfinite(expected).all() or "returns" in name
+        if exact or name in ("lengths", "successes"):
+            assert found.tobytes() == expected.tobytes(), name
+        else:
+            np.testing.assert_allclose(found, expected, rtol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_start_that_is_not_finite_raises_even_where_faults_are_counted(exact: bool) -> None:
+    here = setting(make_task(FAULT, env_kwargs={"fault": 6}), ())
+    work = Work(here.thetas(2), SEEDS, here.normalizer())
+    with pytest.raises(
+        NonFiniteRewardError, match=rf"after 0 steps of .* seed {BAD[0]};"
+    ) as caught:
+        here.compiled(exact, tolerant=True).run(work)
+    assert caught.value.job == BAD[0]
+
+
+def test_actions_that_are_not_finite_leave_the_moments_finite() -> None:
+    here = setting(make_task("Pendulum-v1"))
+    normalizer = Normalizer.create("running", here.encoder.low, here.encoder.high)
+    thetas = here.thetas(3)
+    thetas[0] = np.nan  # as after an overflow
+    work = Work(thetas, (1, 2), normalizer)
+    truth = Serial(EpisodeRunner(here.task, here.policy, tolerant=True)).run(work)
+    mine = here.compiled(exact=True, tolerant=True).run(work)
+    assert np.isnan(truth.returns).tolist() == [True] * 2 + [False] * 4
+    for name in ARRAYS:
+        assert getattr(mine, name).tobytes() == getattr(truth, name).tobytes(), name
+
+
 def test_parameters_that_are_not_finite_do_no_harm_to_others() -> None:
     here = mountain_car()
     thetas, seeds = drivers(here, 6), (1, 2)

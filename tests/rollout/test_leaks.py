@@ -22,6 +22,8 @@ TRAIN = ["-m", "zorl.cli", "train", "--agent", "spsa", "--env", WALK, "--workers
 TRAIN += ["--hidden", "3", "--no-tensorboard", "--video-budget", "0", "--validate-episodes", "2"]
 ENDLESS = ["--timesteps", "10_000_000", "--env-set", "nap=0.002"]
 FORGETFUL = """
+import tempfile
+folder = tempfile.TemporaryDirectory()  # its end was registered before that of any worker
 import zorl
 if __name__ == "__main__":
     task = zorl.make_task("toy_envs:toy/Walk-v0")

@@ -10,7 +10,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy_envs import WALK
+from toy_jobs import ToyRunner
 
 from zorl.agents.registry import make_agent
 from zorl.envs import make_task
@@ -206,14 +207,46 @@ def test_an_environment_that_hangs_is_stopped(pool: Callable[..., Processes]) ->
     assert workers() == []
 
 
-def test_a_slow_environment_is_not_stopped(pool: Callable[..., Processes]) -> None:
-    """Each reset sleeps a little; the whole work takes many times the timeout."""
-    backend = pool(runner(lanes=1, nap=0.1), 1, timeout=0.5)
+@pytest.mark.parametrize("lanes", [1, 30])
+def test_a_slow_environment_is_not_stopped(lanes: int, pool: Callable[..., Processes]) -> None:
+    """Each reset sleeps a little; the whole work, or all lanes, take many times the timeout."""
+    backend = pool(runner(lanes, nap=0.1), 1, timeout=0.5)
     task = work(15, (7, 8))
     began = time.monotonic()
     assert bits(backend.run(task)) == serial(task)
     assert time.monotonic() - began > 1
     assert backend.replaced == 0
+
+
+def test_every_step_and_every_reset_is_progress() -> None:
+    """As many environments as there are lanes step between two turns."""
+    beats: list[int] = []
+    playing = runner(lanes=3)
+    playing.beat = lambda: beats.append(1)
+    out = Serial(playing).run(work())
+    assert len(beats) == out.lengths.sum() + len(out.lengths)
+
+
+class Prepared(ToyRunner):
+    """Every return says whether `prepare` was called before."""
+
+    prepared = 0.0
+
+    def prepare(self) -> None:
+        time.sleep(1.0)
+        self.prepared = 1.0
+
+    def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
+        super().run(work, jobs, out)
+        out.returns[:] = self.prepared
+
+
+def test_what_takes_long_is_done_before_a_timeout_counts(pool: Callable[..., Processes]) -> None:
+    task = Work(np.ones((2, 4), np.float32), (1, 2), Normalizer.create("off", [], []))
+    backend = pool(Prepared(), 1, timeout=0.4)
+    assert set(backend.run(task).returns.tolist()) == {1.0}
+    assert backend.replaced == 0
+    assert set(pool(Prepared(), 1).run(task).returns.tolist()) == {0.0}  # nothing is in a hurry
 
 
 @pytest.mark.parametrize(
@@ -307,6 +340,20 @@ def test_workers_that_are_killed_at_their_start_are_no_endless_loop(
     with pytest.raises(EnvironmentFailure, match=r"die before they finish anything \(signal 9\)"):
         backend.run(work(1))
     assert backend.replaced == 2
+
+
+def test_workers_that_are_all_killed_at_once_are_replaced(
+    pool: Callable[..., Processes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zorl.rollout.processes._MOST_FRUITLESS", 1)
+    backend, task = pool(runner(), 3), work(9)
+    while backend.startup_seconds is None:
+        backend.run(task)
+    for worker in workers():
+        worker.kill()
+        worker.join(5)
+    assert bits(backend.run(task)) == serial(task)
+    assert backend.replaced == 3
 
 
 def test_what_cannot_work_is_refused() -> None:

@@ -248,6 +248,15 @@ def test_what_raises_may_score_worst_and_nothing_else_changes(cluster: Any, tmp_
             assert getattr(got, name)[good].tobytes() == values[good].tobytes()
 
 
+def test_what_no_environment_raised_scores_nobody(cluster: Any, tmp_path: Path) -> None:
+    broken = ToyRunner(0.0, tmp_path, "bug", 104)
+    with (
+        backend(broken, 1, failures=FailureRule("worst")) as opened,
+        pytest.raises(EnvironmentFailure, match=r"a Ray actor failed:\n(.*\n)+RuntimeError: a bug"),
+    ):
+        opened.run(toy_work(1))
+
+
 def test_a_runner_that_cannot_be_made_is_one_clear_error(cluster: Any) -> None:
     with (
         backend(Unmakeable(), 1) as opened,

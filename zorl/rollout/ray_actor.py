@@ -76,11 +76,12 @@ class EpisodeActor:
     """Plays jobs; keeps its environments, and the candidates of the last work.
 
     Args:
-        start_with: a pickled runner, and where the driver looks for modules.
+        start_with: a pickled runner, where the driver looks for modules, and whether a timeout
+            watches over the runs.
     """
 
-    def __init__(self, start_with: tuple[bytes, list[str]]) -> None:
-        self._payload, path = start_with
+    def __init__(self, start_with: tuple[bytes, list[str], bool]) -> None:
+        self._payload, path, self._watched = start_with
         sys.path.extend(folder for folder in path if folder not in sys.path)
         self._runner: Runner | None = None
         self._number = -1
@@ -91,6 +92,8 @@ class EpisodeActor:
         """Have the runner; the versions of what decides the bits."""
         try:
             self._runner = cloudpickle.loads(self._payload)
+            if self._watched and hasattr(self._runner, "prepare"):
+                self._runner.prepare()
         except Exception as error:
             return Failure.of(error)
         return versions()

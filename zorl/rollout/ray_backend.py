@@ -17,7 +17,7 @@ from typing import Any
 
 import cloudpickle
 
-from zorl.errors import ConfigurationError, EnvironmentFailure, ZorlError
+from zorl.errors import ConfigurationError, EnvironmentFailure
 from zorl.rollout.dispatch import Chunk, Dispatch
 from zorl.rollout.failures import FailureRule
 from zorl.rollout.ray_actor import Broadcast, EpisodeActor, Failure, versions
@@ -130,7 +130,8 @@ class RayBackend:
             num_cpus=1, max_restarts=0, runtime_env={"env_vars": _THREADS}
         )(EpisodeActor)
         # As with spawned processes, modules are found where this process finds them.
-        self._start_with = self._ray.put((self._payload, [path for path in sys.path if path]))
+        path = [folder for folder in sys.path if folder]
+        self._start_with = self._ray.put((self._payload, path, self._timeout < math.inf))
         self._actors = [self._new_actor() for _ in range(count)]
 
     def _new_actor(self) -> _Actor:
@@ -171,7 +172,7 @@ class RayBackend:
             self._failed_starts = 0
         elif chunk is not None and isinstance(answer, Failure):
             self._idle.append(actor)
-            self._take_failure(answer.exception(), chunk, dispatch, work, out)
+            self._take_failure(answer, chunk, dispatch, work, out)
             return
         elif chunk is not None:
             for name, values in vars(answer).items():
@@ -196,11 +197,12 @@ class RayBackend:
         self._actors[self._actors.index(actor)] = self._new_actor()
 
     def _take_failure(
-        self, error: ZorlError, chunk: Chunk, dispatch: Dispatch, work: Work, out: Episodes
+        self, failure: Failure, chunk: Chunk, dispatch: Dispatch, work: Work, out: Episodes
     ) -> None:
         """An actor answered with an error: find the episode that is to blame, if one is."""
-        if not isinstance(error, EnvironmentFailure):
-            raise error
+        error = failure.error
+        if not isinstance(error, EnvironmentFailure):  # no environment's
+            raise failure.exception()
         if error.job is None and len(chunk.jobs) == 1:
             error.job = chunk.jobs[0]
         if error.job is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -23,6 +24,8 @@ from zorl.rollout.compiled.parts import LANES, Spec
 from zorl.rollout.compiled.source import kernel_source, why_not
 from zorl.rollout.work import Episodes, Work
 from zorl.spaces import ObservationEncoder
+
+_WORTH = 2e-4  # seconds: waking a thread takes a good part of a tenth of a millisecond
 
 
 class Compiled:
@@ -71,6 +74,7 @@ class Compiled:
         self._kernels: dict[tuple[bool, bool], Callable[..., None]] = {}
         self._starts: dict[int, tuple[float, ...]] = {}
         self._pool: ThreadPoolExecutor | None = None
+        self._pace = math.inf  # seconds of one thread for a job
         self.compile_seconds = 0.0
         kernel_source(self._spec(active=False, learns=False))  # says what cannot be translated
 
@@ -85,7 +89,8 @@ class Compiled:
         """See `Backend`.
 
         Raises:
-            NonFiniteRewardError: a NaN or infinite return, unless they are let through.
+            NonFiniteRewardError: a NaN or infinite reward or observation, unless they are let
+                through; right after a reset always.
         """
         self._check_sizes(work)
         out = Episodes.empty(work)
@@ -93,13 +98,16 @@ class Compiled:
             return out
         kernel = self._kernel(work.normalizer)
         arguments = self._arguments(work, out)
-        helpers = min(self.threads - 1, (len(work) - 1) // LANES)
+        busy = min(len(work) / LANES, len(work) * self._pace / _WORTH)  # threads with enough to do
+        helpers = int(min(self.threads, max(busy, 1))) - 1
         if helpers and self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads - 1, "zorl-compiled")
         futures = [self._pool.submit(kernel, *arguments) for _ in range(helpers) if self._pool]
+        began = time.perf_counter()
         kernel(*arguments)
         for future in futures:
             future.result()
+        self._pace = (time.perf_counter() - began) * (helpers + 1) / len(work)
         if self.task.success == "threshold":
             np.greater_equal(out.native_returns, self.task.require_threshold(), out=out.successes)
         elif self.task.success != "terminated":
@@ -176,16 +184,19 @@ class Compiled:
         return np.array(rows, self._real).reshape(len(rows), -1)
 
     def _settle(self, work: Work, out: Episodes) -> None:
-        """Episodes whose return or last state is not finite: raise, or give a NaN return."""
+        """Episodes with a number that is not finite: raise, or give a NaN return."""
         bad = np.flatnonzero(~np.isfinite(out.returns) | ~np.isfinite(out.native_returns))
-        if bad.size and not self._tolerant:
+        # A reset that is not finite is no candidate's doing.
+        raising = bad[out.lengths[bad] == 0] if self._tolerant else bad
+        if raising.size:
+            job = int(raising[0])
             error = NonFiniteRewardError(
                 f"the compiled twin of {self.task.env_id} has a NaN or infinite reward or "
-                f"observation in the episode with seed {work.job(int(bad[0]))[1]}; mend it, or let "
-                "such candidates count as the worst of their generation (search agents: train "
-                "anew with --non-finite worst)"
+                f"observation after {out.lengths[job]} steps of the episode with seed "
+                f"{work.job(job)[1]}; mend it, or let such candidates count as the worst of their "
+                "generation (search agents: train anew with --non-finite worst)"
             )
-            error.job = int(bad[0])
+            error.job = job
             raise error
         out.returns[bad] = out.native_returns[bad] = np.nan
         out.successes[bad] = False
