@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from zorl.optimizers.base import at_least
 from zorl.policies import Policy
 from zorl.rollout.backends import Backend, Serial
 from zorl.rollout.compiled.backend import Compiled
+from zorl.rollout.compiled.cache import why_no_numba
 from zorl.rollout.compiled.source import why_not
 from zorl.rollout.episodes import EpisodeRunner
 from zorl.rollout.failures import FailureRule
@@ -77,10 +77,11 @@ def resolve_backend(name: str, task: Task, policy: Policy, place: Place) -> str:
             return "gymnasium"
         if why_not_compiled(task, policy) is not None:
             return "gymnasium"
-        if find_spec("numba") is None:
+        if (reason := why_no_numba()) is not None:
             log.warning(
-                "numba is not installed: the episodes of %s are played by the environment itself, "
-                "not by its compiled twin (pip install numba)",
+                "numba cannot be imported (%s): the episodes of %s are played by the environment "
+                "itself, not by its compiled twin (pip install numba)",
+                reason,
                 task.env_id,
             )
             return "gymnasium"

@@ -108,7 +108,7 @@ def register_reward_twin(wrapper: str, twin: Callable[..., CompiledReward]) -> N
 
 def find_twin(task: Task) -> Twin | None:
     """The twin of a task, or None: no twin is registered, or it does not cover the options."""
-    import zorl.envs.twins  # noqa: F401  # registers zorl's own
+    import zorl.envs.twins  # registers zorl's own
 
     spec = find_spec(task.env_id)
     kwargs: dict[str, Any] = dict(task.env_kwargs)

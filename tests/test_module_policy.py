@@ -15,6 +15,7 @@ from torch import nn
 
 import zorl
 from zorl.agents.registry import config_from_json, make_config
+from zorl.agents.training import Plan
 from zorl.errors import ConfigurationError
 from zorl.module_policy import ModulePolicy
 from zorl.normalization import Normalizer

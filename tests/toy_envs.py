@@ -338,8 +338,8 @@ class Loose(gym.Env[Any, Any]):
             return exact * np.nan
         if self._how == "list":
             return exact.tolist()
-        if self._how == "short":  # as long as float32
-            return self._x.astype(np.int32)
+        if self._how == "short" or (self._how == "short-later" and self._steps):
+            return self._x.astype(np.int32)  # as long as float32
         return self._x if self._how == "integer" else exact
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:

@@ -99,6 +99,20 @@ class ThreadsRunner(ToyRunner):
             out.returns[job] = float(os.environ.get("MKL_NUM_THREADS", 0))
 
 
+class PreparedRunner(ToyRunner):
+    """Returns 1 where `prepare` was called before, which takes a second, and 0 where it was not."""
+
+    prepared = 0.0
+
+    def prepare(self) -> None:
+        time.sleep(1.0)
+        self.prepared = 1.0
+
+    def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
+        for job in jobs:
+            out.returns[job], out.lengths[job] = self.prepared, 1
+
+
 def _make_nothing() -> None:
     raise RuntimeError("it cannot be made here")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,17 @@ def test_workers_choose_the_backend(tmp_path: Path) -> None:
     assert isinstance(backend(load_agent(tmp_path / "agent.zip")), Serial)
     assert backend(load_agent(tmp_path / "agent.zip", workers=2)).workers == 2
     assert "workers" not in agent.config  # they do not decide anything
+
+
+def test_the_environment_serves_with_a_notice_where_numba_does_not_import(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)  # found, but importing it raises ImportError
+    assert make_agent("spsa", CART).config["backend"] == "gymnasium"
+    assert "numba cannot be imported (" in caplog.text
+    assert "played by the environment itself" in caplog.text
+    with pytest.raises(ConfigurationError, match=r"needs numba, which cannot be imported .*pip"):
+        make_agent("spsa", CART, backend="compiled").learn(1)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+import gymnasium as gym
 import pytest
 from toy_twins import DRIFT, ECHO, EchoFive, EchoTwo, RightDrift
 
@@ -70,6 +72,20 @@ def test_the_twin_of_momentum_has_its_defaults() -> None:
 )
 def test_what_a_twin_does_not_cover_has_none(task: Task) -> None:
     assert find_twin(task) is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"entry_point": "toy_envs:Walk"}, {"additional_wrappers": ("one",)}]
+)
+def test_another_environment_under_a_known_id_has_no_twin(
+    change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = copy.copy(gym.spec("CartPole-v1"))
+    for name, value in change.items():
+        setattr(spec, name, value)
+    assert find_twin(Task("CartPole-v1")) is not None
+    monkeypatch.setitem(gym.registry, "CartPole-v1", spec)
+    assert find_twin(Task("CartPole-v1")) is None
 
 
 def test_twins_are_registered_by_id(monkeypatch: pytest.MonkeyPatch) -> None:

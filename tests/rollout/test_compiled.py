@@ -387,6 +387,7 @@ def test_a_start_that_is_not_finite_raises_even_where_faults_are_counted(exact: 
     assert caught.value.job == BAD[0]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Gymnasium's, of what it is made to return
 def test_actions_that_are_not_finite_leave_the_moments_finite() -> None:
     here = setting(make_task("Pendulum-v1"))
     normalizer = Normalizer.create("running", here.encoder.low, here.encoder.high)

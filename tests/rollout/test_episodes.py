@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from toy_envs import WALK, Doubled, Walk
@@ -350,7 +351,9 @@ def test_a_failure_names_its_job_and_keeps_what_the_environment_raised() -> None
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
-@pytest.mark.parametrize("how", ["double", "list", "alternating", "integer", "short"])
+@pytest.mark.parametrize(
+    "how", ["double", "list", "alternating", "integer", "short", "short-later"]
+)
 def test_observations_of_another_type_than_the_space_says_are_taken_for_what_they_are(
     how: str,
 ) -> None:
@@ -432,6 +435,27 @@ def test_compiled_code_is_loaded_when_it_pays() -> None:
     assert own.turn_kind() is Turn
     own.steps = 20_000
     assert own.turn_kind() is CompiledTurn
+
+
+def test_what_is_prepared_is_all_that_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the types of what the kernel is called with: it is compiled once for each."""
+    kernels, called = turns._kernels(), set()
+    real = kernels.turn
+
+    def turn(*arguments: Any) -> Any:
+        called.add(tuple(str(numba.typeof(argument)) for argument in arguments))
+        return real(*arguments)
+
+    monkeypatch.setattr(kernels, "turn", turn)
+    runner("cart-pole", 4, compiled=False).prepare()
+    assert called == set()
+    runner("cart-pole", 4, compiled=True).prepare()
+    prepared, called = called, set()
+    for name in ("cart-pole", "walk", "box-doubled", "image", "pendulum-stochastic"):
+        here = setting(name)
+        run_jobs(runner(name, 4, compiled=True), here.thetas, JOBS, here.normalizer)
+    assert called
+    assert called <= prepared
 
 
 def test_numpy_serves_with_a_notice_where_numba_is_missing(

@@ -10,7 +10,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy_envs import WALK
-from toy_jobs import ToyRunner
+from toy_jobs import PreparedRunner
 
 from zorl.agents.registry import make_agent
 from zorl.envs import make_task
@@ -227,26 +227,12 @@ def test_every_step_and_every_reset_is_progress() -> None:
     assert len(beats) == out.lengths.sum() + len(out.lengths)
 
 
-class Prepared(ToyRunner):
-    """Every return says whether `prepare` was called before."""
-
-    prepared = 0.0
-
-    def prepare(self) -> None:
-        time.sleep(1.0)
-        self.prepared = 1.0
-
-    def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
-        super().run(work, jobs, out)
-        out.returns[:] = self.prepared
-
-
 def test_what_takes_long_is_done_before_a_timeout_counts(pool: Callable[..., Processes]) -> None:
     task = Work(np.ones((2, 4), np.float32), (1, 2), Normalizer.create("off", [], []))
-    backend = pool(Prepared(), 1, timeout=0.4)
+    backend = pool(PreparedRunner(), 1, timeout=0.4)
     assert set(backend.run(task).returns.tolist()) == {1.0}
     assert backend.replaced == 0
-    assert set(pool(Prepared(), 1).run(task).returns.tolist()) == {0.0}  # nothing is in a hurry
+    assert set(pool(PreparedRunner(), 1).run(task).returns.tolist()) == {0.0}  # nothing is in a hurry
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 from typing import Any
 
 import gymnasium as gym
@@ -29,6 +30,7 @@ LANES = 64
 _DEAR = 5e-3  # seconds: of environments that take longer to make, fewer are opened
 _DEAR_LANES = 8
 _WARM = 20_000  # steps until compiled code is worth loading
+_DTYPE, _SINGLE = attrgetter("dtype"), {np.dtype(np.float32)}
 
 
 class EpisodeRunner:
@@ -205,7 +207,7 @@ class _Play:
             try:
                 # In double precision: numpy's float32 would sum in single.
                 gains = np.array(rewards, np.float64)
-                if self._plain:
+                if self._plain and set(map(_DTYPE, observations)) == _SINGLE:
                     data = b"".join(observations)
                     if len(data) == 4 * n * encoder.size and gains.shape == (n,):
                         self._turn.take(np.ndarray((n, encoder.size), np.float32, data), gains)
@@ -214,7 +216,7 @@ class _Play:
                 if gains.shape == (n,) and seen.shape == (n, *encoder.shape):
                     self._turn.take(seen if seen.ndim == 2 else seen.reshape(n, -1), gains)
                     return
-            except (BufferError, TypeError, ValueError):
+            except (AttributeError, BufferError, TypeError, ValueError):
                 pass  # of which lane, is said below
         seen, gains = np.empty((n, encoder.size)), np.empty(n)
         for lane in range(n):

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from zorl.envs.compiled import Twin, rehearse
 from zorl.errors import ConfigurationError, NonFiniteRewardError
 from zorl.normalization import Normalizer
 from zorl.policies import MlpPolicy
-from zorl.rollout.compiled.cache import compiled
+from zorl.rollout.compiled.cache import compiled, why_no_numba
 from zorl.rollout.compiled.parts import LANES, Spec
 from zorl.rollout.compiled.source import kernel_source, why_not
 from zorl.rollout.work import Episodes, Work
@@ -159,10 +158,10 @@ class Compiled:
         """The kernel for a way of normalising; compiled, if it was not in the cache."""
         kind = (normalizer.active, normalizer.learns)
         if kind not in self._kernels:
-            if find_spec("numba") is None:
+            if (why := why_no_numba()) is not None:
                 raise ConfigurationError(
-                    f"the compiled twin of {self.task.env_id} needs numba, which is not installed: "
-                    "pip install numba, or train anew with --backend gymnasium"
+                    f"the compiled twin of {self.task.env_id} needs numba, which cannot be "
+                    f"imported ({why}): pip install numba, or train anew with --backend gymnasium"
                 )
             began = time.perf_counter()
             kernel = compiled(self._spec(*kind))

@@ -7,6 +7,7 @@ load the machine code in milliseconds.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import os
 import sys
@@ -29,6 +30,16 @@ _INLINED = (
     *(_HERE / name for name in ("exact.py", "fast.py", "intrinsics.py")),
     *(_ZORL / name for name in ("kernels.py", "activations.py")),
 )
+
+
+def why_no_numba() -> str | None:
+    """What keeps numba from being used; None: nothing. Imports it."""
+    try:
+        importlib.import_module("numba")
+    except (ImportError, OSError, RuntimeError) as error:
+        # Not installed, or of another Python, numpy or machine.
+        return str(error)
+    return None
 
 
 def compiled(spec: Spec) -> Callable[..., None]:

@@ -77,8 +77,15 @@ class Parts:
             self.activation = f"neuron(x, {list(EXACT_ACTIVATIONS).index(activation)})"
 
     def arrays(self) -> list[str]:
-        """What lanes hold beside their state."""
-        lines = []
+        """What lanes hold: parameters, the state, moments, the values of neurons.
+
+        Each number has an array of its own, on the stack, so that no two can overlap; the
+        parameters of large networks are too many for that.
+        """
+        weights = "stacked(WEIGHTS, np.float32)" if self.unrolled else "np.empty(WEIGHTS, f4)"
+        lines = [f"W = {weights}"]
+        for i in self.states:
+            lines += [f"S{i} = stacked(ROW, real)", f"S{i}[:] = 0"]
         if self.spec.learns:
             for i in self.features:
                 lines += [f"M{i} = stacked(ROW, real)", f"Q{i} = stacked(ROW, real)"]
@@ -110,7 +117,7 @@ class Parts:
 
     def begin(self) -> list[str]:
         """The starting state of lane l's next episode."""
-        lines = [f"S[{i} * L + l] = starts[column, {i}]" for i in self.states]
+        lines = [f"S{i}[l] = starts[column, {i}]" for i in self.states]
         if self.spec.learns:
             lines += [f"M{i}[l] = 0; Q{i}[l] = 0" for i in self.features]
         return lines
@@ -214,7 +221,7 @@ class Parts:
         action = ", ".join(f"a{i}" for i in range(self.actions))
         lines = [
             f"({state},), reward, terminated = step({_lanes(self.states)}, {action})",
-            *(f"S[{i} * L + l] = s{i}" for i in self.states),
+            *(f"S{i}[l] = s{i}" for i in self.states),
             "N[l] += reward",
         ]
         if self.rewards:
@@ -241,7 +248,7 @@ def _loop(lines: list[str]) -> list[str]:
 
 def _lanes(states: range) -> str:
     """The state of lane l as arguments."""
-    return ", ".join(f"S[{i} * L + l]" for i in states)
+    return ", ".join(f"S{i}[l]" for i in states)
 
 
 def _real(value: float) -> str:

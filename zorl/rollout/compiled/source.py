@@ -45,7 +45,6 @@ def kernel_source(spec: Spec) -> str:
         "FASTMATH": [fastmath],
         "LANES": [str(LANES)],
         "PARAMETERS": [str(spec.policy.dim)],
-        "STATES": [str(len(parts.states))],
         "FUNCTIONS": parts.translation.sources,
         "ARRAYS": parts.arrays(),
         "CONSTANTS": parts.constants(),
@@ -65,7 +64,7 @@ from zorl.rollout.compiled.intrinsics import stacked, taken
 f4 = np.float32
 L = $LANES
 ROW = L
-STATE = $STATES * L
+WEIGHTS = $PARAMETERS * L
 
 $FUNCTIONS
 
@@ -74,8 +73,6 @@ def kernel(thetas, run, episodes, counter, starts, limit, center, factor, clip,
            returns, natives, lengths, ends, sums, squares):
     jobs = len(returns)
     steps = np.int32(limit)
-    W = np.zeros($PARAMETERS * L, np.float32)
-    S = stacked(STATE, real)
     R = stacked(ROW, real)
     N = stacked(ROW, real)
     B = stacked(ROW, real)
@@ -84,7 +81,7 @@ def kernel(thetas, run, episodes, counter, starts, limit, center, factor, clip,
     over = stacked(ROW, np.int32)
     ended = stacked(ROW, np.int32)
     $ARRAYS
-    S[:] = 0; R[:] = 0; N[:] = 0; B[:] = 0; T[:] = 0; live[:] = 0; over[:] = 1; ended[:] = 0
+    W[:] = 0; R[:] = 0; N[:] = 0; B[:] = 0; T[:] = 0; live[:] = 0; over[:] = 1; ended[:] = 0
     $CONSTANTS
     job = np.full(L, -1, np.int64)
     row_of = np.full(L, -1, np.int64)
