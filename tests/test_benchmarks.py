@@ -38,6 +38,11 @@ ROOT = Path(__file__).parents[1]
         ),
         ("module_policy.py", ["--lanes", "4", "--repeats", "1"], "| 8 |"),
         ("solve_mountain_car.py", ["--contestants", "zorl", "--seeds", "1"], "| zorl train |"),
+        (
+            "generation.py",
+            ["--envs", "CartPole-v1", "--pairs", "2", "--generations", "2"],
+            "| CartPole-v1 | compiled-fast | 4 |",
+        ),
         ("vector.py", ["--smoke"], "| CartPole-v1 | 4 | vector, 64 lanes |"),
         ("rollout_peers.py", ["--smoke"], "| CartPole-v1, 4 × 1 | zorl, gymnasium |"),
         ("scaling.py", ["--smoke"], "| HalfCheetah-v5 | 10,000 | 10,000 |"),

@@ -89,6 +89,7 @@ UNKNOWN = [
     (["--set", "learning_rate=fast"], "learning_rate must be like .*, got 'fast'"),
     (["--set", "bias=3"], "bias must be True or False, got 3"),
     (["--set", "max_episodes=x"], "max_episodes must be an integer ≥ 2, got 'x'"),
+    (["--set", "backend=ray"], "unknown backend 'ray'"),
     (["--set", "seed=3"], "seed is no option of the agent; use --seed"),
     (["--set", "env=3"], "env is no option of the agent; use --env"),
     (["--gate", "sequentil"], "unknown gate 'sequentil'; did you mean 'sequential'"),

@@ -179,6 +179,18 @@ class Random(nn.Linear):
         return super().forward(x) + torch.rand(1)
 
 
+class Counting(nn.Linear):
+    """Sees the count in its outputs from the thousandth call on."""
+
+    def __init__(self, features, outputs):
+        super().__init__(features, outputs)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x) + (self.calls > 1000)
+
+
 class Wide(nn.Linear):
     def forward(self, x):
         return super().forward(x)[0]
@@ -191,6 +203,7 @@ class Wide(nn.Linear):
         (lambda i, o: Wide(i, o), r"return a tensor of shape \(1, 3\) .* got \(3,\)"),
         (lambda i, o: nn.Linear(i + 1, o), r"Linear failed on features of shape \(1, 6\)"),
         (lambda i, o: Random(i, o), "other outputs for the same features"),
+        (lambda i, o: Counting(i, o), "Counting changes its buffer calls when it is called"),
         (lambda i, o: nn.Linear(i, o).double(), "torch.float64"),
         (lambda i, o: nn.Flatten(), "no parameters to search"),
         (lambda i, o: 7, "factory returned int"),

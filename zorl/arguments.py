@@ -252,7 +252,7 @@ def config_from(args: argparse.Namespace) -> Any:
         options["hidden"] = parse_hidden(args.hidden)
     if args.gate_options:
         options["gate_options"] = parse_options(args.gate_options)
-    if options.get("backend") == "ray":  # where, not what: see `place_from`
+    if args.backend == "ray":  # where, not what: see `place_from`
         options["backend"] = "gymnasium"
     from zorl.agents.registry import make_config
 

@@ -139,7 +139,7 @@ def turn(  # type: ignore[no-untyped-def]
         state: (L, o + 1) float64, written: observations, and beside each the sum of the rewards.
         moments: (2, L, o) float64, added to: sums about the center, and squares.
         affine: (3, o) float64: center, factor and bound of the normalizer.
-        thetas: (L, d) float32, packed: `MlpPolicy.pack`.
+        thetas: (L, d) float32, in the order of `MlpPolicy.packing`.
         layout: (4 + layers + 1,) int64: whether observations are normalised, whether their moments
             are wanted, whether layers have biases, the activation's index in `NAMES`, and the
             sizes from o on.

@@ -143,6 +143,7 @@ class ModulePolicy:
     def _check_outputs(self) -> None:
         """Refuse a module that takes or gives other shapes, or does not give the same twice."""
         features = np.random.default_rng(0).normal(size=(1, self.inputs))
+        buffers = {name: b.clone() for name, b in self.module.named_buffers()}
         try:
             first, second = (self.forward(self._start, features) for _ in range(2))
         except ConfigurationError:
@@ -158,6 +159,13 @@ class ModulePolicy:
                 "must be a function of its parameters and features; for random actions let the "
                 "agent be stochastic"
             )
+        for name, buffer in self.module.named_buffers():
+            was = buffers.get(name, torch.empty(0))
+            if buffer.shape != was.shape or bool(((buffer != was) & (was == was)).any()):
+                raise ConfigurationError(
+                    f"{type(self.module).__name__} changes its buffer {name} when it is called: "
+                    "what a policy does must not depend on what it did before"
+                )
 
     def _why_not_in_blocks(self) -> str:
         """What keeps the module from being run in blocks; nothing if it is empty."""

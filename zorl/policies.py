@@ -113,18 +113,14 @@ class MlpPolicy:
             views.append((weight, bias))
         return views
 
-    def pack(self, thetas: Array) -> Float32:
-        """(n, d) float32 with each layer's weight as (in, out), for `zorl.kernels`."""
-        packed = np.empty(thetas.shape, np.float32)
-        at = 0
-        for weight, bias in self.unpack(thetas):
-            parts = [weight.transpose(0, 2, 1).reshape(len(thetas), -1)]
+    def packing(self) -> NDArray[np.intp]:
+        """(d,) the order of a theta's numbers for `zorl.kernels`: each weight as (in, out)."""
+        parts = []
+        for weight, bias in self.unpack(np.arange(self.dim)[None]):
+            parts.append(weight[0].T.ravel())
             if bias is not None:
-                parts.append(bias)
-            for part in parts:
-                packed[:, at : at + part.shape[1]] = part
-                at += part.shape[1]
-        return packed
+                parts.append(bias[0])
+        return np.concatenate(parts)
 
     def bind(self, thetas: Float32) -> Actor:
         """See `Policy.bind`."""

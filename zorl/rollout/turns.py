@@ -76,9 +76,12 @@ class Turn:
 
     def seat(self, lane: int, row: int) -> None:
         """Candidate `row` plays an episode in a lane from now on."""
-        self._thetas[lane] = self._rows[row]
+        self._load(lane, self._rows[row])
         self.sums[lane] = 0.0
         self.squares[lane] = 0.0
+
+    def _load(self, lane: int, theta: NDArray[np.float32]) -> None:
+        self._thetas[lane] = theta
 
     def move(self, lane: int, source: int) -> None:
         """The episode in the lane `source` goes on in another one."""
@@ -116,7 +119,7 @@ class CompiledTurn(Turn):
         kernels = _kernels()
         assert kernels is not None
         self._turn = kernels.turn
-        self._rows = policy.pack(self._rows)
+        self._packing = policy.packing()
         self._decoder = policy.decoder
         self._greedy = policy.decoder.kind == "discrete"
         self._start = policy.decoder.start[0] if self._greedy else 0
@@ -139,6 +142,9 @@ class CompiledTurn(Turn):
             self._outputs,
             self._choices,
         )
+
+    def _load(self, lane: int, theta: NDArray[np.float32]) -> None:
+        self._thetas[lane] = theta[self._packing]
 
     def take(self, seen: NDArray[Any], gains: NDArray[np.float64]) -> None:
         """See `Turn.take`; the kernel does it, unless the state is asked for before."""
