@@ -48,7 +48,7 @@ class Place:
             process, of which there is one at least then, is killed; None waits for ever. Compiled
             code has no environment that could hang.
         ray: run on Ray: the address of a cluster, "auto" for the one of this machine, or "local"
-            for a new one; None: no Ray.
+            for that of the environment variable RAY_ADDRESS, or else a new one; None: no Ray.
         lanes: environments per process that share one forward pass; None: as many as pay.
     """
 
