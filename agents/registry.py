@@ -14,7 +14,8 @@ from zorl.agents.backends import Place
 from zorl.agents.base import Agent
 from zorl.agents.baselines import BASELINES, BaselineAgent, BaselineConfig
 from zorl.agents.defaults import DEFAULTS
-from zorl.agents.search_agent import SearchAgent, SearchConfig
+from zorl.agents.search_agent import SearchAgent
+from zorl.agents.search_config import SearchConfig
 from zorl.agents.zoo import Settings, tuned
 from zorl.envs import Task, make_task, task_of
 from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError

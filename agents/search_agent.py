@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import copy
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,23 +13,22 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from typing_extensions import Self
 
-from zorl.agents.backends import BACKENDS, Place, log, make_backend, resolve_backend
+from zorl.agents.backends import Place, log, make_backend, resolve_backend
 from zorl.agents.base import Stop, read_agent
 from zorl.agents.callbacks import Hook, as_hook
-from zorl.envs import Task, check_spaces
+from zorl.agents.search_config import SearchConfig
+from zorl.envs import check_spaces
 from zorl.errors import (
     ConfigurationError,
     EnvironmentFailure,
     FileFormatError,
-    UnknownNameError,
 )
 from zorl.gates import GATES, make_gate
-from zorl.normalization import MODES, Normalizer
-from zorl.optimizers.base import at_least
+from zorl.normalization import Normalizer
 from zorl.optimizers.registry import METHODS
 from zorl.options import resolve_options
 from zorl.policies import MlpPolicy, Policy
-from zorl.policy_source import check_source, module_policy, reference, tell_if_unnamed
+from zorl.policy_source import module_policy, tell_if_unnamed
 from zorl.recorders.base import Recorder
 from zorl.replay import save_episode
 from zorl.rollout.backends import Serial
@@ -37,7 +36,7 @@ from zorl.rollout.compiled.backend import Compiled
 from zorl.rollout.episodes import EpisodeRunner
 from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.evaluator import RolloutEvaluator
-from zorl.rollout.failures import ON_FAILURE, FailedEpisode, FailureRule
+from zorl.rollout.failures import FailedEpisode, FailureRule
 from zorl.rollout.processes import Processes
 from zorl.search import Counters, Search
 from zorl.spaces import ActionDecoder, ObservationEncoder
@@ -45,104 +44,6 @@ from zorl.storage import Arrays, flatten, save_archive, unflatten
 from zorl.streams import Seeds, Streams
 
 FAMILY = "search"
-
-
-@dataclass(frozen=True)
-class SearchConfig:
-    """Everything that decides what a search agent learns; JSON types but for the task.
-
-    Attributes:
-        agent: a name in `METHODS`.
-        task: what is learned.
-        options: arguments of the optimizer's recipe; resolved ones include its defaults.
-        hidden: hidden layer sizes; () is a linear policy.
-        activation: of the hidden layers.
-        bias: whether layers have biases.
-        policy: a network of one's own instead of these three: a `torch.nn.Module`, a factory that
-            makes one from (features, outputs), or "module:function", the name of a factory.
-        stochastic: act by seeded chance during the search; evaluation is deterministic.
-        normalize: of observations: "off", "bounds" or "running".
-        gate: a name in `zorl.gates.GATES`.
-        gate_options: its arguments; resolved ones include its defaults.
-        episodes: per candidate, on common seeds.
-        max_episodes: let episodes per candidate grow up to this when noise drowns the signal.
-        seed: of the run.
-        non_finite: "raise" at a NaN or infinite reward, or count the candidate as the "worst".
-        on_failure: "fail" when an environment raises, hangs or kills its worker process for good,
-            or count the candidate as the "worst".
-        backend: what plays the episodes of the search, a name in `zorl.agents.backends.BACKENDS`;
-            "auto" is resolved to another one.
-        source: where the settings come from.
-    """
-
-    agent: str
-    task: Task
-    options: Mapping[str, Any] = field(default_factory=dict)
-    hidden: tuple[int, ...] = (8,)
-    activation: str = "tanh"
-    bias: bool = True
-    policy: Any = None
-    stochastic: bool = False
-    normalize: str = "running"
-    gate: str = "off"
-    gate_options: Mapping[str, Any] = field(default_factory=dict)
-    episodes: int = 5
-    max_episodes: int | None = None
-    seed: int = 0
-    non_finite: str = "raise"
-    on_failure: str = "fail"
-    backend: str = "auto"
-    source: str = "zorl defaults"
-
-    def __post_init__(self) -> None:
-        for name, value, known in (
-            ("agent", self.agent, METHODS),
-            ("gate", self.gate, GATES),
-            ("normalisation", self.normalize, MODES),
-            ("rule for non-finite rewards", self.non_finite, ("raise", "worst")),
-            ("rule for failed episodes", self.on_failure, ON_FAILURE),
-            ("backend", self.backend, BACKENDS),
-        ):
-            if value not in known:
-                raise UnknownNameError(name, value, known)
-        for name in ("bias", "stochastic"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigurationError(
-                    f"{name} must be True or False, got {getattr(self, name)!r}"
-                )
-        if self.policy is not None:
-            check_source(self.policy)
-        if not isinstance(self.hidden, (tuple, list)):
-            raise ConfigurationError(f"hidden must be layer sizes, as (8,), got {self.hidden!r}")
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        for name in ("options", "gate_options"):
-            if not isinstance(getattr(self, name), Mapping):
-                raise ConfigurationError(
-                    f"{name} must be names with values, got {getattr(self, name)!r}"
-                )
-        at_least("episodes", self.episodes, 1)
-        if self.max_episodes is not None:
-            at_least("max_episodes", self.max_episodes, 2)
-        Streams(self.seed)  # refuses what is no seed
-
-    def to_json(self) -> dict[str, Any]:
-        """The configuration as JSON types."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        policy = None if self.policy is None else reference(self.policy)
-        own = {"task": self.task.to_json(), "hidden": list(self.hidden), "policy": policy}
-        return {**values, **own}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> SearchConfig:
-        """The inverse of `to_json`.
-
-        Raises:
-            FileFormatError: a field is missing or unknown.
-        """
-        try:
-            return cls(**{**values, "task": Task.from_json(values["task"])})
-        except (KeyError, TypeError) as error:
-            raise FileFormatError(f"not the configuration of a search agent: {error}") from error
 
 
 class SearchAgent:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,15 +21,14 @@ import numpy as np
 import zorl
 from zorl.agents.backends import Place
 from zorl.agents.base import Agent, Stop
+from zorl.agents.plan import Plan
 from zorl.agents.registry import agent_of, config_from_json, load_agent
 from zorl.agents.search_agent import SearchAgent
 from zorl.curves import Row, first_reaching, read_curve, write_curve
 from zorl.errors import (
-    ConfigurationError,
     FileFormatError,
     NonFiniteRewardError,
     RunFolderError,
-    UnknownNameError,
 )
 from zorl.recorders.base import Recorder, Recorders, Run
 from zorl.rollout.evaluation import Evaluation
@@ -38,7 +37,6 @@ from zorl.storage import read_json, remove_leftovers, write_json
 from zorl.streams import Streams, held_out_seeds
 
 CHECKPOINT_SECONDS = 10.0
-SELECT = ("last", "best")
 COLUMNS = (
     "env_steps",
     "episodes",
@@ -49,52 +47,6 @@ COLUMNS = (
     "validation_steps",
 )  # of the learning curve
 _LIBRARIES = ("numpy", "scipy", "gymnasium", "stable-baselines3", "torch")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a training run is conducted around the agent.
-
-    Attributes:
-        total_timesteps: env steps that the agent may spend.
-        validate_every: env steps between two points of the learning curve; None means a
-            twentieth of the budget.
-        validate_episodes: episodes of a point, on the run's validation seeds. They are counted,
-            and not charged to the budget: they are how the run is watched.
-        held_out: episodes of the final estimate, on seeds that nothing before has seen.
-        select: the final policy is the "last" one, or the "best" by validation.
-        stop_at: stop when validation reaches this mean native return.
-    """
-
-    total_timesteps: int
-    validate_every: int | None = None
-    validate_episodes: int = 20
-    held_out: int = 100
-    select: str = "best"
-    stop_at: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("total_timesteps", "validate_every", "validate_episodes", "held_out"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ConfigurationError(f"{name} must be an integer ≥ 1, got {value!r}")
-        if self.select not in SELECT:
-            raise UnknownNameError("selection", self.select, SELECT)
-        if not isinstance(self.stop_at, (int, float, type(None))):
-            raise ConfigurationError(f"stop_at must be a return, got {self.stop_at!r}")
-
-    @property
-    def interval(self) -> int:
-        """Env steps between two points of the learning curve."""
-        return self.validate_every or max(1, self.total_timesteps // 20)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Plan:
-        """The plan that `asdict` wrote."""
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise FileFormatError(f"not the plan of a training run: {error}") from error
 
 
 def run_config(agent: Agent, plan: Plan) -> dict[str, Any]:

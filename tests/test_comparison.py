@@ -17,7 +17,7 @@ import pytest
 from toy_envs import WALK
 
 from zorl import figures
-from zorl.agents.training import Plan
+from zorl.agents.plan import Plan
 from zorl.cli import main
 from zorl.comparison import (
     AgentSpec,

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from zorl import figures
-from zorl.agents.training import Plan
+from zorl.agents.plan import Plan
 from zorl.comparison import ComparedRun, Comparison, summarize, write_figures, write_table
 from zorl.envs import make_task
 from zorl.runs import RunFolder

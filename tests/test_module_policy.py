@@ -14,8 +14,8 @@ from gymnasium import spaces
 from torch import nn
 
 import zorl
+from zorl.agents.plan import Plan
 from zorl.agents.registry import config_from_json, make_config
-from zorl.agents.training import Plan
 from zorl.errors import ConfigurationError
 from zorl.module_policy import ModulePolicy
 from zorl.normalization import Normalizer

@@ -276,7 +276,7 @@ def place_from(args: argparse.Namespace) -> dict[str, Any]:
 
 def plan_from(args: argparse.Namespace) -> Any:
     """The plan that the options describe."""
-    from zorl.agents.training import Plan
+    from zorl.agents.plan import Plan
 
     return Plan(
         args.timesteps,

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from zorl.agents.base import Stop
-from zorl.agents.training import Plan
+from zorl.agents.plan import Plan
 from zorl.comparison_runs import ComparedRun, read_runs, run_comparison
 from zorl.comparison_spec import AgentSpec, Comparison
 from zorl.comparison_table import FILES, Row, summarize, write_table

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from zorl.agents.base import Stop
+from zorl.agents.plan import Plan
 from zorl.agents.registry import agent_of, config_from_json
-from zorl.agents.training import Plan, train
 from zorl.agents.training import resume as resume_training
+from zorl.agents.training import train
 from zorl.comparison_spec import AgentSpec, Comparison
 from zorl.errors import RunFolderError
 from zorl.jobs import available_cores, run_in_processes

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from zorl.agents.plan import Plan
 from zorl.agents.registry import agent_of, make_config
-from zorl.agents.training import Plan, run_config
+from zorl.agents.training import run_config
 from zorl.envs import Options, Task
 from zorl.errors import ConfigurationError, UnknownNameError
 from zorl.streams import Streams

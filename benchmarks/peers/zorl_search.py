@@ -11,7 +11,8 @@ import numpy as np
 from protocol import Played, options, serve
 
 from zorl.agents.backends import Place
-from zorl.agents.search_agent import SearchAgent, SearchConfig
+from zorl.agents.search_agent import SearchAgent
+from zorl.agents.search_config import SearchConfig
 from zorl.envs import make_task
 
 BACKENDS = {

@@ -21,7 +21,8 @@ from zorl.agents.registry import (
     make_agent,
     make_config,
 )
-from zorl.agents.search_agent import SearchAgent, SearchConfig
+from zorl.agents.search_agent import SearchAgent
+from zorl.agents.search_config import SearchConfig
 from zorl.envs import Task, make_task
 from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.optimizers.registry import METHODS

@@ -12,7 +12,8 @@ from toy_envs import WALK
 
 import zorl
 from zorl.agents.registry import load_agent, make_agent
-from zorl.agents.search_agent import SearchAgent, SearchConfig
+from zorl.agents.search_agent import SearchAgent
+from zorl.agents.search_config import SearchConfig
 from zorl.envs import make_task
 from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.optimizers.registry import METHODS

@@ -21,9 +21,10 @@ from toy_envs import WALK, CountReal
 
 import zorl
 from zorl.agents import training
+from zorl.agents.plan import Plan
 from zorl.agents.registry import load_agent, make_agent
 from zorl.agents.search_agent import SearchAgent
-from zorl.agents.training import Plan, held_out_summary, resume, run_config, train
+from zorl.agents.training import held_out_summary, resume, run_config, train
 from zorl.curves import first_reaching, read_curve
 from zorl.envs import make_task
 from zorl.errors import (

@@ -7,7 +7,7 @@ import gymnasium as gym
 import pytest
 
 from zorl.agents.sb3_options import BASELINES, check_action_space, keywords, resolve
-from zorl.agents.search_agent import SearchConfig
+from zorl.agents.search_config import SearchConfig
 from zorl.agents.zoo import TABLES, tuned
 from zorl.envs import make_task
 from zorl.optimizers import ars

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from toy_envs import WALK
 
+from zorl.agents.plan import Plan
 from zorl.agents.registry import load_agent, make_agent
-from zorl.agents.training import Plan, run_config, train
+from zorl.agents.training import run_config, train
 from zorl.envs import make_task
 from zorl.recorders.jsonl import JsonlRecorder
 from zorl.runs import RunFolder

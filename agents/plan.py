@@ -1,0 +1,57 @@
+"""How a training run is conducted around its agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError
+
+SELECT = ("last", "best")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a training run is conducted around the agent.
+
+    Attributes:
+        total_timesteps: env steps that the agent may spend.
+        validate_every: env steps between two points of the learning curve; None means a
+            twentieth of the budget.
+        validate_episodes: episodes of a point, on the run's validation seeds. They are counted,
+            and not charged to the budget: they are how the run is watched.
+        held_out: episodes of the final estimate, on seeds that nothing before has seen.
+        select: the final policy is the "last" one, or the "best" by validation.
+        stop_at: stop when validation reaches this mean native return.
+    """
+
+    total_timesteps: int
+    validate_every: int | None = None
+    validate_episodes: int = 20
+    held_out: int = 100
+    select: str = "best"
+    stop_at: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("total_timesteps", "validate_every", "validate_episodes", "held_out"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ConfigurationError(f"{name} must be an integer ≥ 1, got {value!r}")
+        if self.select not in SELECT:
+            raise UnknownNameError("selection", self.select, SELECT)
+        if not isinstance(self.stop_at, (int, float, type(None))):
+            raise ConfigurationError(f"stop_at must be a return, got {self.stop_at!r}")
+
+    @property
+    def interval(self) -> int:
+        """Env steps between two points of the learning curve."""
+        return self.validate_every or max(1, self.total_timesteps // 20)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Plan:
+        """The plan that `asdict` wrote."""
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise FileFormatError(f"not the plan of a training run: {error}") from error
