@@ -132,8 +132,9 @@ def make_backend(
         failures: what becomes of episodes that fail.
         tolerant: let non-finite rewards through to the search's rule instead of raising.
     """
-    twin = find_twin(task)
-    if name.startswith("compiled") and twin is not None:
+    if name.startswith("compiled"):
+        twin = find_twin(task)
+        assert twin is not None  # says resolve_backend
         exact = name == "compiled"
         return Compiled(task, twin, policy, encoder, exact, place.workers, tolerant)
     workers = place.workers or 1

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import toy_envs
+from run_outcomes import outcome
 from toy_envs import WALK, CountReal
 
 import zorl
@@ -38,7 +39,7 @@ from zorl.recorders.base import BaseRecorder, Record, Run
 from zorl.recorders.jsonl import JsonlRecorder
 from zorl.runs import RunFolder
 from zorl.stats import mean_interval, proportion_interval
-from zorl.storage import flatten, read_json, write_json
+from zorl.storage import read_json, write_json
 from zorl.streams import Streams, held_out_seeds
 
 PLAN = Plan(6000, validate_every=1100, validate_episodes=4, held_out=6, select="last")
@@ -71,35 +72,6 @@ def begin(path: Path, plan: Plan = PLAN, **changes: Any) -> tuple[SearchAgent, R
 
 def recorders(folder: RunFolder) -> list[Any]:
     return [JsonlRecorder(folder.generations)]
-
-
-def bits(agent: Any) -> tuple[Any, ...]:
-    scalars, arrays = flatten(agent.state, "state")
-    return scalars, {name: array.tobytes() for name, array in arrays.items()}
-
-
-def outcome(folder: RunFolder) -> dict[str, Any]:
-    """All that a run left, but for what a clock says."""
-
-    def timeless(value: Any) -> Any:
-        if isinstance(value, dict):
-            machine = {"seconds", "workers"}
-            return {k: timeless(v) for k, v in value.items() if k not in machine}
-        return [timeless(item) for item in value] if isinstance(value, list) else value
-
-    lines = [json.loads(line) for line in folder.generations.read_text().splitlines()]
-    rows = [line.split(",") for line in folder.validation.read_text().splitlines()]
-    clock = rows[0].index("seconds")
-    return {
-        "agent": folder.agent.read_bytes(),
-        "checkpoint": bits(load_agent(folder.checkpoint)),
-        "result": timeless(read_json(folder.result)),
-        "generations": [
-            {k: v for k, v in line.items() if not k.startswith("time/")} for line in lines
-        ],
-        "validation": [row[:clock] + row[clock + 1 :] for row in rows],
-        "config": read_json(folder.config),
-    }
 
 
 class StopAfter:

@@ -14,42 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import run_outcomes
 from toy_envs import WALK
 
 from zorl.agents.plan import Plan
-from zorl.agents.registry import load_agent, make_agent
+from zorl.agents.registry import make_agent
 from zorl.agents.training import run_config, train
 from zorl.envs import make_task
 from zorl.recorders.jsonl import JsonlRecorder
 from zorl.runs import RunFolder
-from zorl.storage import flatten, read_json
+from zorl.storage import read_json
 
 ROOT = Path(__file__).parents[2]
 
 
 def outcome(folder: RunFolder) -> dict[str, Any]:
-    """All that a run left, but for times and what depends on the machine."""
-
-    def timeless(value: Any) -> Any:
-        if isinstance(value, dict):
-            machine = {"seconds", "workers"}
-            return {k: timeless(v) for k, v in value.items() if k not in machine}
-        return [timeless(item) for item in value] if isinstance(value, list) else value
-
-    lines = [json.loads(line) for line in folder.generations.read_text().splitlines()]
-    rows = [line.split(",") for line in folder.validation.read_text().splitlines()]
-    clock = rows[0].index("seconds")
-    scalars, arrays = flatten(load_agent(folder.checkpoint).state, "state")  # type: ignore[attr-defined]
-    return {
-        "agent": folder.agent.read_bytes(),
-        "best": folder.best.read_bytes(),
-        "checkpoint": (scalars, {name: values.tobytes() for name, values in arrays.items()}),
-        "result": timeless(read_json(folder.result)),
-        "generations": [
-            {k: v for k, v in line.items() if not k.startswith("time/")} for line in lines
-        ],
-        "validation": [row[:clock] + row[clock + 1 :] for row in rows],
-    }
+    """All that a run left, the best policy too."""
+    return {**run_outcomes.outcome(folder), "best": folder.best.read_bytes()}
 
 
 @pytest.mark.parametrize("agent_name", ["ars", "cma-es"])

@@ -20,41 +20,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy_envs import WALK
 from toy_jobs import PreparedRunner
+from toy_works import RUNNING, bits, runner, work
 
 from zorl.agents.registry import make_agent
-from zorl.envs import make_task
 from zorl.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
 from zorl.normalization import Normalizer
-from zorl.policies import MlpPolicy
 from zorl.rollout.backends import Serial
 from zorl.rollout.episodes import EpisodeRunner
 from zorl.rollout.failures import FailedEpisode, FailureRule
 from zorl.rollout.processes import Processes
 from zorl.rollout.shared import Header, MemoryFile, SharedWork
 from zorl.rollout.tracking import BEGUN, OVER
-from zorl.rollout.work import Episodes, Work
-from zorl.spaces import ActionDecoder
+from zorl.rollout.work import Work
 from zorl.storage import flatten
-
-BOUNDS = np.full(3, np.inf)
-RUNNING = Normalizer.create("running", -BOUNDS, BOUNDS)
-
-
-def runner(lanes: int = 4, **kwargs: Any) -> EpisodeRunner:
-    task = make_task(WALK, env_kwargs=kwargs)
-    env = task.make()
-    policy = MlpPolicy(3, ActionDecoder.for_space(env.action_space))
-    env.close()
-    return EpisodeRunner(task, policy, lanes, compiled=False)
-
-
-def work(n: int = 5, seeds: tuple[int, ...] = (7, 8, 9)) -> Work:
-    thetas = np.random.default_rng(n).normal(size=(n, runner().policy.dim))
-    return Work(thetas.astype(np.float32), seeds, RUNNING)
-
-
-def bits(episodes: Episodes) -> dict[str, bytes]:
-    return {name: values.tobytes() for name, values in vars(episodes).items()}
 
 
 def serial(task: Work) -> dict[str, bytes]:

@@ -285,9 +285,7 @@ class _Play:
             )
             error.job = self._jobs[lane]
             raise error
-        job = self._jobs[lane]
-        self._out.returns[job] = self._out.native_returns[job] = np.nan
-        self._out.successes[job] = False
+        self._out.void(self._jobs[lane])
         self._close(lane)
 
     def _close(self, lane: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,9 +80,8 @@ class FailureRule:
         if self.raises or isinstance(error, NonFiniteRewardError):
             raise error
         log.warning("scored worst: %s", error)
-        out.returns[job] = out.native_returns[job] = np.nan
+        out.void(job)
         out.lengths[job] = 0
-        out.successes[job] = False
         for values in (out.sums, out.squares):
             values[job] = 0.0
 
@@ -99,6 +99,23 @@ class FailureRule:
             return ""
         error.replay = str(path)
         return f"see it again: zorl replay {path}"
+
+
+def as_sent(error: Exception) -> tuple[ZorlError | None, str]:
+    """The exception that is being handled, for another process.
+
+    Returns:
+        The exception itself where it is zorl's own and survives the way, else None; its traceback.
+    """
+    trace = traceback.format_exc()
+    if isinstance(error, EnvironmentFailure):
+        error.trace = own_trace(error)
+    known = error if isinstance(error, ZorlError) else None
+    try:
+        pickle.loads(pickle.dumps(known))
+    except Exception:  # an exception class that takes other arguments than it keeps
+        known = None
+    return known, trace
 
 
 def own_trace(error: EnvironmentFailure) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
 import platform
 import sys
-import traceback
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 
 from zorl.errors import ConfigurationError, EnvironmentFailure, ZorlError
 from zorl.normalization import Normalizer
-from zorl.rollout.failures import own_trace
+from zorl.rollout.failures import as_sent
 from zorl.rollout.origin import Origin, fingerprint
 from zorl.rollout.work import Episodes, Runner, Work
 from zorl.streams import Seeds
@@ -129,15 +127,7 @@ class Failure:
     @classmethod
     def of(cls, error: Exception) -> Failure:
         """The exception that is being handled."""
-        text = traceback.format_exc()
-        if isinstance(error, EnvironmentFailure):
-            error.trace = own_trace(error)
-        known = error if isinstance(error, ZorlError) else None
-        try:
-            pickle.loads(pickle.dumps(known))
-        except Exception:  # an exception class that takes other arguments than it keeps
-            known = None
-        return cls(known, text)
+        return cls(*as_sent(error))
 
     def exception(self) -> ZorlError:
         """What the driver raises."""

@@ -171,8 +171,7 @@ class Rows:
             )
             error.job = job
             raise error
-        self._out.returns[job] = self._out.native_returns[job] = np.nan
-        self._out.successes[job] = False
+        self._out.void(job)
         self._close(row)
 
     def _close(self, row: int) -> None:

@@ -73,6 +73,11 @@ class Episodes:
             np.zeros((k, o)),
         )
 
+    def void(self, jobs: int | NDArray[np.intp]) -> None:
+        """Give jobs NaN returns, which the search scores worst and counts; no success either."""
+        self.returns[jobs] = self.native_returns[jobs] = np.nan
+        self.successes[jobs] = False
+
     def moments(self, normalizer: Normalizer) -> Moments | None:
         """Of all observations that were acted on; None where the normalizer does not learn."""
         if not normalizer.learns:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
 import time
-import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
 import cloudpickle
 
-from zorl.errors import EnvironmentFailure, ZorlError
-from zorl.rollout.failures import own_trace
+from zorl.errors import ZorlError
+from zorl.rollout.failures import as_sent
 from zorl.rollout.shared import Header, MemoryFile, SharedWork
 from zorl.rollout.spawning import end_with_parent
 from zorl.rollout.tracking import Tracker
@@ -64,7 +62,7 @@ def serve(
             if watched and hasattr(runner, "prepare"):
                 runner.prepare()
         except Exception as error:
-            connection.send(_answer(error))
+            connection.send(Answer(time.monotonic(), *as_sent(error)))
             return
         connection.send(Answer(time.monotonic()))
         with contextlib.closing(runner):
@@ -93,19 +91,7 @@ def _obey(
             Tracker(jobs, out, shared.status, most, beat).play(runner, work, out)
             answer = Answer(time.monotonic())
         except Exception as error:
-            answer = _answer(error)
+            answer = Answer(time.monotonic(), *as_sent(error))
             with contextlib.suppress(Exception):
                 runner.close()  # what raised once is better made anew
         connection.send(answer)
-
-
-def _answer(error: Exception) -> Answer:
-    trace = traceback.format_exc()
-    if isinstance(error, EnvironmentFailure):
-        error.trace = own_trace(error)
-    known = error if isinstance(error, ZorlError) else None
-    try:
-        pickle.loads(pickle.dumps(known))
-    except Exception:  # an exception class that takes other arguments than it keeps
-        known = None
-    return Answer(time.monotonic(), known, trace)

@@ -197,8 +197,7 @@ class Compiled:
             )
             error.job = job
             raise error
-        out.returns[bad] = out.native_returns[bad] = np.nan
-        out.successes[bad] = False
+        out.void(bad)
 
     def close(self) -> None:
         """See `Backend`."""
