@@ -179,7 +179,7 @@ def kill_and_resume(folder: Path, options: list[str], kills: int) -> None:
             raise RuntimeError(f"{run.name} failed; see {folder / 'log'}")
         return os.WIFEXITED(status)
 
-    few, many = 600, 20_000
+    few, many = 600, 60_000  # on a fast machine too, more than 50 lives
     for name, steps in (("short", few), ("long", many)):
         assert (
             main(["train", "--run", str(folder / name), "--timesteps", str(steps), *options]) == 0
