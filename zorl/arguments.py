@@ -41,7 +41,7 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
     parser.add_argument(
         "--settings", default="tuned", help="tuned (published, where there are some) or default"
     )
-    _named_values(
+    named_values(
         parser, "--set", "options", "an option of the agent, as learning_rate=0.02; repeatable"
     )
     policy = parser.add_argument_group("policy and search (not for baselines)")
@@ -69,7 +69,7 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
     policy.add_argument(
         "--gate", help="off (the default), stale-best, blocking, paired or sequential"
     )
-    _named_values(policy, "--gate-set", "gate_options", "an option of the gate, as episodes=5")
+    named_values(policy, "--gate-set", "gate_options", "an option of the gate, as episodes=5")
     policy.add_argument(
         "--episodes", type=count, help="per candidate, on common seeds (default: the agent's)"
     )
@@ -136,7 +136,7 @@ def task_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help='as momentum or "momentum(speed_weight=10)"; repeatable',
     )
-    _named_values(parser, "--env-set", "env_options", "an argument of gymnasium.make")
+    named_values(parser, "--env-set", "env_options", "an argument of gymnasium.make")
     parser.add_argument("--threshold", type=float, help="native return that counts as solved")
 
 
@@ -197,7 +197,7 @@ def display_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _named_values(parser: Any, flag: str, dest: str, text: str) -> None:
+def named_values(parser: Any, flag: str, dest: str, text: str) -> None:
     """Add an option that takes NAME=VALUE and may be given again."""
     parser.add_argument(
         flag, dest=dest, action="append", default=[], metavar="NAME=VALUE", help=text

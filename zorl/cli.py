@@ -1,4 +1,4 @@
-"""The command line: zorl train | resume | evaluate | compare | watch | replay | list."""
+"""The command line: zorl train | resume | evaluate | compare | watch | replay | study | list."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from zorl.arguments import (
     config_from,
     count,
     display_options,
+    named_values,
     place_from,
     plan_from,
     task_from,
@@ -108,6 +109,15 @@ def command_parser() -> argparse.ArgumentParser:
     sub = add("replay", "Play an episode that failed again, to see why.", replay_command)
     sub.add_argument("path", type=Path, metavar="FILE", help="as the error named it")
     sub.add_argument("--steps", action="store_true", help="print every step before it is made")
+
+    sub = add("study", "Reproduce a published experiment.", study_command)
+    sub.add_argument("name", nargs="?", metavar="NAME", help="of the study; none: list them")
+    sub.add_argument("--smoke", action="store_true", help="in seconds, to see that it works")
+    sub.add_argument("--out", type=Path, help="folder of the results (default: studies/NAME)")
+    sub.add_argument("--data", type=Path, help="folder of the data sets (default: $ZORL_DATA)")
+    sub.add_argument("--jobs", type=count, default=1, help="cells computed at a time")
+    sub.add_argument("--fresh", action="store_true", help="compute again what is there already")
+    named_values(sub, "--set", "options", "an option of the study, as seeds=50; repeatable")
 
     sub = add("list", "List agents, gates and wrappers.", list_command)
     return parser
@@ -228,6 +238,29 @@ def replay_command(args: argparse.Namespace) -> int:
     return 1
 
 
+def study_command(args: argparse.Namespace) -> int:
+    """`zorl study`; the exit status is 128 + the signal where one stopped it."""
+    from zorl.options import parse_options
+    from zorl.runs import StopSignals
+    from zorl.study import Stopped, list_studies, run_study
+
+    if args.name is None:
+        for name, text in list_studies().items():
+            print(f"{name:22} {text}")
+        return 0
+    options = parse_options(args.options)
+    with StopSignals() as signals:
+        try:
+            path = run_study(
+                args.name, args.out, args.smoke, args.data, args.jobs, args.fresh, options, signals
+            )
+        except Stopped as stopped:
+            print(f"zorl: {stopped}", file=sys.stderr)
+            return 128 + int(signals.received or 0)
+    print(f"tables, figures and logs: {path}")
+    return 0
+
+
 def list_command(args: argparse.Namespace) -> int:
     """`zorl list`."""
     from zorl.agents.registry import list_agents
@@ -249,7 +282,7 @@ def _first_line(thing: Any) -> str:
     return (thing.__doc__ or "").strip().splitlines()[0]
 
 
-COMMANDS = ("train", "resume", "evaluate", "compare", "watch", "replay", "list")
+COMMANDS = ("train", "resume", "evaluate", "compare", "watch", "replay", "study", "list")
 
 if __name__ == "__main__":
     sys.exit(main())

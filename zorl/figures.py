@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 FILES = ("curves_steps.png", "curves_seconds.png", "held_out.png")
 # Okabe and Ito's colours without their yellow, which is hard to see on white; the markers tell
 # agents apart where colours do not, and are one fewer so that no pair repeats before 42.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _GREY = "#595959"
-_STYLE: Any = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that figures look alike everywhere
     "font.size": 10,
     "axes.titlesize": 12,
@@ -78,14 +78,14 @@ def write_figures(
 
     finished = [run for run in runs if run.status == "finished"]
     groups = [
-        _Group(agent.label, results, _COLORS[i % len(_COLORS)], _MARKERS[i % len(_MARKERS)])
+        _Group(agent.label, results, COLORS[i % len(COLORS)], _MARKERS[i % len(_MARKERS)])
         for i, agent in enumerate(comparison.agents)
         if (results := [run.result for run in finished if run.label == agent.label])
     ]
     if not groups:
         return []
     paths = [Path(out) / name for name in FILES]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         _save(_curves(comparison, groups, "env_steps"), paths[0])
         _save(_curves(comparison, groups, "seconds"), paths[1])
         _save(_held_out(comparison, groups), paths[2])

@@ -96,10 +96,14 @@ class EventLog:
         if data[:3] != b"GIF":
             raise ZorlError(f"image {tag!r} is no GIF: it begins with {data[:6]!r}")
         width, height = struct.unpack("<HH", data[6:10])  # the logical screen of the file
-        image = Summary.Image(
-            height=height, width=width, colorspace=_RGB, encoded_image_string=data
-        )
-        self._summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+        self._image(tag, data, width, height, step)
+
+    def png(self, tag: str, data: bytes, step: int) -> None:
+        """Write an encoded PNG for the IMAGES tab."""
+        if data[:8] != b"\x89PNG\r\n\x1a\n":
+            raise ZorlError(f"image {tag!r} is no PNG: it begins with {data[:8]!r}")
+        width, height = struct.unpack(">II", data[16:24])  # of its header, the first chunk
+        self._image(tag, data, width, height, step)
 
     def hparams(self, values: Mapping[str, bool | int | float | str]) -> None:
         """Begin the run's one session in the HPARAMS tab.
@@ -122,6 +126,12 @@ class EventLog:
             tensor=hparams_metadata.NULL_TENSOR,
         )
         self._summary(Summary(value=[value]), 0)
+
+    def _image(self, tag: str, data: bytes, width: int, height: int, step: int) -> None:
+        image = Summary.Image(
+            height=height, width=width, colorspace=_RGB, encoded_image_string=data
+        )
+        self._summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
     def _summary(self, summary: Summary, step: int) -> None:
         if summary.value:
