@@ -30,7 +30,7 @@ from zorl.optimizers.recipes import (
 from zorl.optimizers.registry import METHODS, recipe
 from zorl.optimizers.restarts import Restarts, bipop_cma_es, ipop_cma_es
 from zorl.optimizers.spsa import calibrated_spsa, spsa
-from zorl.optimizers.step_rules import SGD, Adam, Clipped, ClipUp, GainSequence
+from zorl.optimizers.step_rules import SGD, Adam, Annealed, Clipped, ClipUp, GainSequence
 from zorl.optimizers.weights import CentredRanks, NormalisedReturns, Raw, SigmaR, Standardised
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "SNES",
     "XNES",
     "Adam",
+    "Annealed",
     "Asked",
     "Averaged",
     "Bounded",

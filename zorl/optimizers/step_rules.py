@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from zorl.errors import ConfigurationError
-from zorl.optimizers.base import Vector, frozen, is_finite, non_negative, positive
+from zorl.optimizers.base import Vector, at_least, frozen, is_finite, non_negative, positive
 from zorl.optimizers.checks import check_flag
 
 
@@ -181,6 +181,39 @@ class Clipped:
         """See `StepRule`."""
         step, memory = self.rule.step(state, gradient, t)
         return _shortened(step, self.max_norm), memory
+
+
+@dataclass(frozen=True)
+class Annealed:
+    """Another rule, whose steps shrink linearly to nothing.
+
+    The step of update t is multiplied by min(1, (1 − t/updates) / (1 − hold)), and by 0 from
+    `updates` on. The other rule's memory knows nothing of it.
+
+    Args:
+        rule: the other rule.
+        updates: after how many there are no more steps.
+        hold: share of them whose steps have their full length, in [0, 1).
+    """
+
+    rule: StepRule
+    updates: int
+    hold: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_step_rule("rule", self.rule)
+        at_least("updates", self.updates, 1)
+        _check_share("hold", self.hold)
+
+    def init(self, dim: int) -> StepState:
+        """See `StepRule`."""
+        return self.rule.init(dim)
+
+    def step(self, state: StepState, gradient: Vector, t: int) -> tuple[Vector, StepState]:
+        """See `StepRule`."""
+        step, memory = self.rule.step(state, gradient, t)
+        factor = min(1.0, max(0.0, 1 - t / self.updates) / (1 - self.hold))
+        return factor * step, memory
 
 
 def _shortened(vector: Vector, limit: float) -> Vector:
