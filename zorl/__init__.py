@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from zorl.agents.registry import list_agents, load_agent, make_agent
     from zorl.agents.training import train
     from zorl.envs import Task, make_task
+    from zorl.minibatch import MinibatchObjective
     from zorl.optimize import maximize, minimize
     from zorl.rollout.evaluation import FunctionEvaluator
     from zorl.search import Search
@@ -25,6 +26,7 @@ _HOMES = {
     "train": "zorl.agents.training",
     "Task": "zorl.envs",
     "make_task": "zorl.envs",
+    "MinibatchObjective": "zorl.minibatch",
     "minimize": "zorl.optimize",
     "maximize": "zorl.optimize",
     "FunctionEvaluator": "zorl.rollout.evaluation",
@@ -36,6 +38,7 @@ _MODULES = ("agents", "envs", "optimizers", "testing")
 
 __all__ = [
     "FunctionEvaluator",
+    "MinibatchObjective",
     "Search",
     "Streams",
     "Task",

@@ -14,6 +14,7 @@ import sys
 import urllib.request
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zorl.errors import UnknownNameError, ZorlError
+from zorl.optimizers.base import frozen
 from zorl.storage import write_atomically
 
 VARIABLE = "ZORL_DATA"
@@ -80,7 +82,7 @@ _WINE = {
 
 @dataclass(frozen=True)
 class Mnist:
-    """MNIST: pixels in [0, 1], one image a row, and the digits.
+    """MNIST: pixels in [0, 1], one image a row, and the digits; read-only arrays.
 
     Attributes:
         train_images: (60000, 784) float32.
@@ -105,12 +107,20 @@ def mnist(data: str | Path | None = None) -> Mnist:
     Raises:
         DataError: a file is missing or damaged, or cannot be downloaded.
     """
-    images, labels = {}, {}
+    return _mnist(data, os.environ.get(VARIABLE))
+
+
+@lru_cache(maxsize=1)
+def _mnist(data: str | Path | None, variable: str | None) -> Mnist:
+    """Kept, because a study's cells ask for it again and again; read-only therefore."""
+    images: dict[str, NDArray[np.float32]] = {}
+    labels: dict[str, NDArray[np.int64]] = {}
     for part in ("train", "t10k"):
         raw = read(_MNIST[f"{part}-images-idx3"], data)
-        images[part] = (np.frombuffer(raw, np.uint8, offset=16) / np.float32(255)).reshape(-1, 784)
+        pixels = np.frombuffer(raw, np.uint8, offset=16).astype(np.float32).reshape(-1, 784)
+        images[part] = frozen(pixels / np.float32(255))
         raw = read(_MNIST[f"{part}-labels-idx1"], data)
-        labels[part] = np.frombuffer(raw, np.uint8, offset=8).astype(np.int64)
+        labels[part] = frozen(np.frombuffer(raw, np.uint8, offset=8).astype(np.int64))
     return Mnist(images["train"], labels["train"], images["t10k"], labels["t10k"])
 
 

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from zorl.errors import FileFormatError
 from zorl.optimizers.base import Vector, at_least
-from zorl.recorders.event_log import EventLog
 from zorl.search import Search, SearchState
 from zorl.storage import flatten, load_archive, save_archive, unflatten
 
@@ -56,6 +55,8 @@ def long_search(
     """
     at_least("generations", generations, 1)
     at_least("points", points, 1)
+    from zorl.recorders.event_log import EventLog
+
     path = Path(folder) / "checkpoint.zip"
     state = search.init(theta)
     curve: list[Row] = []
@@ -132,8 +133,7 @@ class _Clock:
 def _load(
     path: Path, template: SearchState, generations: int
 ) -> tuple[SearchState, list[Row], tuple[float, float]]:
-    kind, metadata, arrays = load_archive(path, _KIND)
-    del kind
+    _, metadata, arrays = load_archive(path, _KIND)
     try:
         if metadata["generations"] != generations:
             raise FileFormatError(

@@ -29,7 +29,7 @@ from zorl.errors import (
     UnknownNameError,
     ZorlError,
 )
-from zorl.jobs import run_in_processes
+from zorl.jobs import available_cores, run_in_processes
 from zorl.options import resolve_options
 from zorl.runs import StopSignals
 from zorl.storage import read_json, write_atomically, write_json
@@ -90,9 +90,10 @@ class Study:
         there when the same cell is asked for again; only what is missing is computed.
 
         Args:
-            function: of a module; its result is a JSON value. If it has a parameter `folder`, that
-                is given a folder of the cell's own, for checkpoints and TensorBoard logs; if it has
-                a parameter `stop`, a function that says whether to save and return.
+            function: of a module; its result is a JSON value. Some parameters it is given besides,
+                if it has them: `folder`, a folder of its own, for checkpoints and TensorBoard
+                logs; `data`, the folder of the data sets; `threads`, how many it may use; and
+                `stop`, a function that says whether to save and return None.
             cells: arguments by name, JSON values.
             label: of the cells; the function's name when empty.
 
@@ -101,7 +102,9 @@ class Study:
             ZorlError: a cell's process failed; the others are finished first.
         """
         label = label or function.__name__
-        places = [_Cell(self.out / "cells" / label, dict(cell)) for cell in cells]
+        threads = max(1, available_cores() // self.jobs)
+        given = {"data": self.data, "threads": threads}
+        places = [_Cell(self.out / "cells" / label, dict(cell), given) for cell in cells]
         if len({place.path for place in places}) < len(places):
             raise ConfigurationError(f"two cells of {label} are the same")
         missing = [place for place in places if not place.is_there()]
@@ -120,7 +123,7 @@ class Study:
         self, function: Callable[..., Any], cells: Sequence[_Cell], advance: Callable[[], None]
     ) -> None:
         name = f"{function.__module__}:{function.__qualname__}"
-        calls = [(name, str(cell.folder), cell.cell) for cell in cells]
+        calls = [(name, cell.folder, cell.cell, cell.given) for cell in cells]
         failed = []
         for index, code in run_in_processes(_compute_cell, calls, self.jobs, self._stop):
             if code != 0 and not self._stop():
@@ -232,9 +235,10 @@ class Study:
 class _Cell:
     """A cell's arguments, and the file of its result."""
 
-    def __init__(self, folder: Path, cell: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, cell: dict[str, Any], given: dict[str, Any]) -> None:
         self.folder = folder
         self.cell = cell
+        self.given = given
         text = ",".join(f"{name}={value}" for name, value in cell.items()) or "all"
         stem = re.sub(r"[^\w.,=+-]+", "_", text)
         if stem != text or len(stem) > _NAME_LENGTH:
@@ -256,12 +260,9 @@ class _Cell:
 
     def compute(self, function: Callable[..., Any], stop: Stop) -> None:
         """Call the function and keep what it returns, unless it was stopped before it was done."""
-        arguments = dict(self.cell)
         parameters = inspect.signature(function).parameters
-        if "folder" in parameters:
-            arguments["folder"] = self.path.with_suffix("")
-        if "stop" in parameters:
-            arguments["stop"] = stop
+        given = {**self.given, "folder": self.path.with_suffix(""), "stop": stop}
+        arguments = self.cell | {name: given[name] for name in given if name in parameters}
         began = time.perf_counter()
         result = function(**arguments)
         if "stop" in parameters and result is None and stop():
@@ -271,12 +272,12 @@ class _Cell:
         write_json(self.path, record)
 
 
-def _compute_cell(name: str, folder: str, cell: dict[str, Any]) -> None:
+def _compute_cell(name: str, folder: Path, cell: dict[str, Any], given: dict[str, Any]) -> None:
     """A cell in a process of its own."""
     module, _, attribute = name.partition(":")
     function = getattr(importlib.import_module(module), attribute)
     with StopSignals() as signals:
-        _Cell(Path(folder), cell).compute(function, signals)
+        _Cell(folder, cell, given).compute(function, signals)
 
 
 def _as_json(value: Any) -> Any:

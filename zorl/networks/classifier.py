@@ -94,11 +94,15 @@ class MlpClassifier:
         """Images (b, inputs) and labels (b,) as tensors on the device."""
         import torch
 
+        if isinstance(images, np.ndarray) and not images.flags.writeable:
+            images = images.copy()  # torch warns of arrays that it could not write to
         pixels = torch.as_tensor(images, device=self.device, dtype=torch.float32)
         if pixels.ndim != 2 or pixels.shape[1] != self.sizes[0]:
             raise ConfigurationError(
                 f"images must have shape (b, {self.sizes[0]}), got {tuple(pixels.shape)}"
             )
+        if isinstance(labels, np.ndarray) and not labels.flags.writeable:
+            labels = labels.copy()
         return pixels, torch.as_tensor(labels, device=self.device, dtype=torch.long)
 
     def logits(self, theta: ArrayLike, images: Any) -> torch.Tensor:
@@ -116,7 +120,8 @@ class MlpClassifier:
     def accuracy(self, theta: ArrayLike, images: Any, labels: Any) -> float:
         """The share of images that θ classifies rightly."""
         _, digits = self.batch(images, labels)
-        return float((self.logits(theta, images).argmax(1) == digits).float().mean())
+        right = self.logits(theta, images).argmax(1) == digits
+        return int(right.sum()) / len(digits)
 
     def losses(self, candidates: Any, images: Any, labels: Any) -> NDArray[np.float64]:
         """(n,) mean cross-entropies of n candidates on the same images.
