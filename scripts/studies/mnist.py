@@ -89,7 +89,7 @@ def at(curve: list[dict[str, float]], iterations: int) -> dict[str, float]:
 
 def run(study: Study, seeds: int = 3) -> None:
     """Every row of the four tables, and the learning rate's part in the fourth."""
-    share = study.pick(1, 600)  # of a smoke run's iterations
+    share = study.pick(1, 2400)  # of a smoke run's iterations
     cells = [
         {"method": method, "n": n, "rate": RATE, "iterations": whole // share, "seed": seed}
         for (method, n), whole in LONGEST.items()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from zorl.networks.classifier import MlpClassifier
 from zorl.optimizers.base import Vector, at_least, start_vector
@@ -31,8 +32,8 @@ def gradient(network: MlpClassifier, theta: ArrayLike, images: object, labels: o
 
 def train_by_backpropagation(
     network: MlpClassifier,
-    images: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    images: Any,
+    labels: Any,
     step_rule: StepRule,
     batch_size: int,
     iterations: int,

@@ -86,9 +86,8 @@ class MlpClassifier:
                 f"{flat.shape[-1]}"
             )
         pieces = torch.split(flat, [math.prod(shape) for shape in self.shapes], dim=-1)
-        return [
-            piece.unflatten(-1, shape) for piece, shape in zip(pieces, self.shapes, strict=True)
-        ]
+        rows = flat.shape[:-1]
+        return [piece.view(*rows, *shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
 
     def batch(self, images: Any, labels: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Images (b, inputs) and labels (b,) as tensors on the device."""

@@ -71,7 +71,7 @@ class NodePerturbation:
 
     Args:
         network: what is trained.
-        images: (n, inputs), the examples.
+        images: (n, inputs), the examples, as numpy or torch has them.
         labels: (n,) their classes.
         step_rule: turns the gradient estimate into a step.
         radius: s, the standard deviation of the noise on a unit's input.
@@ -80,8 +80,8 @@ class NodePerturbation:
     """
 
     network: MlpClassifier
-    images: NDArray[np.float32] = field(repr=False, compare=False)
-    labels: NDArray[np.int64] = field(repr=False, compare=False)
+    images: Any = field(repr=False, compare=False)
+    labels: Any = field(repr=False, compare=False)
     step_rule: StepRule
     radius: float = 0.01
     examples: int = 128

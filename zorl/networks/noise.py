@@ -100,9 +100,11 @@ class LayerNoise:
                 pieces.append(numbers[:, start : start + size])
                 start += size
             if len(sizes) == 1:
-                parts.append((pieces[0].unflatten(1, shape),))
+                parts.append((pieces[0].view(len(numbers), *shape),))
             else:
-                left, right = (piece.unflatten(1, (-1, self.rank)) for piece in pieces)
+                assert self.rank is not None
+                rows = len(numbers)
+                left, right = (piece.view(rows, -1, self.rank) for piece in pieces)
                 parts.append((left, right))
         return parts
 
