@@ -18,6 +18,7 @@ import numpy as np
 from zorl.comparison_runs import ComparedRun
 from zorl.comparison_spec import Comparison
 from zorl.curves import Row
+from zorl.plot_style import COLORS, GREY, MARKERS, STYLE
 from zorl.stats import Array, bootstrap, curve_band, step_interpolate
 from zorl.storage import write_atomically
 
@@ -26,29 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FILES = ("curves_steps.png", "curves_seconds.png", "held_out.png")
-# Okabe and Ito's colours without their yellow, which is hard to see on white; the markers tell
-# agents apart where colours do not, and are one fewer so that no pair repeats before 42.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P")
-_GREY = "#595959"
-STYLE: Any = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so that figures look alike everywhere
-    "font.size": 10,
-    "axes.titlesize": 12,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": _GREY,
-    "axes.labelcolor": "#262626",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E5E5E5",
-    "grid.linewidth": 0.8,
-    "xtick.color": _GREY,
-    "ytick.color": _GREY,
-    "legend.frameon": False,
-}
 _LOG_RATIO = 12  # agents whose times differ by more share no linear axis
 _POINTS = 241  # of a curve
 _FEW = 3  # so few runs are drawn one by one: their intervals would cover everything
@@ -78,7 +56,7 @@ def write_figures(
 
     finished = [run for run in runs if run.status == "finished"]
     groups = [
-        _Group(agent.label, results, COLORS[i % len(COLORS)], _MARKERS[i % len(_MARKERS)])
+        _Group(agent.label, results, COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)])
         for i, agent in enumerate(comparison.agents)
         if (results := [run.result for run in finished if run.label == agent.label])
     ]
@@ -113,7 +91,7 @@ def _curves(
     ends = [max(result["curve"][-1][over] for result in group.results) for group in groups]
     logarithmic = over == "seconds" and max(ends) > _LOG_RATIO * min(ends)
     threshold = comparison.task.require_threshold()
-    axes.axhline(threshold, color=_GREY, linewidth=1.2, linestyle=":")
+    axes.axhline(threshold, color=GREY, linewidth=1.2, linestyle=":")
     values, last = [threshold], {}
     for group, end in zip(groups, ends, strict=True):
         curves = [result["curve"] for result in group.results]
@@ -168,7 +146,7 @@ def _held_out(comparison: Comparison, groups: list[_Group]) -> Figure:
     """Each run's mean held-out return, with mean and interval of each agent."""
     figure, axes = _figure(1.5 + 0.55 * len(groups))
     threshold = comparison.task.require_threshold()
-    axes.axvline(threshold, color=_GREY, linewidth=1.2, linestyle=":")
+    axes.axvline(threshold, color=GREY, linewidth=1.2, linestyle=":")
     everything = [threshold]
     for y, group in enumerate(groups):
         returns = [r["held_out"]["native_return"]["estimate"] for r in group.results]
@@ -213,7 +191,7 @@ def _titles(axes: Axes, comparison: Comparison, meaning: str) -> None:
     axes.set_title(f"{task.env_id}{''.join(f' + {name}' for name, _ in task.wrappers)}", pad=22)
     axes.annotate(
         f"{meaning}; dotted: threshold {_plain(task.require_threshold())}", (0, 1), (0, 8),
-        xycoords="axes fraction", textcoords="offset points", fontsize=9, color=_GREY,
+        xycoords="axes fraction", textcoords="offset points", fontsize=9, color=GREY,
     )  # fmt: skip
 
 

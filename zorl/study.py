@@ -202,7 +202,7 @@ class Study:
         import matplotlib
         from matplotlib.figure import Figure
 
-        from zorl.figures import STYLE
+        from zorl.plot_style import STYLE
 
         with matplotlib.rc_context(STYLE):
             width, height = size

@@ -15,8 +15,8 @@ import numpy as np
 
 from zorl import FunctionEvaluator, MinibatchObjective, Search, Streams
 from zorl.data import mnist
-from zorl.figures import COLORS
 from zorl.optimizers import SGD, GradientSearch, ars, es_normalised
+from zorl.plot_style import COLORS
 from zorl.stats import bootstrap
 from zorl.study import Study
 

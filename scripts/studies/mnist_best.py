@@ -10,8 +10,8 @@ import numpy as np
 
 from zorl import FunctionEvaluator, MinibatchObjective, Search, Streams
 from zorl.data import mnist
-from zorl.figures import COLORS
 from zorl.optimizers import Adam, Annealed, GradientSearch
+from zorl.plot_style import COLORS
 from zorl.stats import proportion_interval
 from zorl.study import Study
 
