@@ -12,7 +12,7 @@ Phys. Rev. Lett. 97, 048104). It takes forward passes only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -77,6 +77,8 @@ class NodePerturbation:
         radius: s, the standard deviation of the noise on a unit's input.
         examples: drawn per generation, with replacement.
         m: perturbations of each example.
+        augment: changes the images (b, inputs) each time they are drawn, by a generator of torch;
+            for one, `zorl.networks.augmentation.RandomShifts`.
     """
 
     network: MlpClassifier
@@ -86,6 +88,7 @@ class NodePerturbation:
     radius: float = 0.01
     examples: int = 128
     m: int = 8
+    augment: Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None = None
 
     def __post_init__(self) -> None:
         check_step_rule("step_rule", self.step_rule)
@@ -239,6 +242,8 @@ def _play(
     x, digits = images[chosen], labels[chosen]
     generator = torch.Generator(images.device)
     generator.manual_seed(seed)
+    if search.augment is not None:
+        x = search.augment(x, generator)
     layers = list(zip(tensors[::2], tensors[1::2], strict=True))
     h, inputs, noise = x, [], []
     own = x
