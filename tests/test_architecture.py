@@ -13,28 +13,32 @@ ROOT = Path(__file__).parents[1]
 
 # From the lowest to the highest; a module may import its own layer and those before it.
 LAYERS = [
-    ["zorl.errors"],
+    ["zorl.errors", "zorl.plot_style"],
     ["zorl.streams", "zorl.stats", "zorl.options", "zorl.storage", "zorl.optimizers"],
     ["zorl.gates", "zorl.envs"],
     ["zorl.normalization", "zorl.spaces", "zorl.activations", "zorl.kernels", "zorl.parameters"],
+    ["zorl.data", "zorl.minibatch", "zorl.networks"],
     ["zorl.policies"],
     ["zorl.module_policy", "zorl.policy_source"],
     ["zorl.rollout"],
     ["zorl.search"],
     ["zorl.optimize"],
     ["zorl.runs", "zorl.curves", "zorl.recorders", "zorl.replay"],
+    ["zorl.long_search"],
     ["zorl.agents"],
     ["zorl"],  # cli, comparison and the other faces
 ]
+# Folders that stand elsewhere and are installed as packages of zorl.
+LINKED = {"agents": "zorl.agents", "envs": "zorl.envs", "scripts/studies": "zorl.studies"}
 ONLY_NUMERICS = {"numpy", "scipy", "zorl"}
 
 
 def modules() -> dict[str, Path]:
     found = {}
-    for folder, package in (("zorl", "zorl"), ("agents", "zorl.agents"), ("envs", "zorl.envs")):
+    for folder, package in (("zorl", "zorl"), *LINKED.items()):
         for path in (ROOT / folder).rglob("*.py"):
             inside = path.relative_to(ROOT / folder)
-            if folder == "zorl" and inside.parts[0] in ("agents", "envs"):
+            if folder == "zorl" and f"zorl.{inside.parts[0]}" in LINKED.values():
                 continue  # the links
             parts = inside.with_suffix("").parts
             parts = parts[:-1] if parts[-1] == "__init__" else parts
@@ -133,6 +137,8 @@ def loaded_by(statement: str) -> set[str]:
             },
         ),
         ("import zorl.rollout.ray_backend", {"ray"}),
+        ("import zorl.study, zorl.data, zorl.minibatch, zorl.long_search", {"torch", "matplotlib"}),
+        ("import zorl.networks.node_perturbation", {"torch"}),
         ("import zorl.rollout.vector", {"envpool", "torch", "numba"}),
     ],
 )
@@ -140,17 +146,19 @@ def test_heavy_libraries_load_where_they_are_used(statement: str, absent: set[st
     assert not loaded_by(statement) & absent
 
 
-def test_the_links_are_relative_and_committed() -> None:
-    for name in ("agents", "envs"):
-        link = ROOT / "zorl" / name
-        assert link.is_symlink()
-        assert str(link.readlink()) == f"../{name}"
+@pytest.mark.parametrize(("folder", "package"), LINKED.items())
+def test_the_links_are_relative_and_committed(folder: str, package: str) -> None:
+    link = ROOT / package.replace(".", "/")
+    assert link.is_symlink()
+    assert str(link.readlink()) == f"../{folder}"
 
 
-@pytest.mark.parametrize("name", ["agents", "envs"])
-def test_the_folders_refuse_another_name(name: str) -> None:
+@pytest.mark.parametrize(("folder", "package"), LINKED.items())
+def test_the_folders_refuse_another_name(folder: str, package: str) -> None:
+    path = ROOT / folder
     done = subprocess.run(
-        [sys.executable, "-c", f"import {name}"], capture_output=True, text=True, cwd=ROOT
-    )
+        [sys.executable, "-c", f"import {path.name}"],
+        capture_output=True, text=True, cwd=path.parent,
+    )  # fmt: skip
     assert done.returncode != 0
-    assert f"this folder is the package zorl.{name}" in done.stderr
+    assert f"this folder is the package {package}" in done.stderr

@@ -19,7 +19,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
     source = tmp_path_factory.mktemp("source") / "zorl"
     # A copy, because setuptools leaves build/ and *.egg-info in the folder that it builds.
-    names = ["pyproject.toml", "README.md", "LICENSE", "zorl", "agents", "envs"]
+    names = ["pyproject.toml", "README.md", "LICENSE", "zorl", "agents", "envs", "scripts"]
     source.mkdir()
     for name in names:
         subprocess.run(["cp", "-a", str(ROOT / name), str(source / name)], check=True)
@@ -35,8 +35,8 @@ def test_the_wheel_holds_zorl_alone(wheel: Path) -> None:
         names = archive.namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"zorl"}
-    for name in ("zorl/agents/registry.py", "zorl/envs/mountain_car.py", "zorl/py.typed"):
-        assert name in names
+    for name in ("agents/registry.py", "envs/mountain_car.py", "studies/mnist.py", "py.typed"):
+        assert f"zorl/{name}" in names
 
 
 def test_the_installed_wheel_runs_from_another_directory(wheel: Path, tmp_path: Path) -> None:
@@ -62,4 +62,5 @@ def test_the_installed_wheel_runs_from_another_directory(wheel: Path, tmp_path: 
     options = ("--env", "CartPole-v1", "--timesteps", "300", "--quiet", "--no-tensorboard")
     run("-m", "zorl.cli", "train", *options, "--run", "run", "--held-out", "5")
     assert (elsewhere / "run" / "agent.zip").is_file()
+    assert "mnist " in run("-m", "zorl.cli", "study")
     assert "held-out native return" in run("-m", "zorl.cli", "evaluate", "run", "--episodes", "3")
