@@ -53,7 +53,7 @@ def train(
     method: str, n: int, rate: float, iterations: int, seed: int,
     folder: Path, data: Path | None, threads: int, stop: Callable[[], bool],
 ) -> dict[str, Any] | None:  # fmt: skip
-    """A run's curve of 24 points, and what its seconds were measured with."""
+    """A run's curve, with a point after 2,400 iterations, and how many threads it had."""
     import torch
 
     from zorl.long_search import long_search
@@ -63,6 +63,7 @@ def train(
     torch.set_num_threads(1)
     images, net, streams = mnist(data), MlpClassifier(threads=threads), Streams(seed)
     x, y = images.train_images, images.train_labels
+    points = 25 if iterations == 6000 else 24
 
     def measure(theta: Any) -> dict[str, float]:
         accuracy = net.accuracy(theta, images.test_images, images.test_labels)
@@ -70,7 +71,7 @@ def train(
 
     if method == "backpropagation":
         curve = train_by_backpropagation(
-            net, x, y, SGD(rate), BATCH, iterations, streams, measure, 24
+            net, x, y, SGD(rate), BATCH, iterations, streams, measure, points
         )
         return {"curve": curve, "threads": threads}
     objective = MinibatchObjective((x, y), net.losses, BATCH)
@@ -78,7 +79,8 @@ def train(
         objective, minimise=True, batched=True, seeded=True, structured=True
     )
     search = Search(optimizer(method, n, rate, net.noise()), evaluator, streams)
-    found = long_search(search, net.init(streams.init()), folder, iterations, measure, 24, stop)
+    start = net.init(streams.init())
+    found = long_search(search, start, folder, iterations, measure, points, stop)
     return None if found is None else {"curve": found, "threads": threads}
 
 

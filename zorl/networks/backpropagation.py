@@ -40,11 +40,14 @@ def train_by_backpropagation(
     streams: Streams,
     measure: Callable[[Vector], Mapping[str, float]],
     points: int = 50,
+    augment: Callable[[Any, Any], Any] | None = None,
 ) -> list[dict[str, float]]:
     """Train from `network.init`; the curve as `zorl.long_search.long_search` returns it.
 
-    A gradient counts as one evaluation of its mini-batch.
+    A gradient counts as one evaluation of its mini-batch. `augment` is `NodePerturbation`'s.
     """
+    import torch
+
     at_least("iterations", iterations, 1)
     theta = start_vector(network.init(streams.init()))
     memory = step_rule.init(theta.size)
@@ -59,7 +62,12 @@ def train_by_backpropagation(
     for t in range(iterations):
         began_cpu, began = time.process_time(), time.perf_counter()
         chosen = streams.search(t).integers(len(images), size=batch_size)
-        slope = gradient(network, theta, images[chosen], labels[chosen])
+        batch = images[chosen]
+        if augment is not None:
+            generator = torch.Generator(network.device)
+            generator.manual_seed(int(streams.search(t).integers(1 << 62)))
+            batch = augment(network.batch(batch, ())[0], generator)
+        slope = gradient(network, theta, batch, labels[chosen])
         step, memory = step_rule.step(memory, -slope, t)
         theta = theta + step
         cpu += time.process_time() - began_cpu
