@@ -1,0 +1,155 @@
+"""A single ReLU neuron (2026): the settings with which evolution strategies converge."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from zorl.plot_style import COLORS
+from zorl.stats import Array
+from zorl.studies.neuron import descend, evolve, start
+from zorl.studies.relu_neuron import cma, kinds
+from zorl.study import Study
+
+NOISES = ("gaussian", "uniform", "rademacher")
+WEIGHTS = ("raw", "z-score", "ranks")
+STARTS = (-5.0, -2.0, -1.2, -1.1, -1.0, 0.5, 1.0, 2.0, 5.0)
+SIGMAS = (0.003, 0.01, 0.03, 0.1)
+RATES = {"raw": (0.1, 0.3, 1.0), "z-score": (0.003, 0.03, 0.1), "ranks": (0.003, 0.03, 0.1)}
+MEMBERS = (2, 15)  # pairs
+RECOMMENDED: dict[str, Any] = {
+    "m": 2, "sigma": 0.01, "rate": 0.3, "weights": "raw", "restart": True
+}  # fmt: skip
+STATES = ("solved", "line", "constant", "other")
+
+
+def settings(noise: str, weights: str, annealed: bool, seeds: int, budget: int) -> list[Any]:
+    """[σ, rate, pairs, share solved from each b2] of every setting: a part of the map."""
+    starts = np.concatenate([start(b2, seeds) for b2 in STARTS])
+    rows: list[Any] = []
+    for number, (sigma, rate, m) in enumerate(product(SIGMAS, RATES[weights], MEMBERS)):
+        found = evolve(
+            starts, np.random.default_rng(number), budget // (2 * m + 1), m, sigma, rate, noise,
+            weights, annealed,
+        )  # fmt: skip
+        solved = np.isfinite(found["evaluations"]).reshape(len(STARTS), seeds)
+        rows.append([sigma, rate, m, solved.mean(axis=1).tolist()])
+    return rows
+
+
+def recommended(noise: str, seeds: int, generations: int) -> list[list[float]]:
+    """Evaluations to 1e-8 of every seed from every b2 in [−5, 5]; −1 for never."""
+    points = np.linspace(-5, 5, 21)
+    starts = np.concatenate([start(b2, seeds) for b2 in points])
+    rng = np.random.default_rng(2026)
+    found = evolve(starts, rng, generations, noise=noise, **RECOMMENDED)["evaluations"]
+    return np.where(np.isinf(found), -1, found).reshape(len(points), seeds).tolist()
+
+
+def basins(rule: str, size: int, budget: int) -> list[str]:
+    """How runs end from (b1, b2) on a grid, b1 the faster."""
+    b1, b2 = np.meshgrid(np.linspace(-2.5, 2.5, size), np.linspace(-5, 5, size))
+    starts = np.stack([np.ones(b1.size), b1.ravel(), np.ones(b1.size), b2.ravel()], axis=1)
+    rng = np.random.default_rng(7)
+    if rule == "Adam":
+        return kinds(descend(starts, budget // 2, 0.01)[0])
+    if rule == "gradient descent":
+        return kinds(descend(starts, budget // 2, 0.1, adam=False)[0])
+    if rule == "CMA-ES":
+        return kinds(np.array([cma(theta[1], theta[3], i, True, budget // 10).x
+                               for i, theta in enumerate(starts)]))  # fmt: skip
+    chosen: dict[str, Any] = {**RECOMMENDED, "restart": False}
+    if rule == "ES, z-scores, uniform":
+        chosen |= {"m": 15, "weights": "z-score", "rate": 0.03}
+    elif rule == "recommended, uniform":
+        chosen["restart"] = True
+    elif rule.startswith("σ = "):  # many directions and small steps: nothing but σ matters
+        chosen |= {"sigma": float(rule[4:]), "m": 8, "rate": 0.1}
+        return kinds(evolve(starts, rng, budget // 8, **chosen)["theta"])
+    return kinds(evolve(starts, rng, budget // (2 * chosen["m"] + 1), **chosen)["theta"])
+
+
+def run(study: Study, seeds: int = 20, budget: int = 20_000, size: int = 41) -> None:
+    """The success map, the recommended setting, and the basins of every rule."""
+    seeds, budget = study.pick(seeds, 2), study.pick(budget, 300)
+    combinations = list(product(NOISES, WEIGHTS, (False, True)))
+    cells = [
+        {"noise": noise, "weights": weights, "annealed": annealed, "seeds": seeds, "budget": budget}
+        for noise, weights, annealed in combinations
+    ]
+    results = study.map(settings, cells)
+    rows, best = [], {}
+    for (noise, weights, annealed), found in zip(combinations, results, strict=True):
+        sigma, rate, m, shares = max(found, key=lambda row: sum(row[3]))
+        best[noise, weights, annealed] = found
+        schedule = "annealed" if annealed else "constant"
+        rows.append([noise, weights, schedule, sigma, rate, m, *(f"{s:.0%}" for s in shares)])
+    columns = ["noise", "weights", "schedule", "σ", "rate", "pairs", *map(str, STARTS)]
+    study.table("map", columns, rows)
+    heat(study, best)
+
+    points = np.linspace(-5, 5, 21)
+    rows = []
+    more = study.pick(100, 2)
+    cells = [{"noise": noise, "seeds": more, "generations": study.pick(8_000, 200)}
+             for noise in ("gaussian", "uniform")]  # fmt: skip
+    for cell, counts in zip(cells, study.map(recommended, cells), strict=True):
+        taken = np.where(np.array(counts) < 0, np.inf, counts)
+        medians = np.median(taken, axis=1)
+        worst = int(medians.argmax())
+        solved = np.isfinite(taken)
+        rows.append([cell["noise"], f"{solved.mean():.2%}", int(solved.sum()), float(medians.max()),
+                     points[worst], float(np.median(taken)),
+                     float(np.max(taken))])  # fmt: skip
+    study.table("recommended", ["noise", "solved", "runs solved", "largest median of a b2", "at b2 =",
+                "median of all", "largest of all"], rows)  # fmt: skip
+
+    rules = ["gradient descent", "Adam", "ES, z-scores, uniform", "ES, raw, uniform", "CMA-ES",
+             "recommended, uniform", "σ = 0.001", "σ = 0.03", "σ = 0.1", "σ = 0.3"]  # fmt: skip
+    size = study.pick(size, 5)
+    cells = [{"rule": r, "size": size, "budget": study.pick(40_000, 1_000)} for r in rules]
+    ends = [np.array(names) for names in study.map(basins, cells)]
+    picture(study, rules[:6], ends[:6], size)
+    rows = [[rule, *(f"{np.mean(names == state):.0%}" for state in STATES),
+             f"{np.mean((ends[0] == 'solved') & (names != 'solved')):.1%}"]
+            for rule, names in zip(rules, ends, strict=True)]  # fmt: skip
+    study.table("basins", ["rule", *STATES, "lost where gradient descent solves"], rows)
+
+
+def heat(study: Study, found: dict[Any, list[Any]]) -> None:
+    """Shares solved by uniform noise without annealing, over σ and rate, in two regions."""
+    regions: dict[str, Any] = {"b2 from −1.2 to 2": slice(2, 8), "b2 = −5, −2, 5": [0, 1, 8]}
+    with study.figure("map", 2, 3, (3.2, 2.6)) as (figure, axes):
+        for column, weights in enumerate(WEIGHTS):
+            rows = [row for row in found["uniform", weights, False] if row[2] == 2]
+            for line, (title, part) in enumerate(regions.items()):
+                shares = np.array([np.array(row[3])[part].mean() for row in rows])
+                axis = axes[line, column]
+                shown = axis.imshow(shares.reshape(len(SIGMAS), -1), vmin=0, vmax=1, cmap="viridis")
+                axis.set_xticks(range(3), [f"{rate:g}" for rate in RATES[weights]])
+                axis.set_yticks(range(len(SIGMAS)), [f"{sigma:g}" for sigma in SIGMAS])
+                axis.grid(visible=False)
+                axis.set_title(f"{weights}; {title}", fontsize=9)
+        axes[1, 1].set_xlabel("rate")
+        axes[0, 0].set_ylabel("σ")
+        figure.colorbar(shown, ax=axes, label="share of runs below 1e-8")
+
+
+def picture(study: Study, rules: list[str], ends: list[Array], size: int) -> None:
+    """The basins over (b1, b2), a panel a rule."""
+    from matplotlib.colors import ListedColormap
+
+    colors = ListedColormap([COLORS[2], COLORS[0], COLORS[1], "#BBBBBB"])
+    with study.figure("basins", 2, 3, (3.1, 2.7)) as (figure, axes):
+        for axis, rule, names in zip(axes.flat, rules, ends, strict=True):
+            codes = np.array([STATES.index(name) for name in names]).reshape(size, size)
+            shown = axis.imshow(codes, extent=(-2.5, 2.5, -5, 5), origin="lower", aspect="auto",
+                                cmap=colors, vmin=-0.5, vmax=3.5)  # fmt: skip
+            axis.grid(visible=False)
+            axis.set_title(rule, fontsize=9)
+        axes[1, 1].set_xlabel("b1")
+        axes[0, 0].set_ylabel("b2")
+        bar = figure.colorbar(shown, ax=axes, ticks=range(4))
+        bar.ax.set_yticklabels(STATES)
