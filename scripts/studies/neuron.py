@@ -112,7 +112,7 @@ def evolve(
             tries[bad] += 1
         shrink = 10 ** (-6 * t / generations) if annealed else 1.0
         c = sigma * shrink
-        directions = np.reshape(DIRECTIONS[noise](rng, runs * m, 4), (runs, m, 4))
+        directions = np.asarray(DIRECTIONS[noise](rng, runs * m, 4)).reshape(runs, m, 4)
         pairs = np.concatenate(
             [theta[:, None] + c * directions, theta[:, None] - c * directions], 1
         )

@@ -103,7 +103,7 @@ def run(study: Study, seeds: int = 20, budget: int = 20_000, size: int = 41) -> 
         rows.append([cell["noise"], f"{solved.mean():.2%}", int(solved.sum()), float(medians.max()),
                      points[worst], float(np.median(taken)),
                      float(np.max(taken))])  # fmt: skip
-    study.table("recommended", ["noise", "solved", "runs solved", "largest median of a b2", "at b2 =",
+    study.table("recommended", ["noise", "solved", "runs solved", "largest median", "at b2 =",
                 "median of all", "largest of all"], rows)  # fmt: skip
 
     rules = ["gradient descent", "Adam", "ES, z-scores, uniform", "ES, raw, uniform", "CMA-ES",
