@@ -100,14 +100,18 @@ def learn(
 ) -> list[float]:  # fmt: skip
     """Test accuracy along a search of 50 evaluations a generation."""
     images = mnist(data)
-    rule = {"raw": Raw(), "z-score": Standardised(), "ranks": CentredRanks()}[weights]
+    rules: dict[str, Any] = {
+        "raw": Raw(), "z-score": Standardised(), "ranks": CentredRanks()
+    }  # fmt: skip
     m = 25 if scheme == "antithetic" else 50
     objective = MinibatchObjective(
         (images.train_images, images.train_labels), softmax_loss, batch, batches
     )
     evaluator = FunctionEvaluator(objective, minimise=True, batched=True, seeded=True)
     search = Search(
-        GradientSearch(Adam(0.01), 0.02, m, scheme=scheme, weights=rule), evaluator, Streams(seed)
+        GradientSearch(Adam(0.01), 0.02, m, scheme=scheme, weights=rules[weights]),
+        evaluator,
+        Streams(seed),
     )
     state, curve = search.init(np.zeros(7850)), []
     for t in range(generations):
@@ -167,9 +171,9 @@ def run(study: Study, draws: int = 4_000, generations: int = 400, seeds: int = 4
                     if (c["batches"], c["scheme"]) == (batches, scheme)
                     and (c["m"] == 16 if name == "batch" else c["batch"] == 20)
                 )
-                x, measured, theory = zip(*part, strict=True)
+                x, measured, closed = zip(*part, strict=True)
                 axis.loglog(x, measured, "o", color=color, markersize=4)
-                axis.loglog(x, theory, color=color, label=f"{scheme}, {batches}", linewidth=1)
+                axis.loglog(x, closed, color=color, label=f"{scheme}, {batches}", linewidth=1)
             axis.set(xlabel=label, ylabel="E‖ĝ − g‖²")
         axes[0, 0].legend(fontsize=7)
 
