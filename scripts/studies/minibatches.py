@@ -200,8 +200,8 @@ def run(study: Study, draws: int = 4_000, generations: int = 400, seeds: int = 4
         for axis, b in zip(axes[0], (5, 50), strict=True):
             for number, mode in enumerate(MODES):
                 mean = np.mean(curves[(b, *mode)], axis=0)
-                x = np.linspace(generations / 20, generations, len(mean)) * 50
+                spent = np.linspace(generations / 20, generations, len(mean)) * 50
                 style = "-" if mode[1] == "antithetic" else "--"
-                axis.plot(x, mean, style, color=(COLORS * 2)[number], label=", ".join(mode))
+                axis.plot(spent, mean, style, color=(COLORS * 2)[number], label=", ".join(mode))
             axis.set(title=f"B = {b}", xlabel="evaluations of a mini-batch", ylabel="test accuracy")
         axes[0, 0].legend(fontsize=6)
