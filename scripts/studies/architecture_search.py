@@ -90,6 +90,7 @@ def search(method: str, seed: int, trainings: int, data: Path | None) -> dict[st
     name, _, kind = method.partition(" ")
     path: list[Any] = []
     chosen: Any
+    values: Any
     if name == "SPSA":
         label, step = kind.split(", ") if ", " in kind else (kind, "")
         optimizer = spsa(0.02 if step else 0.2, 0.1, m=2)
