@@ -62,18 +62,18 @@ def shared(values: Array) -> float:
 def run(study: Study) -> None:
     """Sizes, the parts of the noise, each axis, and learning rates."""
     splits, inits = study.pick((8, 5), (2, 2))
-    points = study.pick([0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.8, 1.0], [0.0, 0.1, 0.5])
+    points = study.pick([0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.8, 1.0], [0.1, 0.5])
     starts = study.pick([0.1, 0.5, 0.8], [])
     plans = [(p, True) for p in points] + [(p, False) for p in starts]
     found = dict(zip(plans, map(np.array, study.map(noise, [
-        {"point": p, "splits": splits if q else 4, "inits": inits if q else 2, "quarter": q}
+        {"point": p, "splits": splits, "inits": inits if q else 2, "quarter": q}
         for p, q in plans
     ])), strict=True))  # fmt: skip
     rows = []
     for (point, quarter), values in found.items():
         widths = units(np.full(3, point), quarter)
         difference = "" if quarter else str(paired_difference(
-            *(v[:4, :2, 2].mean(axis=1) for v in (values, found[point, True]))))  # fmt: skip
+            *(v[:, :2, 2].mean(axis=1) for v in (values, found[point, True]))))  # fmt: skip
         rows.append([point, str(widths), parameters(widths),
                      *(f"{bootstrap(values[..., i].mean(axis=1)):.3f}" for i in (2, 0)),
                      1000 * values[..., 2].mean() / parameters(widths), difference])  # fmt: skip
@@ -87,14 +87,14 @@ def run(study: Study) -> None:
                 [[name, *components(flat[..., i]), shared(flat[..., i])]
                  for i, name in enumerate(names)])  # fmt: skip
 
-    ends = [(name, end) for name in AXES for end in (0.0, 0.02, 0.05, 1.0)]
-    shapes = [list(units(np.where(np.arange(3) == AXES[name], end, 0.5))) for name, end in ends]
+    sides = [(name, end) for name in AXES for end in (0.0, 0.02, 0.05, 1.0)]
+    shapes = [list(units(np.where(np.arange(3) == AXES[name], end, 0.5))) for name, end in sides]
     some = study.pick({"splits": 8, "inits": 3}, {"splits": 2, "inits": 1})
     results = study.map(plain, [{"widths": w, "rate": 3e-3, "epochs": study.pick(10, 1), **some}
                                 for w in shapes], "axes")  # fmt: skip
     study.table("axes", ["layer", "x there, 0.5 elsewhere", "widths", "test accuracy"],
-                [[*end, str(tuple(w)), accuracy(r)]
-                 for end, w, r in zip(ends, shapes, results, strict=True)])  # fmt: skip
+                [[*side, str(tuple(w)), accuracy(r)]
+                 for side, w, r in zip(sides, shapes, results, strict=True)])  # fmt: skip
 
     rates, lengths = [1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 1e-1], study.pick([1, 10, 40], [1])
     nets = {"none (logistic regression)": [], "(132, 132, 64)": [132, 132, 64]}
@@ -105,6 +105,17 @@ def run(study: Study) -> None:
     study.table("rates", ["hidden layers", "parameters", "epochs", *(f"rate {r:g}" for r in rates)],
                 [[name, parameters(tuple(nets[name])), e, *(texts[name, e, r] for r in rates)]
                  for name in nets for e in lengths])  # fmt: skip
+    small = [[], [2, 2, 2], [4, 4, 4], [8, 8, 8], [16, 16, 16], [32, 32, 12], [132, 132, 64]]
+    some = study.pick({"splits": 8, "inits": 3}, {"splits": 2, "inits": 1})
+    ends = study.map(plain, [{"widths": w, "rate": 1e-2, "epochs": study.pick(40, 1), **some}
+                             for w in small], "small")  # fmt: skip
+    means = np.array(ends)[..., 2].mean(axis=2)
+    study.table("small", ["hidden layers", "parameters", "test accuracy", "accuracy − regression's",
+                "accuracy per 1,000 parameters"],
+                [[str(tuple(w)), parameters(tuple(w)), f"{bootstrap(mean):.3f}",
+                  f"{paired_difference(mean, means[0]):+.3f}",
+                  1000 * float(mean.mean()) / parameters(tuple(w))]
+                 for w, mean in zip(small, means, strict=True)])  # fmt: skip
     picture(study, found)
 
 

@@ -172,8 +172,10 @@ def run(study: Study, draws: int = 4_000, generations: int = 400, seeds: int = 4
                     and (c["m"] == 16 if name == "batch" else c["batch"] == 20)
                 )
                 x, measured, closed = zip(*part, strict=True)
-                axis.loglog(x, measured, "o", color=color, markersize=4)
-                axis.loglog(x, closed, color=color, label=f"{scheme}, {batches}", linewidth=1)
+                hollow = "none" if scheme == "forward" or batches == "shared" else color
+                axis.loglog(x, measured, "o", color=color, markerfacecolor=hollow, markersize=6)
+                style = "--" if scheme == "forward" else "-"
+                axis.loglog(x, closed, style, color=color, label=f"{scheme}, {batches}")
             axis.set(xlabel=label, ylabel="E‖ĝ − g‖²")
         axes[0, 0].legend(fontsize=7)
 
@@ -200,8 +202,12 @@ def run(study: Study, draws: int = 4_000, generations: int = 400, seeds: int = 4
         for axis, b in zip(axes[0], (5, 50), strict=True):
             for number, mode in enumerate(MODES):
                 mean = np.mean(curves[(b, *mode)], axis=0)
-                spent = np.linspace(generations / 20, generations, len(mean)) * 50
+                spent = np.linspace(generations / 20, generations, len(mean)) * 50 / 1000
                 style = "-" if mode[1] == "antithetic" else "--"
                 axis.plot(spent, mean, style, color=(COLORS * 2)[number], label=", ".join(mode))
-            axis.set(title=f"B = {b}", xlabel="evaluations of a mini-batch", ylabel="test accuracy")
-        axes[0, 0].legend(fontsize=6)
+            axis.set(
+                title=f"B = {b}",
+                xlabel="thousand evaluations of a mini-batch",
+                ylabel="test accuracy",
+            )
+        axes[0, 1].legend(fontsize=6, loc=(0.42, 0.2))

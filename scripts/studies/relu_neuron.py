@@ -17,7 +17,7 @@ SOLVED = 1e-8
 STARTS = (-5.0, -2.0, -1.2, -1.15, -1.1, -1.0, -0.5, 0.5, 1.0, 2.0, 5.0)
 # x-evolution's default: 30 mirrored pairs, z-scores, σ = 0.01, rate 0.001 / 2σ in σ_R's terms.
 DEFAULT = {"m": 30, "sigma": 0.01, "rate": 0.05, "weights": "z-score"}
-RAW = {"m": 2, "sigma": 0.01, "rate": 0.3, "weights": "raw"}
+RAW = {"m": 2, "sigma": 0.001, "rate": 0.3, "weights": "raw"}
 RULES: dict[str, dict[str, Any]] = {
     "ES, z-scores, Gaussian": {**DEFAULT, "noise": "gaussian"},
     "ES, z-scores, uniform": {**DEFAULT, "noise": "uniform"},
@@ -34,14 +34,13 @@ def cma(b1: float, b2: float, seed: int, mirrored: bool, budget: int) -> Any:
     )  # fmt: skip
 
 
-def ends(rule: str, b2: float, seeds: int, budget: int) -> Any:
+def ends(rule: str, settings: dict[str, Any], b2: float, seeds: int, budget: int) -> Any:
     """The last θ of every seed."""
     if rule.startswith("CMA-ES"):
         mirrored = rule == "CMA-ES"
         return [cma(0.0, b2, s, mirrored, budget // 4).x.tolist() for s in range(seeds)]
     if rule == "Adam":
         return descend(start(b2), budget // 2, 0.01)[0].tolist()
-    settings = RULES[rule]
     generations = budget // (2 * settings["m"] + 1)
     rng = np.random.default_rng(abs(int(1000 * b2)))
     return evolve(start(b2, seeds), rng, generations, **settings)["theta"].tolist()
@@ -62,7 +61,7 @@ def run(study: Study, seeds: int = 40, budget: int = 40_000) -> None:
     seeds, budget = study.pick(seeds, 3), study.pick(budget, 2_000)
     rules = ["Adam", *RULES, "CMA-ES", "CMA-ES, tutorial's"]
     cells = [
-        {"rule": rule, "b2": b2, "seeds": seeds, "budget": budget}
+        {"rule": rule, "settings": RULES.get(rule, {}), "b2": b2, "seeds": seeds, "budget": budget}
         for rule in rules for b2 in STARTS
     ]  # fmt: skip
     results = iter(study.map(ends, cells))

@@ -20,7 +20,7 @@ SIGMAS = (0.003, 0.01, 0.03, 0.1)
 RATES = {"raw": (0.1, 0.3, 1.0), "z-score": (0.003, 0.03, 0.1), "ranks": (0.003, 0.03, 0.1)}
 MEMBERS = (2, 15)  # pairs
 RECOMMENDED: dict[str, Any] = {
-    "m": 2, "sigma": 0.01, "rate": 0.3, "weights": "raw", "restart": True
+    "m": 2, "sigma": 0.001, "rate": 0.3, "weights": "raw", "restart": True
 }  # fmt: skip
 STATES = ("solved", "line", "constant", "other")
 
@@ -39,13 +39,26 @@ def settings(noise: str, weights: str, annealed: bool, seeds: int, budget: int) 
     return rows
 
 
-def recommended(noise: str, seeds: int, generations: int) -> list[list[float]]:
+def recommended(
+    noise: str, seeds: int, generations: int, chosen: dict[str, Any]
+) -> list[list[float]]:
     """Evaluations to 1e-8 of every seed from every b2 in [−5, 5]; −1 for never."""
     points = np.linspace(-5, 5, 21)
     starts = np.concatenate([start(b2, seeds) for b2 in points])
     rng = np.random.default_rng(2026)
-    found = evolve(starts, rng, generations, noise=noise, **RECOMMENDED)["evaluations"]
-    return np.where(np.isinf(found), -1, found).reshape(len(points), seeds).tolist()
+    found = evolve(starts, rng, generations, noise=noise, **chosen)["evaluations"]
+    return [[-1.0 if np.isinf(e) else e for e in row] for row in found.reshape(len(points), seeds)]
+
+
+def floor(
+    weights: str, sigma: float, rate: float, m: int, noise: str, generations: int
+) -> list[float]:
+    """Losses at which 40 runs from b2 = −1 end that do not stop at any target."""
+    rng = np.random.default_rng(1)
+    found = evolve(
+        start(-1.0, 40), rng, generations, m, sigma, rate, noise, weights, target=0.0
+    )  # fmt: skip
+    return sorted(found["loss"].tolist())
 
 
 def basins(rule: str, size: int, budget: int) -> list[str]:
@@ -60,11 +73,9 @@ def basins(rule: str, size: int, budget: int) -> list[str]:
     if rule == "CMA-ES":
         return kinds(np.array([cma(theta[1], theta[3], i, True, budget // 10).x
                                for i, theta in enumerate(starts)]))  # fmt: skip
-    chosen: dict[str, Any] = {**RECOMMENDED, "restart": False}
+    chosen: dict[str, Any] = {**RECOMMENDED, "restart": rule.endswith("restarts")}
     if rule == "ES, z-scores, uniform":
-        chosen |= {"m": 15, "weights": "z-score", "rate": 0.03}
-    elif rule == "recommended, uniform":
-        chosen["restart"] = True
+        chosen |= {"m": 15, "sigma": 0.01, "weights": "z-score", "rate": 0.03}
     elif rule.startswith("σ = "):  # many directions and small steps: nothing but σ matters
         chosen |= {"sigma": float(rule[4:]), "m": 8, "rate": 0.1}
         return kinds(evolve(starts, rng, budget // 8, **chosen)["theta"])
@@ -93,8 +104,8 @@ def run(study: Study, seeds: int = 20, budget: int = 20_000, size: int = 41) -> 
     points = np.linspace(-5, 5, 21)
     rows = []
     more = study.pick(100, 2)
-    cells = [{"noise": noise, "seeds": more, "generations": study.pick(8_000, 200)}
-             for noise in ("gaussian", "uniform")]  # fmt: skip
+    cells = [{"noise": noise, "seeds": more, "generations": study.pick(8_000, 200),
+              "chosen": RECOMMENDED} for noise in ("gaussian", "uniform")]  # fmt: skip
     for cell, counts in zip(cells, study.map(recommended, cells), strict=True):
         taken = np.where(np.array(counts) < 0, np.inf, counts)
         medians = np.median(taken, axis=1)
@@ -106,8 +117,21 @@ def run(study: Study, seeds: int = 20, budget: int = 20_000, size: int = 41) -> 
     study.table("recommended", ["noise", "solved", "runs solved", "largest median", "at b2 =",
                 "median of all", "largest of all"], rows)  # fmt: skip
 
-    rules = ["gradient descent", "Adam", "ES, z-scores, uniform", "ES, raw, uniform", "CMA-ES",
-             "recommended, uniform", "σ = 0.001", "σ = 0.03", "σ = 0.1", "σ = 0.3"]  # fmt: skip
+    cells = [
+        {"weights": weights, "sigma": sigma, "rate": rate, "m": m, "noise": noise,
+         "generations": study.pick(4_000, 50)}
+        for weights, rate, m in (("raw", 0.3, 2), ("z-score", 0.003, 2), ("ranks", 0.003, 15))
+        for sigma in (0.001, 0.003, 0.01, 0.03) for noise in ("gaussian", "uniform")
+    ]  # fmt: skip
+    rows = [[c["weights"], c["rate"], c["m"], c["sigma"], c["noise"], losses[10], losses[20],
+             f"{np.mean(np.array(losses) < 1e-8):.0%}"]
+            for c, losses in zip(cells, study.map(floor, cells), strict=True)]  # fmt: skip
+    study.table("floor", ["weights", "rate", "pairs", "σ", "noise", "lower quartile", "median",
+                "below 1e-8 at the end"], rows)  # fmt: skip
+
+    raw = "ES, raw, uniform, σ = 0.001"
+    rules = ["gradient descent", "Adam", "ES, z-scores, uniform", raw, "CMA-ES",
+             f"{raw}, restarts", "σ = 0.001", "σ = 0.03", "σ = 0.1", "σ = 0.3"]  # fmt: skip
     size = study.pick(size, 5)
     cells = [{"rule": r, "size": size, "budget": study.pick(40_000, 1_000)} for r in rules]
     ends = [np.array(names) for names in study.map(basins, cells)]

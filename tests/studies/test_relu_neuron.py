@@ -9,6 +9,7 @@ import pytest
 
 from zorl.optimizers import SGD, CentredRanks, GradientSearch, NormalisedReturns, Raw, SigmaR
 from zorl.studies.neuron import CONSTANT, LINE, descend, evolve, loss, slope, start, weigh
+from zorl.studies.relu_neuron_map import RECOMMENDED
 
 RNG = np.random.default_rng(0)
 THETAS = RNG.normal(0, 1.5, (200, 4))
@@ -95,11 +96,25 @@ def test_the_recommended_setting_solves_from_everywhere_and_counts_honestly() ->
     for noise in ("gaussian", "uniform"):
         found = evolve(
             np.concatenate([start(b2, 10) for b2 in (-5.0, -1.2, 2.0, 5.0)]),
-            np.random.default_rng(5), 4_000, 2, 0.01, 0.3, noise, restart=True,
+            np.random.default_rng(5), 4_000, noise=noise, **RECOMMENDED,
         )  # fmt: skip
         assert (found["loss"] < 1e-8).all()
         assert np.median(found["evaluations"]) < 3_000
         assert np.median(found["tries"][:10]) > 1  # from −5 restarts help
+
+
+def test_raw_differences_settle_and_z_scores_do_not() -> None:
+    """At a constant radius and rate; by σ⁴ for the raw ones, whose radius blurs the kink."""
+    ends = {}
+    for weights, rate, sigma in (("raw", 0.1, 0.01), ("raw", 0.1, 0.001), ("z-score", 0.01, 0.01)):
+        found = evolve(
+            start(0.5, 20), np.random.default_rng(0), 3_000, 4, sigma, rate, weights=weights,
+            target=0.0,
+        )  # fmt: skip
+        ends[weights, sigma] = np.median(found["loss"])
+    assert ends["z-score", 0.01] > 1e-6
+    assert ends["raw", 0.01] < 1e-6
+    assert ends["raw", 0.001] < ends["raw", 0.01] / 1_000
 
 
 def test_the_same_seed_gives_the_same_bits() -> None:
