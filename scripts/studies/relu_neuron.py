@@ -87,10 +87,12 @@ def run(study: Study, seeds: int = 40, budget: int = 40_000) -> None:
 
 
 def evolution(study: Study, budget: int) -> None:
-    """Weights against the share of the run, from b2 = −1."""
-    paths: dict[str, Array] = {"Adam": descend(start(-1.0), budget // 2, 0.01)[1][:, 0]}
+    """Weights from b2 = −1 along a run; of those that have long arrived, its first part."""
+    paths: dict[str, Array] = {"Adam": descend(start(-1.0), budget // 40, 0.01)[1][:, 0]}
     for rule, settings in RULES.items():
         generations = budget // (2 * settings["m"] + 1)
+        if settings["weights"] == "raw":
+            generations //= 20
         found = evolve(
             start(-1.0), np.random.default_rng(1), generations, **settings, trace=True
         )  # fmt: skip
@@ -107,7 +109,7 @@ def evolution(study: Study, budget: int) -> None:
                 axis.plot(np.linspace(0, 1, len(path)), column, color=color, label=name)
             axis.set_title(f"{rule}: {loss(path[-1]):.0e}", fontsize=9)
         axes[0, 0].legend(fontsize=7)
-        axes[1, 1].set_xlabel("share of the run")
+        axes[1, 1].set_xlabel("share of what is shown")
 
 
 def landscape(study: Study, weights: Array) -> None:

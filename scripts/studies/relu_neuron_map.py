@@ -62,7 +62,7 @@ def floor(
 
 
 def basins(rule: str, size: int, budget: int) -> list[str]:
-    """How runs end from (b1, b2) on a grid, b1 the faster."""
+    """How runs end from (b1, b2) on a grid, b1 the faster; see `kinds`."""
     b1, b2 = np.meshgrid(np.linspace(-2.5, 2.5, size), np.linspace(-5, 5, size))
     starts = np.stack([np.ones(b1.size), b1.ravel(), np.ones(b1.size), b2.ravel()], axis=1)
     rng = np.random.default_rng(7)
@@ -78,8 +78,12 @@ def basins(rule: str, size: int, budget: int) -> list[str]:
         chosen |= {"m": 15, "sigma": 0.01, "weights": "z-score", "rate": 0.03}
     elif rule.startswith("σ = "):  # many directions and small steps: nothing but σ matters
         chosen |= {"sigma": float(rule[4:]), "m": 8, "rate": 0.1}
-        return kinds(evolve(starts, rng, budget // 8, **chosen)["theta"])
-    return kinds(evolve(starts, rng, budget // (2 * chosen["m"] + 1), **chosen)["theta"])
+    generations = budget // (8 if rule.startswith("σ = ") else 2 * chosen["m"] + 1)
+    ends = evolve(starts, rng, generations, **chosen)["theta"]
+    if chosen["weights"] != "raw" or rule.startswith("σ = "):
+        # These hover about a solution at their floor; descent from there tells which one it is.
+        ends = descend(ends, budget // 4, 0.1, adam=False)[0]
+    return kinds(ends)
 
 
 def run(study: Study, seeds: int = 20, budget: int = 20_000, size: int = 41) -> None:
