@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from zorl.errors import ConfigurationError
-from zorl.optimizers import SGD, Adam, Clipped, ClipUp, GainSequence
+from zorl.optimizers import SGD, Adam, Annealed, Clipped, ClipUp, GainSequence
 
 GRADIENTS = np.random.default_rng(0).normal(size=(60, 4)) * [1e-6, 1, 30, 1e4]
 GRADIENTS[20:30, 1] = 0.0
@@ -97,7 +97,9 @@ def test_gains_are_spalls(rule, gains):
     np.testing.assert_allclose(steps, np.outer(gains, [3, -1]), rtol=1e-14)
 
 
-RULES = [SGD(0.1), SGD(0.1, momentum=0.9), GainSequence(0.1), Adam(0.1)]
+RULES = [
+    SGD(0.1), SGD(0.1, momentum=0.9), GainSequence(0.1), Adam(0.1), Annealed(Adam(0.1), 50, 0.5)
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
@@ -201,9 +203,18 @@ def test_clipped_steps_keep_their_direction_and_the_rules_memory():
     np.testing.assert_allclose(short, expected, rtol=1e-12)
 
 
+def test_annealed_steps_shrink_to_nothing_and_leave_the_rules_memory_alone():
+    free, annealed = steps_of(Adam(1.0)), steps_of(Annealed(Adam(1.0), 40, hold=0.25))
+    factors = np.array([1.0] * 11 + [(40 - t) / 30 for t in range(11, 40)] + [0.0] * 20)
+    np.testing.assert_allclose(annealed, free * factors[:, None], rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: Annealed(SGD(0.1), 0), "updates must be an integer ≥ 1"),
+        (lambda: Annealed(SGD(0.1), 5, hold=1.0), "hold must be a number in"),
+        (lambda: Annealed(0.1, 5), "rule must be a step rule"),
         (lambda: ClipUp(0.0), "learning_rate must be"),
         (lambda: ClipUp(0.1, momentum=1.0), "momentum must be"),
         (lambda: ClipUp(0.1, max_speed=-1.0), "max_speed must be"),

@@ -302,6 +302,8 @@ def test_the_log_takes_only_gifs_as_gifs(tmp_path):
     log.open()
     with pytest.raises(ZorlError, match="no GIF"):
         log.gif("rollout", b"\x89PNG\r\n\x1a\n", 0)
+    with pytest.raises(ZorlError, match="no PNG"):
+        log.png("figure", b"GIF89a", 0)
     log.close()
 
 
