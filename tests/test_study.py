@@ -134,7 +134,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str
         run_study("mnst", tmp_path)
     with pytest.raises(UnknownNameError, match="unknown option of the study mnist 'seed'"):
         run_study("mnist", tmp_path, options={"seed": 3})
-    with pytest.raises(ConfigurationError, match="seeds must be like 3, got 'x'"):
+    with pytest.raises(ConfigurationError, match="seeds must be like 2, got 'x'"):
         run_study("mnist", tmp_path, options={"seeds": "x"})
     (tmp_path / "mine").write_text("precious")
     with pytest.raises(RunFolderError, match="is not a study's folder"):

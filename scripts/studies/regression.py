@@ -9,7 +9,7 @@ import numpy as np
 
 import zorl.optimizers as zo
 from zorl.optimizers.directions import orthogonal, rademacher, sphere
-from zorl.optimizers.published import mpge_average
+from zorl.optimizers.published import mpge_average, two_point_unit
 from zorl.plot_style import COLORS
 from zorl.stats import bootstrap
 from zorl.studies.sparse_regression import (
@@ -31,6 +31,11 @@ METHODS: dict[str, Callable[[], Any]] = {
     "MPGE, unbiased": lambda: zo.mpge(RATE, RADIUS),
 }
 NAMES = ("analytical", *METHODS)
+OTHERS: dict[str, Callable[[], Any]] = {
+    "two-point on the unit sphere, published (∇f/d)": lambda: two_point_unit(RATE, RADIUS),
+    "two-point, unbiased": lambda: zo.two_point(RATE, RADIUS),
+}
+EVALUATIONS = 2000  # of 1,000 steps of SPSA
 
 
 def follow(method: str, d: int, seeds: int, steps: int, start: str) -> dict[str, Any]:
@@ -41,7 +46,7 @@ def follow(method: str, d: int, seeds: int, steps: int, start: str) -> dict[str,
         if method == "analytical":
             thetas = descend(problem, theta, steps)
         else:
-            thetas = walk(problem, METHODS[method](), theta, seed, steps)
+            thetas = walk(problem, (METHODS | OTHERS)[method](), theta, seed, steps)
         found.append(errors(problem, thetas))
         off = thetas - problem.truth
         dead = (off[:, problem.truth == 0] ** 2).sum(1)
@@ -65,6 +70,7 @@ def run(study: Study, seeds: int = 200, steps: int = 1000) -> None:
         for label, got in zip(labels, results, strict=True)
     ]
     study.table("published", ["mean of the last ten", "loss", "L1", "L2", "dead"], rows)
+    equal(study, seeds)
     rows = []
     for index, mark in ((0, 0.0934), (4, 0.0701), (5, 9.6883), (9, 9.6883)):
         for norm in ("l1", "l2"):
@@ -82,6 +88,21 @@ def run(study: Study, seeds: int = 200, steps: int = 1000) -> None:
     draw_curves(study, results)
     draw_walk(study, results)
     draw_geometry(study)
+
+
+def equal(study: Study, seeds: int) -> None:
+    """Every estimator, from zeros, at equal evaluations."""
+    cells = []
+    for d in (2, 11):
+        for name in (*METHODS, *OTHERS):
+            steps = study.pick(EVALUATIONS, 120) // (2 * d if name.startswith("MPGE") else 2)
+            cells.append({"method": name, "d": d, "seeds": seeds, "steps": steps, "start": "zeros"})
+    rows = [
+        [cell["d"], cell["method"], cell["steps"], *(str(bootstrap(got[key])) for key in
+         ("loss", "l1", "flat"))]
+        for cell, got in zip(cells, study.map(follow, cells), strict=True)
+    ]  # fmt: skip
+    study.table("equal", ["d", "at equal evaluations", "steps", "loss", "L1", "dead"], rows)
 
 
 def draw_curves(study: Study, results: list[Any]) -> None:

@@ -424,7 +424,10 @@ def test_long_searches_stay_finite(name, returns_of, generations, request):
         assert not bounded or 1e30 < theta[0] < 1e35
     else:
         assert abs(theta[0]) < 0.5
-        assert not bounded or "cone" not in case or np.abs(theta).max() < 1e-95
+        # xNES's path depends on the last bits, and so on the processor's BLAS kernels: some paths
+        # run into the bound of the axis ratio around 1e-38, and crawl from there on.
+        limit = 1e-35 if name == "xnes" else 1e-95
+        assert not bounded or "cone" not in case or np.abs(theta).max() < limit
 
 
 @pytest.mark.parametrize("d", [1, 2, 3])
