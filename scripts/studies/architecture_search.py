@@ -149,7 +149,7 @@ def run(study: Study, seeds: int = 10, fresh: int = 10) -> None:
 
 def picture(study: Study, moved: dict[str, Array], sizes: Array, scores: Array) -> None:
     """Losses across iterations, and the accuracy of what the methods end with against its size."""
-    with study.figure("search", 1, 2, (5.0, 3.8)) as (_, axes):
+    with study.figure("search", 1, 2, (5.6, 3.6)) as (_, axes):
         for number, (method, path) in enumerate(moved.items()):
             color, losses = COLORS[number % len(COLORS)], path[:, :, 0]
             axes[0, 0].plot(range(1, losses.shape[1] + 1), losses.mean(axis=0), color=color,
@@ -163,4 +163,4 @@ def picture(study: Study, moved: dict[str, Array], sizes: Array, scores: Array) 
                                 marker="osD^v"[number % 5], linestyle="", alpha=0.7, markersize=4,
                                 label=method)  # fmt: skip
         axes[0, 1].set(xlabel="parameters", ylabel="test accuracy", title="Final architectures")
-        axes[0, 1].legend(fontsize=6, loc="lower right")
+        axes[0, 1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))

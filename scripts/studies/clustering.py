@@ -11,6 +11,8 @@ from zorl.stats import bootstrap
 from zorl.studies.soft_k_means import COLUMNS, KINDS, best_known, draw, loss, ratios, row, search
 from zorl.study import Study
 
+PUBLISHED = {"2-D": 4150.62 / 4100.41, "6-D": 9817.708 / 9805.3763}  # MPGE's over the analytical's
+AT = (100, 200, 500, 1000, 1500, 2000, 3000, 4000)
 NAMES = ("analytical", "SPSA", "MPGE, published (∇f/d)", "MPGE, unbiased")
 
 
@@ -39,6 +41,19 @@ def run(study: Study, draws: int = 60, steps: int = 1000) -> None:
             values = [best_known(points, clusters, rng, 50) for points in drawn]
             scales.append([kind, box, *(float(q) for q in np.quantile(values, [0.05, 0.5, 0.95]))])
     study.table("scales", ["data", "centres within ±", "5 %", "median loss", "95 %"], scales)
+    at = [t for t in AT if t <= study.pick(max(AT), 200)]
+    sought = [{"kind": kind, "draws": draws, "at": at} for kind in KINDS]
+    measured = study.map(gaps, sought)
+    rows = []
+    for kind, got in zip(KINDS, measured, strict=True):
+        ranges = [np.quantile(column, [0.05, 0.5, 0.95]) for column in np.transpose(got["ratios"])]
+        rows += [[kind, t, *(f"{q:.4f}" for q in range_)]
+                 for t, range_ in zip(at, ranges, strict=True)]  # fmt: skip
+        since = np.where(np.array(got["since"]) < 0, np.inf, got["since"])
+        quartiles = np.quantile(since, [0.25, 0.5, 0.75], method="higher")
+        name = f"below {PUBLISHED[kind]:.4f} for good: iteration, quartiles"
+        rows.append([kind, name, *(f"{q:.0f}" for q in quartiles)])
+    study.table("gaps", ["data", "iterations", "5 %", "median", "95 %"], rows)
     draw_trails(study, steps)
     with study.figure("curves", 1, 2, (4.8, 3.2)) as (_, axes):
         for index, (cell, got) in enumerate(zip(cells, results, strict=True)):
@@ -51,6 +66,25 @@ def run(study: Study, draws: int = 60, steps: int = 1000) -> None:
             axes[0, column].set(xlabel="iteration")
             axes[0, column].set_title(f"{cell['kind']}: median loss / best known − 1", fontsize=10)
         axes[0, 0].legend(fontsize=8, loc="lower left")
+
+
+def gaps(kind: str, draws: int, at: list[int]) -> dict[str, Any]:
+    """Loss of the published MPGE over the analytical gradient's, both after `at` iterations.
+
+    "since": the iteration from which on a draw's ratio is at most the published one; −1, never.
+    """
+    ratios_at, since = [], []
+    for seed in range(draws):
+        points, start = draw(kind, seed)
+        analytical, mpge = (
+            np.array([float(loss(points, centres)) for _, centres in trail])
+            for trail in (search(name, points, start, at[-1], 0, seed) for name in NAMES[::2])
+        )
+        ratio = mpge / analytical
+        ratios_at.append(ratio[at].tolist())
+        last = int(np.flatnonzero(ratio > PUBLISHED[kind])[-1])
+        since.append(-1 if last == at[-1] else last + 1)
+    return {"ratios": ratios_at, "since": since}
 
 
 def draw_trails(study: Study, steps: int) -> None:

@@ -105,7 +105,7 @@ def solve(
 def run(study: Study, seeds: int = 60, budget: int = 2000, first: int = 1000) -> None:
     """Every cure at equal evaluations: dead weights along axes and not, from zeros and not.
 
-    The methods were chosen on seeds 0 to 59; `first` begins others.
+    The methods were tried first on seeds 0 to 59; `first` begins others.
     """
     seeds, budget = study.pick(seeds, 3), study.pick(budget, 200)
     cells = [

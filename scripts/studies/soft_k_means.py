@@ -10,6 +10,7 @@ import numpy as np
 
 import zorl
 import zorl.optimizers as zo
+from zorl.errors import UnknownNameError
 from zorl.optimizers.published import mpge_average
 from zorl.stats import Array, bootstrap, proportion_interval
 
@@ -90,7 +91,13 @@ def references(kind: str, seed: int, rounds: int) -> tuple[float, float]:
 
 
 def search(method: str, points: Array, start: Array, steps: int, cost: int, seed: int) -> Any:
-    """(evaluations, centres) of every update: `steps` of them, or up to `cost` evaluations."""
+    """(evaluations, centres) of every update: `steps` of them, or up to `cost` evaluations.
+
+    The centres are the search's own point, with restarts the best candidate so far.
+    """
+    known = ("analytical", *METHODS, IPOP, SCREENED)
+    if method not in known:
+        raise UnknownNameError("method", method, known)
     shape, rng, spent = start.shape, np.random.default_rng(seed), 0
     trail = [(0, start)]
     if method == "analytical":
@@ -154,10 +161,11 @@ def row(cell: dict[str, Any], got: dict[str, Any]) -> list[Any]:
     """A line of a table."""
     value, best, same = (np.array(got[name]) for name in ("loss", "best", "same"))
     hits = int((value <= 1.001 * best).sum())
-    reached = [spent for spent in got["within"] if spent >= 0]
+    when = np.where(np.array(got["within"]) < 0, np.inf, got["within"])  # never is later than any
+    median = np.quantile(when, 0.5, method="higher")
     return [
         cell["kind"], cell["method"], f"{value.mean():.1f}", str(bootstrap(value / same)),
         str(bootstrap(value / best)), float(np.median(value / best)), f"{hits}/{len(value)}",
         format(proportion_interval(hits, len(value)), ".2f"),
-        int(np.median(reached)) if len(reached) > len(value) / 2 else "—",
+        int(median) if np.isfinite(median) else "—",
     ]  # fmt: skip

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from zorl.errors import UnknownNameError
 from zorl.optimizers.published import mpge_average
 from zorl.optimizers.recipes import mpge
+from zorl.studies.clustering import gaps
 from zorl.studies.soft_k_means import (
     RATE,
     alternate,
@@ -61,6 +63,34 @@ def test_alternation_ends_where_descent_does() -> None:
     descended = search("analytical", points, start, 3000, 0, 0)[-1][1]
     ratio = float(loss(points, descended) / loss(points, end))
     assert 1 <= ratio < 1 + 2e-5  # it creeps along a flat valley
+
+
+@pytest.mark.parametrize("kind", ["2-D", "6-D"])
+def test_alternation_never_increases_the_loss(kind: str) -> None:
+    points, centres = draw(kind, 4)
+    losses = [float(loss(points, centres))]
+    for _ in range(300):
+        centres = alternate(points, centres, 1)
+        losses.append(float(loss(points, centres)))
+    falls = -np.diff(losses)
+    assert (falls >= -1e-11 * losses[0]).all() and losses[-1] < 0.9 * losses[0]
+
+
+def test_search_refuses_an_unknown_method() -> None:
+    points, start = draw("2-D", 0)
+    with pytest.raises(UnknownNameError, match="SPSA"):
+        search("spas", points, start, 1, 0, 0)
+
+
+def test_gap_of_published_mpge_is_that_of_a_tenth_of_the_rate() -> None:
+    points, start = draw("2-D", 0)
+    slow, fast = start, start
+    for _ in range(100):
+        slow = slow - RATE / 10 * gradient(points, slow)
+        fast = fast - RATE * gradient(points, fast)
+    found = gaps("2-D", 1, [50, 100])
+    want = float(loss(points, slow) / loss(points, fast))
+    assert found["ratios"][0][1] == pytest.approx(want, rel=1e-4) and found["since"] == [-1]
 
 
 def test_mpge_on_clusters_by_its_two_conventions() -> None:
