@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import zorl
-from zorl.optimizers import CMAES, Restarts
+from zorl.optimizers import CMAES
 from zorl.plot_style import COLORS
 from zorl.stats import Array
 from zorl.studies.neuron import CONSTANT, LINE, descend, evolve, loss, start
@@ -31,17 +31,6 @@ def cma(b1: float, b2: float, seed: int, mirrored: bool, budget: int) -> Any:
     return zorl.minimize(
         loss, start(b2, b1=b1)[0], CMAES(0.5, mirrored=mirrored), batched=True, seed=seed,
         target=SOLVED, tol=1e-15, max_evaluations=budget,
-    )  # fmt: skip
-
-
-def cma_restarted(b1: float, b2: float, seed: int, mirrored: bool, budget: int) -> Any:
-    """CMA-ES with IPOP's restarts: weights within a half of 1, biases uniform on [−1, 1]."""
-    method = Restarts(
-        CMAES(0.5, mirrored=mirrored), low=(0.5, -1, 0.5, -1), high=(1.5, 1, 1.5, 1)
-    )  # fmt: skip
-    return zorl.minimize(
-        loss, start(b2, b1=b1)[0], method, batched=True, seed=seed, target=SOLVED,
-        max_evaluations=budget,
     )  # fmt: skip
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from zorl.plot_style import COLORS
-from zorl.stats import proportion_interval
-from zorl.studies.neuron import evolve, start
-from zorl.studies.relu_neuron import cma_restarted
+from zorl.stats import Array
+from zorl.studies.neuron import descend, evolve, start
+from zorl.studies.relu_neuron import cma, kinds
 from zorl.study import Study
 
 NOISES = ("gaussian", "uniform", "rademacher")
@@ -22,6 +22,7 @@ MEMBERS = (2, 15)  # pairs
 RECOMMENDED: dict[str, Any] = {
     "m": 2, "sigma": 0.001, "rate": 0.3, "weights": "raw", "restart": True
 }  # fmt: skip
+STATES = ("solved", "line", "constant", "other")
 
 
 def settings(noise: str, weights: str, annealed: bool, seeds: int, budget: int) -> list[Any]:
@@ -49,12 +50,6 @@ def recommended(
     return [[-1.0 if np.isinf(e) else e for e in row] for row in found.reshape(len(points), seeds)]
 
 
-def restarted(mirrored: bool, points: list[float], seeds: int, budget: int) -> list[list[float]]:
-    """As `recommended`, of CMA-ES with restarts."""
-    runs = [[cma_restarted(0.0, b2, s, mirrored, budget) for s in range(seeds)] for b2 in points]
-    return [[float(r.nfev) if r.fun < 1e-8 else -1.0 for r in row] for row in runs]
-
-
 def floor(
     weights: str, sigma: float, rate: float, m: int, noise: str, generations: int
 ) -> list[float]:
@@ -66,8 +61,33 @@ def floor(
     return sorted(found["loss"].tolist())
 
 
-def run(study: Study, seeds: int = 20, budget: int = 20_000) -> None:
-    """The success map, and the recommended setting beside CMA-ES with restarts."""
+def basins(rule: str, size: int, budget: int) -> list[str]:
+    """How runs end from (b1, b2) on a grid, b1 the faster; see `kinds`."""
+    b1, b2 = np.meshgrid(np.linspace(-2.5, 2.5, size), np.linspace(-5, 5, size))
+    starts = np.stack([np.ones(b1.size), b1.ravel(), np.ones(b1.size), b2.ravel()], axis=1)
+    rng = np.random.default_rng(7)
+    if rule == "Adam":
+        return kinds(descend(starts, budget // 2, 0.01)[0])
+    if rule == "gradient descent":
+        return kinds(descend(starts, budget // 2, 0.1, adam=False)[0])
+    if rule == "CMA-ES":
+        return kinds(np.array([cma(theta[1], theta[3], i, True, budget // 10).x
+                               for i, theta in enumerate(starts)]))  # fmt: skip
+    chosen: dict[str, Any] = {**RECOMMENDED, "restart": rule.endswith("restarts")}
+    if rule == "ES, z-scores, uniform":
+        chosen |= {"m": 15, "sigma": 0.01, "weights": "z-score", "rate": 0.03}
+    elif rule.startswith("σ = "):  # many directions and small steps: nothing but σ matters
+        chosen |= {"sigma": float(rule[4:]), "m": 8, "rate": 0.1}
+    generations = budget // (8 if rule.startswith("σ = ") else 2 * chosen["m"] + 1)
+    ends = evolve(starts, rng, generations, **chosen)["theta"]
+    if chosen["weights"] != "raw" or rule.startswith("σ = "):
+        # These hover about a solution at their floor; descent from there tells which one it is.
+        ends = descend(ends, budget // 4, 0.1, adam=False)[0]
+    return kinds(ends)
+
+
+def run(study: Study, seeds: int = 20, budget: int = 20_000, size: int = 41) -> None:
+    """The success map, the recommended setting, and the basins of every rule."""
     seeds, budget = study.pick(seeds, 2), study.pick(budget, 300)
     combinations = list(product(NOISES, WEIGHTS, (False, True)))
     cells = [
@@ -86,25 +106,19 @@ def run(study: Study, seeds: int = 20, budget: int = 20_000) -> None:
     heat(study, best)
 
     points = np.linspace(-5, 5, 21)
+    rows = []
     more = study.pick(100, 2)
     cells = [{"noise": noise, "seeds": more, "generations": study.pick(8_000, 200),
               "chosen": RECOMMENDED} for noise in ("gaussian", "uniform")]  # fmt: skip
-    rules = {f"ES, {cell['noise']}": counts
-             for cell, counts in zip(cells, study.map(recommended, cells), strict=True)}  # fmt: skip
-    few = points[:: study.pick(1, 10)].tolist()
-    cells = [{"mirrored": mirrored, "points": few, "seeds": seeds, "budget": 2 * budget}
-             for mirrored in (True, False)]  # fmt: skip
-    names = ("CMA-ES, restarts", "CMA-ES, tutorial's, restarts")
-    rules |= dict(zip(names, study.map(restarted, cells), strict=True))
-    rows = []
-    for rule, counts in rules.items():
+    for cell, counts in zip(cells, study.map(recommended, cells), strict=True):
         taken = np.where(np.array(counts) < 0, np.inf, counts)
-        medians, solved = np.median(taken, axis=1), int(np.isfinite(taken).sum())
-        interval = proportion_interval(solved, taken.size)
-        rows.append([rule, f"{solved}/{taken.size}", f"{interval.low:.1%} to {interval.high:.1%}",
-                     float(medians.max()), float(np.linspace(-5, 5, len(medians))[medians.argmax()]),
-                     float(np.median(taken)), float(np.max(taken))])  # fmt: skip
-    study.table("recommended", ["rule", "solved", "95 % interval", "largest median", "at b2 =",
+        medians = np.median(taken, axis=1)
+        worst = int(medians.argmax())
+        solved = np.isfinite(taken)
+        rows.append([cell["noise"], f"{solved.mean():.2%}", int(solved.sum()), float(medians.max()),
+                     points[worst], float(np.median(taken)),
+                     float(np.max(taken))])  # fmt: skip
+    study.table("recommended", ["noise", "solved", "runs solved", "largest median", "at b2 =",
                 "median of all", "largest of all"], rows)  # fmt: skip
 
     cells = [
@@ -118,6 +132,18 @@ def run(study: Study, seeds: int = 20, budget: int = 20_000) -> None:
             for c, losses in zip(cells, study.map(floor, cells), strict=True)]  # fmt: skip
     study.table("floor", ["weights", "rate", "pairs", "σ", "noise", "lower quartile", "median",
                 "below 1e-8 at the end"], rows)  # fmt: skip
+
+    raw = "ES, raw, uniform, σ = 0.001"
+    rules = ["gradient descent", "Adam", "ES, z-scores, uniform", raw, "CMA-ES",
+             f"{raw}, restarts", "σ = 0.001", "σ = 0.03", "σ = 0.1", "σ = 0.3"]  # fmt: skip
+    size = study.pick(size, 5)
+    cells = [{"rule": r, "size": size, "budget": study.pick(40_000, 1_000)} for r in rules]
+    ends = [np.array(names) for names in study.map(basins, cells)]
+    picture(study, rules[:6], ends[:6], size)
+    rows = [[rule, *(f"{np.mean(names == state):.0%}" for state in STATES),
+             f"{np.mean((ends[0] == 'solved') & (names != 'solved')):.1%}"]
+            for rule, names in zip(rules, ends, strict=True)]  # fmt: skip
+    study.table("basins", ["rule", *STATES, "lost where gradient descent solves"], rows)
 
 
 def heat(study: Study, found: dict[Any, list[Any]]) -> None:
@@ -137,3 +163,21 @@ def heat(study: Study, found: dict[Any, list[Any]]) -> None:
         axes[1, 1].set_xlabel("rate")
         axes[0, 0].set_ylabel("σ")
         figure.colorbar(shown, ax=axes, label="share of runs below 1e-8")
+
+
+def picture(study: Study, rules: list[str], ends: list[Array], size: int) -> None:
+    """The basins over (b1, b2), a panel a rule."""
+    from matplotlib.colors import ListedColormap
+
+    colors = ListedColormap([COLORS[2], COLORS[0], COLORS[1], "#BBBBBB"])
+    with study.figure("basins", 2, 3, (3.1, 2.7)) as (figure, axes):
+        for axis, rule, names in zip(axes.flat, rules, ends, strict=True):
+            codes = np.array([STATES.index(name) for name in names]).reshape(size, size)
+            shown = axis.imshow(codes, extent=(-2.5, 2.5, -5, 5), origin="lower", aspect="auto",
+                                cmap=colors, vmin=-0.5, vmax=3.5)  # fmt: skip
+            axis.grid(visible=False)
+            axis.set_title(rule, fontsize=9)
+        axes[1, 1].set_xlabel("b1")
+        axes[0, 0].set_ylabel("b2")
+        bar = figure.colorbar(shown, ax=axes, ticks=range(4))
+        bar.ax.set_yticklabels(STATES)
