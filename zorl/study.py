@@ -50,7 +50,7 @@ class Stopped(ZorlError):
 
 
 class Study:
-    """One run of a study.
+    """One run of a study; a context manager.
 
     Args:
         name: of the study.
@@ -226,8 +226,14 @@ class Study:
             self._log.open()
         return self._log
 
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
     def close(self) -> None:
-        """Close the log."""
+        """Close the log; leaving a `with` does so too."""
         if self._log is not None:
             self._log.close()
             self._log = None
@@ -352,9 +358,6 @@ def run_study(
     if fresh:
         shutil.rmtree(path / "cells", ignore_errors=True)
     write_json(mark, {"study": name, "smoke": smoke, "options": resolved})
-    study = Study(name, path, smoke, data, jobs, stop)
-    try:
+    with Study(name, path, smoke, data, jobs, stop) as study:
         program(study, **resolved)
-    finally:
-        study.close()
     return path
