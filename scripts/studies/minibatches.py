@@ -72,7 +72,7 @@ def errors(batches: str, scheme: str, batch: int, m: int, draws: int) -> list[fl
     state = search.init(model.theta)
     found = []
     for draw in range(draws):
-        asked = search.ask(state, np.random.default_rng((draw, 0)))
+        asked = search.ask(state, np.random.default_rng((draw, 1)))
         returns = -objective(asked.thetas, draw)
         found.append(np.sum((search.gradient(state, asked, returns) + model.slope) ** 2))
     error = np.std(found, ddof=1) / np.sqrt(draws)

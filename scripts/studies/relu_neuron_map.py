@@ -86,6 +86,18 @@ def basins(rule: str, size: int, budget: int) -> list[str]:
     return kinds(ends)
 
 
+def steps(pairs: int, rate: float, size: int, time: float) -> list[str]:
+    """As `basins`, after time / rate steps at σ = 0.001; no pairs: gradient descent itself."""
+    b1, b2 = np.meshgrid(np.linspace(-2.5, 2.5, size), np.linspace(-5, 5, size))
+    starts = np.stack([np.ones(b1.size), b1.ravel(), np.ones(b1.size), b2.ravel()], axis=1)
+    if pairs == 0:
+        ends = descend(starts, round(4 * time / rate), rate, adam=False)[0]
+    else:
+        rng = np.random.default_rng(7)
+        ends = evolve(starts, rng, round(time / rate), pairs, 0.001, rate)["theta"]
+    return kinds(descend(ends, round(27 * time), 0.1, adam=False)[0])
+
+
 def run(study: Study, seeds: int = 20, budget: int = 20_000, size: int = 41) -> None:
     """The success map, the recommended setting, and the basins of every rule."""
     seeds, budget = study.pick(seeds, 2), study.pick(budget, 300)
@@ -144,6 +156,14 @@ def run(study: Study, seeds: int = 20, budget: int = 20_000, size: int = 41) -> 
              f"{np.mean((ends[0] == 'solved') & (names != 'solved')):.1%}"]
             for rule, names in zip(rules, ends, strict=True)]  # fmt: skip
     study.table("basins", ["rule", *STATES, "lost where gradient descent solves"], rows)
+    plans = [(pairs, rate) for pairs in (0, 2, 8, 32) for rate in (0.1, 0.3)]
+    cells = [{"pairs": pairs, "rate": rate, "size": size, "time": study.pick(300.0, 1.0)}
+             for pairs, rate in plans]  # fmt: skip
+    found = [np.array(names) for names in study.map(steps, cells)]
+    rows = [[pairs or "gradient descent", rate, *(f"{np.mean(names == s):.0%}" for s in STATES),
+             f"{np.mean((found[0] == 'solved') & (names != 'solved')):.1%}"]
+            for (pairs, rate), names in zip(plans, found, strict=True)]  # fmt: skip
+    study.table("steps", ["pairs", "rate", *STATES, "lost"], rows)
 
 
 def heat(study: Study, found: dict[Any, list[Any]]) -> None:
