@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 from typing_extensions import Self
 
+from zorl.common.errors import FileFormatError
+from zorl.common.storage import Arrays, load_archive
+from zorl.common.streams import Seeds
 from zorl.envs import Task
-from zorl.errors import FileFormatError
 from zorl.recorders.base import Recorder
 from zorl.rollout.evaluation import Evaluation
-from zorl.storage import Arrays, load_archive
-from zorl.streams import Seeds
 
 # Asked between records: whether training should stop now (a signal came, a goal is reached).
 Stop = Callable[[], bool]

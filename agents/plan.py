@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError
+from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 
 SELECT = ("last", "best")
 

@@ -9,18 +9,19 @@ from typing import Any
 
 import gymnasium as gym
 
-from zorl.agents import baselines, search_agent
-from zorl.agents.backends import Place
 from zorl.agents.base import Agent
-from zorl.agents.baselines import BASELINES, BaselineAgent, BaselineConfig
-from zorl.agents.defaults import DEFAULTS
-from zorl.agents.search_agent import SearchAgent
-from zorl.agents.search_config import SearchConfig
-from zorl.agents.zoo import Settings, tuned
+from zorl.agents.published import Settings, tuned
+from zorl.agents.sb3 import agent as baselines
+from zorl.agents.sb3.agent import BASELINES, BaselineAgent, BaselineConfig
+from zorl.agents.search import agent as search_agent
+from zorl.agents.search.agent import SearchAgent
+from zorl.agents.search.backend_choice import Place
+from zorl.agents.search.config import SearchConfig
+from zorl.agents.search.defaults import DEFAULTS
+from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
+from zorl.common.storage import load_archive
 from zorl.envs import Task, make_task, task_of
-from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.optimizers.registry import METHODS
-from zorl.storage import load_archive
 
 Config = SearchConfig | BaselineConfig
 SETTINGS = ("tuned", "default")
@@ -116,7 +117,7 @@ def make_agent(
         agent: a name in `list_agents()`, as "cma-es" or "ppo".
         env: an environment id, a task, or an environment made by `gymnasium.make`.
         settings: see `make_config`.
-        workers: see `zorl.agents.backends.Place`, as for the next two; for search agents only.
+        workers: see `Place`, as for the next two; for search agents only.
         timeout: likewise.
         ray: likewise; `backend="ray"` is `ray="local"`.
         options: see `make_config`.
@@ -145,7 +146,7 @@ def load_agent(path: str | Path, policy: Any = None, **place: Any) -> Agent:
     Args:
         path: of the file.
         policy: the network again, where it was given in Python and has no name to import.
-        place: fields of `zorl.agents.backends.Place`: workers, timeout, ray, lanes.
+        place: fields of `zorl.agents.search.backend_choice.Place`: workers, timeout, ray, lanes.
 
     Raises:
         FileFormatError: the file is missing, corrupt, truncated, newer, or not an agent's.

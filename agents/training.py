@@ -19,22 +19,19 @@ from typing import Any
 import numpy as np
 
 import zorl
-from zorl.agents.backends import Place
-from zorl.agents.base import Agent, Stop
+from zorl.agents.base import Agent
 from zorl.agents.plan import Plan
 from zorl.agents.registry import agent_of, config_from_json, load_agent
-from zorl.agents.search_agent import SearchAgent
-from zorl.curves import Row, first_reaching, read_curve, write_curve
-from zorl.errors import (
-    FileFormatError,
-    NonFiniteRewardError,
-    RunFolderError,
-)
+from zorl.agents.search.agent import SearchAgent
+from zorl.agents.search.backend_choice import Place
+from zorl.common.errors import FileFormatError, NonFiniteRewardError, RunFolderError
+from zorl.common.storage import read_json, remove_leftovers, write_json
+from zorl.common.streams import Streams, held_out_seeds
+from zorl.common.types import Stop
 from zorl.recorders.base import Recorder, Recorders, Run
 from zorl.rollout.evaluation import Evaluation
-from zorl.runs import RunFolder
-from zorl.storage import read_json, remove_leftovers, write_json
-from zorl.streams import Streams, held_out_seeds
+from zorl.runs.curves import Row, first_reaching, read_curve, write_curve
+from zorl.runs.folder import RunFolder
 
 CHECKPOINT_SECONDS = 10.0
 COLUMNS = (
@@ -96,7 +93,7 @@ def resume(
         folder: the run's.
         recorders: consumers of the run's records.
         stop: asked after every generation; True ends the run with everything saved.
-        place: fields of `zorl.agents.backends.Place`: workers, timeout, ray, lanes.
+        place: fields of `zorl.agents.search.backend_choice.Place`: workers, timeout, ray, lanes.
 
     Raises:
         RunFolderError: there is no checkpoint, it is another configuration's, the run is over, or
@@ -345,7 +342,7 @@ def held_out_summary(evaluation: Evaluation) -> dict[str, Any]:
     Raises:
         NonFiniteRewardError: an episode has a NaN or infinite return, so that there is no mean.
     """
-    from zorl.stats import mean_interval, proportion_interval
+    from zorl.common.stats import mean_interval, proportion_interval
 
     native, shaped = evaluation.native_returns.ravel(), evaluation.returns.ravel()
     successes = evaluation.successes.ravel()

@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import zorl
-from zorl.errors import DivergedError
-from zorl.storage import read_json, write_json
+from zorl.common.errors import DivergedError
+from zorl.common.storage import read_json, write_json
 
 TARGETS = np.logspace(2, -8, 51)
 STEP = 2.0  # the scale of the first steps, about a quarter of the domain

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zorl.common.storage import write_json
 from zorl.optimizers.cma_es import CMAES
-from zorl.storage import write_json
 
 Array = NDArray[np.float64]
 TARGET = 1e-8

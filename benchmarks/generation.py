@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from zorl.agents.registry import make_config
-from zorl.agents.search_agent import SearchAgent
-from zorl.agents.search_config import SearchConfig
+from zorl.agents.search.agent import SearchAgent
+from zorl.agents.search.config import SearchConfig
 from zorl.recorders.base import Recorders, Run
 from zorl.recorders.event_log import EventLog
 from zorl.recorders.jsonl import JsonlRecorder

@@ -22,9 +22,9 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from zorl.module_policy import ModulePolicy
-from zorl.policies import MlpPolicy
-from zorl.spaces import ActionDecoder
+from zorl.policies.mlp import MlpPolicy
+from zorl.policies.module import ModulePolicy
+from zorl.policies.spaces import ActionDecoder
 
 FEATURES, CHOICES = 4, 2
 

@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 
+from zorl.common.storage import write_json
 from zorl.optimizers.cma_es import CMAES
-from zorl.storage import write_json
 
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 SIZES = ((51, "full"), (500, "full"), (2000, "full"), (100_000, "separable"))

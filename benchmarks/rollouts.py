@@ -25,15 +25,15 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from zorl.agents.backends import Place
 from zorl.agents.registry import make_config
-from zorl.agents.search_agent import SearchAgent
-from zorl.agents.search_config import SearchConfig
+from zorl.agents.search.agent import SearchAgent
+from zorl.agents.search.backend_choice import Place
+from zorl.agents.search.config import SearchConfig
+from zorl.common.storage import write_json
 from zorl.recorders.base import Recorder, Recorders, Run
 from zorl.recorders.event_log import EventLog
 from zorl.recorders.jsonl import JsonlRecorder
 from zorl.recorders.tensorboard import TensorBoardRecorder
-from zorl.storage import write_json
 
 ENVS = ("MountainCar-v0", "CartPole-v1", "Pendulum-v1", "HalfCheetah-v5")
 # Steps of the stretch: a second or more of every environment.

@@ -26,19 +26,19 @@ import cloudpickle
 import numpy as np
 from scaling_model import SLOW, Costs, Simulated, generation, play, rounds
 
+from zorl.common.streams import Streams
 from zorl.envs import Task, make_task
-from zorl.normalization import Normalizer
 from zorl.optimizers.registry import METHODS
-from zorl.policies import MlpPolicy
-from zorl.rollout.backends import Serial
-from zorl.rollout.episodes import EpisodeRunner
+from zorl.policies.mlp import MlpPolicy
+from zorl.policies.normalization import Normalizer
+from zorl.policies.spaces import ActionDecoder, ObservationEncoder
+from zorl.rollout.batch import Episodes, Work
+from zorl.rollout.local.gymnasium_runner import EpisodeRunner
+from zorl.rollout.local.serial import Serial
 from zorl.rollout.origin import Origin, fingerprint
-from zorl.rollout.processes import Processes
-from zorl.rollout.ray_actor import Broadcast
-from zorl.rollout.ray_backend import RayBackend
-from zorl.rollout.work import Episodes, Work
-from zorl.spaces import ActionDecoder, ObservationEncoder
-from zorl.streams import Streams
+from zorl.rollout.processes.backend import Processes
+from zorl.rollout.ray.actor import Broadcast
+from zorl.rollout.ray.backend import RayBackend
 
 ASLEEP = "burning:bench/Burning-v0"
 CLUSTERS = (1, 4, 16, 64, 256, 1000, 4096)

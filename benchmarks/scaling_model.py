@@ -1,6 +1,6 @@
 """A generation on a cluster, event by event: broadcast, regenerate, play, gather, tell.
 
-The decisions are those of the backend: the simulation runs `zorl.rollout.dispatch.Dispatch` itself.
+The decisions are those of the backend: the simulation runs `Dispatch` itself.
 Time is made of constants, which `benchmarks/scaling.py` measures, and of these assumptions: a
 network of 10 Gbit/s, machines of 32 cores, cores of two speeds.
 """
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zorl.rollout.dispatch import Chunk, Dispatch
-from zorl.rollout.ray_actor import LARGEST
+from zorl.rollout.ray.actor import LARGEST
+from zorl.rollout.ray.scheduler import Chunk, Dispatch
 
 BANDWIDTH = 1.25e9  # bytes/s, assumed
 CORES = 32  # of a machine, assumed

@@ -22,19 +22,19 @@ from typing import Any
 
 import numpy as np
 
+from zorl.common.errors import ConfigurationError
+from zorl.common.storage import write_json
+from zorl.common.streams import Streams
 from zorl.envs import make_task
-from zorl.envs.pool import PoolLanes
-from zorl.errors import ConfigurationError
-from zorl.normalization import Normalizer
-from zorl.policies import MlpPolicy
-from zorl.rollout.backends import Serial
-from zorl.rollout.episodes import EpisodeRunner
+from zorl.envs.vector.envpool import PoolLanes
+from zorl.policies.mlp import MlpPolicy
+from zorl.policies.normalization import Normalizer
+from zorl.policies.spaces import ActionDecoder, ObservationEncoder
+from zorl.rollout.batch import Runner
 from zorl.rollout.evaluator import RolloutEvaluator
-from zorl.rollout.vector import VectorRunner, check_vector
-from zorl.rollout.work import Runner
-from zorl.spaces import ActionDecoder, ObservationEncoder
-from zorl.storage import write_json
-from zorl.streams import Streams
+from zorl.rollout.local.gymnasium_runner import EpisodeRunner
+from zorl.rollout.local.serial import Serial
+from zorl.rollout.vector.runner import VectorRunner, check_vector
 
 ENVS = ("CartPole-v1", "Pendulum-v1", "HalfCheetah-v5")
 HIDDEN = ((8,), (32, 32))

@@ -7,10 +7,10 @@ from typing import Any, Final
 import gymnasium as gym
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
-from zorl.envs.registry import find_spec
+from zorl.common.errors import ConfigurationError
+from zorl.envs.ids import find_spec
 from zorl.envs.task import Task, make_task
-from zorl.envs.wrappers import WRAPPERS
-from zorl.errors import ConfigurationError
+from zorl.envs.wrappers.registry import WRAPPERS
 
 # Wrappers that only watch: the same observations, rewards and episode ends with or without them.
 BYSTANDERS: Final = frozenset(
@@ -20,7 +20,7 @@ BYSTANDERS: Final = frozenset(
         "gymnasium.wrappers.rendering:RecordVideo",
         "gymnasium.wrappers.rendering:RenderCollection",
         "stable_baselines3.common.monitor:Monitor",
-        "zorl.envs.native:NativeReturn",
+        "zorl.envs.wrappers.native_return:NativeReturn",
     }
 )
 

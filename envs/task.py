@@ -10,11 +10,11 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from zorl.envs.native import NativeReturn
-from zorl.envs.options import Options
-from zorl.envs.registry import find_spec, make_env
-from zorl.envs.wrappers import apply_wrapper, check_wrapper, parse_wrapper
-from zorl.errors import ConfigurationError, UnknownNameError
+from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.options import Options
+from zorl.envs.ids import find_spec, make_env
+from zorl.envs.wrappers.native_return import NativeReturn
+from zorl.envs.wrappers.registry import apply_wrapper, check_wrapper, parse_wrapper
 
 Success: TypeAlias = Literal["terminated", "threshold", "info", "none"]
 

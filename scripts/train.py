@@ -10,19 +10,20 @@ from argparse import Namespace
 from contextlib import closing
 from pathlib import Path
 
-from zorl.agents.backends import Place
 from zorl.agents.registry import agent_of
+from zorl.agents.search.backend_choice import Place
 from zorl.agents.training import run_config, train
-from zorl.arguments import config_from, place_from, plan_from, train_parser
-from zorl.cli import guarded
+from zorl.cli.arguments import config_from, place_from, plan_from, train_parser
+from zorl.cli.main import guarded
+from zorl.common.stop_signals import StopSignals
 from zorl.recorders.base import Recorder
 from zorl.recorders.console import ConsoleRecorder
 from zorl.recorders.event_log import EventLog
 from zorl.recorders.jsonl import JsonlRecorder
 from zorl.recorders.tensorboard import TensorBoardRecorder
 from zorl.recorders.video import VideoRecorder
-from zorl.runs import RunFolder, StopSignals, run_name
-from zorl.summary import summary
+from zorl.runs.folder import RunFolder, run_name
+from zorl.runs.summary import summary
 
 
 def main(args: Namespace) -> int:

@@ -1,8 +1,9 @@
-"""The layers of docs/design.md: who may import whom, and what stays light."""
+"""The rooms of docs/design.md: who may import whom, and what stays light."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,26 +12,34 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# From the lowest to the highest; a module may import its own layer and those before it.
-LAYERS = [
-    ["zorl.errors", "zorl.plot_style"],
-    ["zorl.streams", "zorl.stats", "zorl.options", "zorl.storage", "zorl.optimizers"],
-    ["zorl.gates", "zorl.envs"],
-    ["zorl.normalization", "zorl.spaces", "zorl.activations", "zorl.kernels", "zorl.parameters"],
-    ["zorl.data", "zorl.minibatch", "zorl.networks"],
-    ["zorl.policies"],
-    ["zorl.module_policy", "zorl.policy_source"],
-    ["zorl.rollout"],
-    ["zorl.search"],
-    ["zorl.optimize"],
-    ["zorl.runs", "zorl.curves", "zorl.recorders", "zorl.replay"],
-    ["zorl.long_search"],
-    ["zorl.agents"],
-    ["zorl"],  # cli, comparison and the other faces
-]
-# Folders that stand elsewhere and are installed as packages of zorl.
-LINKED = {"agents": "zorl.agents", "envs": "zorl.envs", "scripts/studies": "zorl.studies"}
-ONLY_NUMERICS = {"numpy", "scipy", "zorl"}
+# From the lowest to the highest: a package may import those before it. Every module of zorl lies
+# in one of them; what is new gets a line here and in docs/design.md.
+LAYERS = (
+    "zorl.common",
+    "zorl.optimizers",
+    "zorl.networks",
+    "zorl.policies",
+    "zorl.envs",
+    "zorl.recorders",
+    "zorl.rollout",
+    "zorl.search",
+    "zorl.testing",
+    "zorl.runs",
+    "zorl.agents",
+    "zorl.comparison",
+    "zorl.studies",
+    "zorl.cli",
+)
+# Inside of zorl.rollout: what the kinds share lies beside them, and no kind knows a later one.
+KINDS = ("local", "vector", "compiled", "processes", "ray")
+# Modules that lie in zorl/ itself, and why.
+LOOSE = {
+    "zorl": "the public names, loaded when they are used",
+    "zorl.__main__": "python -m zorl",
+}
+# Folders that stand at the top level and are installed as packages of zorl.
+LINKED = {"agents": "zorl.agents", "envs": "zorl.envs"}
+PURE = {"numpy", "scipy", "zorl"}  # all that zorl.optimizers imports
 
 
 def modules() -> dict[str, Path]:
@@ -46,55 +55,93 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imports(path: Path, top_level: bool) -> set[str]:
-    """Modules that a file imports; `top_level`: only those at import, not inside functions."""
-    tree = ast.parse(path.read_text())
-    body: list[ast.AST] = list(ast.walk(tree))
-    if top_level:
-        body = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
-    names: set[str] = set()
-    for node in body:
+MODULES = modules()
+
+
+def room(module: str) -> str:
+    """The package of zorl that a module lies in."""
+    return ".".join(module.split(".")[:2])
+
+
+def imported(path: Path) -> set[tuple[str, str]]:
+    """(module, name) of all imports of a file, also inside functions; the name may be empty."""
+    found: set[tuple[str, str]] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
+            found.update((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-    return names
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.add((whole, "") if whole in MODULES else (node.module, alias.name))
+    return found
 
 
-def layer(module: str) -> int:
-    matches = [
-        (len(prefix), index)
-        for index, group in enumerate(LAYERS)
-        for prefix in group
-        if module == prefix or module.startswith(prefix + ".")
-    ]
-    return max(matches)[1]
+def uses() -> dict[str, set[str]]:
+    """The other packages that each package of zorl imports."""
+    found: dict[str, set[str]] = {name: set() for name in LAYERS}
+    for module, path in MODULES.items():
+        others = {room(name) for name, _ in imported(path) if name.startswith("zorl.")}
+        found.setdefault(room(module), set()).update(others - {room(module)})
+    return found
 
 
-@pytest.mark.parametrize("module", sorted(modules()))
-def test_nothing_points_upwards(module: str) -> None:
-    own = layer(module)
-    if module == "zorl":
-        return  # the public face loads its names lazily, from everywhere
-    for name in imports(modules()[module], top_level=False):
-        if name == "zorl" or not name.startswith("zorl."):
+def test_every_module_lies_in_a_known_room() -> None:
+    loose = {name for name in MODULES if room(name) not in LAYERS}
+    assert loose == set(LOOSE), "a new package needs a line in LAYERS and in docs/design.md"
+
+
+def test_no_room_points_upwards() -> None:
+    for package, others in uses().items():
+        if package in LAYERS:
+            own = LAYERS.index(package)
+            higher = {name for name in others if LAYERS.index(name) > own}
+            assert not higher, f"{package} imports {higher}, which stand above it"
+
+
+def test_the_kinds_of_rollout_stand_side_by_side() -> None:
+    prefix = "zorl.rollout."
+    for module, path in MODULES.items():
+        kind = module.removeprefix(prefix).partition(".")[0]
+        if not module.startswith(prefix) or kind not in KINDS:
             continue
-        assert layer(name) <= own, f"{module} imports {name} from a higher layer"
+        for name, _ in imported(path):
+            other = name.removeprefix(prefix).partition(".")[0]
+            if name.startswith(prefix) and other in KINDS:
+                assert KINDS.index(other) <= KINDS.index(kind), f"{module} imports {name}"
 
 
-@pytest.mark.parametrize(
-    "module", [name for name in sorted(modules()) if name.startswith("zorl.optimizers")]
-)
+def test_no_room_reaches_for_another_s_private_names() -> None:
+    for module, path in MODULES.items():
+        for name, attribute in imported(path):
+            if name.startswith("zorl") and room(name) != room(module):
+                private = [part for part in (*name.split("."), attribute) if part[:1] == "_"]
+                assert not [part for part in private if part[:2] != "__"], f"{module}: {name}"
+
+
+def drawing() -> dict[str, set[str]]:
+    """Package and what it uses, of every line of the drawing in docs/design.md."""
+    text = (ROOT / "docs" / "design.md").read_text()
+    block = re.search(r"<!-- rooms -->\n```\n(.*?)```", text, re.S)
+    assert block is not None
+    lines = re.findall(r"^(\w+) .*→ ?(.*)$", block[1], re.M)
+    return {f"zorl.{name}": {f"zorl.{other}" for other in row.split()} for name, row in lines}
+
+
+def test_the_drawing_of_the_rooms_is_true() -> None:
+    drawn = drawing()
+    assert drawn == {package: uses()[package] for package in LAYERS}
+    assert list(drawn) == list(reversed(LAYERS))  # drawn from the roof down
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("zorl.optimizers")])
 def test_optimizers_are_pure_numerics(module: str) -> None:
-    outside = {
-        name.split(".")[0]
-        for name in imports(modules()[module], top_level=False)
-        if name.split(".")[0] not in sys.stdlib_module_names
+    names = {name for name, _ in imported(MODULES[module])}
+    outside = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names)
+    assert outside <= {*PURE, "lazy_loader"}
+    assert {room(name) for name in names if name.startswith("zorl")} <= {
+        "zorl.optimizers",
+        "zorl.common",
     }
-    assert outside <= ONLY_NUMERICS
-    for name in imports(modules()[module], top_level=False):
-        if name.startswith("zorl"):
-            assert name.startswith(("zorl.optimizers", "zorl.errors"))
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -105,45 +152,33 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
+HEAVY = {"torch", "stable_baselines3", "tensorboard", "matplotlib", "pygame", "PIL", "ray", "numba"}
+
+
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
+        ("import zorl", {"numpy", "scipy", "gymnasium", "rich", *HEAVY}),
+        ("import zorl.cli.main", {"numpy"}),  # main() sets the number of BLAS threads before
+        ("from zorl import optimizers, search; optimizers.CMAES; search.Search", {"gymnasium"}),
+        ("import zorl.agents.registry, zorl.agents.training", HEAVY),
+        ("import zorl.rollout.ray.backend", {"ray"}),
         (
-            "import zorl",
-            {
-                "scipy",
-                "gymnasium",
-                "torch",
-                "stable_baselines3",
-                "tensorboard",
-                "rich",
-                "ray",
-                "numba",
-            },
+            "import zorl.studies.base, zorl.studies.data, zorl.search.checkpointed",
+            {"torch", "matplotlib"},
         ),
-        ("import zorl.cli", {"numpy"}),  # main() sets the number of BLAS threads before
-        ("import zorl.optimizers, zorl.search", {"gymnasium", "torch", "stable_baselines3"}),
-        (
-            "import zorl.cli, zorl.agents.registry, zorl.agents.training",
-            {
-                "torch",
-                "stable_baselines3",
-                "tensorboard",
-                "matplotlib",
-                "pygame",
-                "PIL",
-                "ray",
-                "numba",
-            },
-        ),
-        ("import zorl.rollout.ray_backend", {"ray"}),
-        ("import zorl.study, zorl.data, zorl.minibatch, zorl.long_search", {"torch", "matplotlib"}),
         ("import zorl.networks.node_perturbation", {"torch"}),
-        ("import zorl.rollout.vector", {"envpool", "torch", "numba"}),
+        ("import zorl.rollout.vector.runner", {"envpool", "torch", "numba"}),
     ],
 )
 def test_heavy_libraries_load_where_they_are_used(statement: str, absent: set[str]) -> None:
     assert not loaded_by(statement) & absent
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_every_public_name_of_a_room_loads(package: str) -> None:
+    code = f"import {package} as p; print(*[n for n in p.__all__ if getattr(p, n) is None])"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd="/")
 
 
 @pytest.mark.parametrize(("folder", "package"), LINKED.items())

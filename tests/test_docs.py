@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from zorl.cli import command_parser
+from zorl.cli.main import command_parser
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

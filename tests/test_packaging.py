@@ -19,7 +19,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
     source = tmp_path_factory.mktemp("source") / "zorl"
     # A copy, because setuptools leaves build/ and *.egg-info in the folder that it builds.
-    names = ["pyproject.toml", "README.md", "LICENSE", "zorl", "agents", "envs", "scripts"]
+    names = ["pyproject.toml", "README.md", "LICENSE", "zorl", "agents", "envs"]
     source.mkdir()
     for name in names:
         subprocess.run(["cp", "-a", str(ROOT / name), str(source / name)], check=True)
@@ -35,7 +35,12 @@ def test_the_wheel_holds_zorl_alone(wheel: Path) -> None:
         names = archive.namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"zorl"}
-    for name in ("agents/registry.py", "envs/mountain_car.py", "studies/mnist.py", "py.typed"):
+    for name in (
+        "agents/registry.py",
+        "envs/wrappers/momentum_reward.py",
+        "__init__.pyi",
+        "py.typed",
+    ):
         assert f"zorl/{name}" in names
 
 

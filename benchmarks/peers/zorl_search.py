@@ -10,9 +10,9 @@ from itertools import islice
 import numpy as np
 from protocol import Played, options, serve
 
-from zorl.agents.backends import Place
-from zorl.agents.search_agent import SearchAgent
-from zorl.agents.search_config import SearchConfig
+from zorl.agents.search.agent import SearchAgent
+from zorl.agents.search.backend_choice import Place
+from zorl.agents.search.config import SearchConfig
 from zorl.envs import make_task
 
 BACKENDS = {

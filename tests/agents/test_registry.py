@@ -11,8 +11,6 @@ import gymnasium as gym
 import pytest
 
 import zorl
-from zorl.agents.baselines import BASELINES, BaselineAgent, BaselineConfig
-from zorl.agents.defaults import DEFAULTS
 from zorl.agents.registry import (
     agent_of,
     config_from_json,
@@ -21,14 +19,16 @@ from zorl.agents.registry import (
     make_agent,
     make_config,
 )
-from zorl.agents.search_agent import SearchAgent
-from zorl.agents.search_config import SearchConfig
+from zorl.agents.sb3.agent import BASELINES, BaselineAgent, BaselineConfig
+from zorl.agents.search.agent import SearchAgent
+from zorl.agents.search.config import SearchConfig
+from zorl.agents.search.defaults import DEFAULTS
+from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
+from zorl.common.storage import load_archive, save_archive
 from zorl.envs import Task, make_task
-from zorl.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.optimizers.registry import METHODS
-from zorl.rollout.backends import Serial
-from zorl.rollout.processes import Processes
-from zorl.storage import load_archive, save_archive
+from zorl.rollout.local.serial import Serial
+from zorl.rollout.processes.backend import Processes
 
 CART = "CartPole-v1"
 

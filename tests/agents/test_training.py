@@ -24,23 +24,23 @@ import zorl
 from zorl.agents import training
 from zorl.agents.plan import Plan
 from zorl.agents.registry import load_agent, make_agent
-from zorl.agents.search_agent import SearchAgent
+from zorl.agents.search.agent import SearchAgent
 from zorl.agents.training import held_out_summary, resume, run_config, train
-from zorl.curves import first_reaching, read_curve
-from zorl.envs import make_task
-from zorl.errors import (
+from zorl.common.errors import (
     ConfigurationError,
     FileFormatError,
     NonFiniteRewardError,
     RunFolderError,
     UnknownNameError,
 )
+from zorl.common.stats import mean_interval, proportion_interval
+from zorl.common.storage import read_json, write_json
+from zorl.common.streams import Streams, held_out_seeds
+from zorl.envs import make_task
 from zorl.recorders.base import BaseRecorder, Record, Run
 from zorl.recorders.jsonl import JsonlRecorder
-from zorl.runs import RunFolder
-from zorl.stats import mean_interval, proportion_interval
-from zorl.storage import read_json, write_json
-from zorl.streams import Streams, held_out_seeds
+from zorl.runs.curves import first_reaching, read_curve
+from zorl.runs.folder import RunFolder
 
 PLAN = Plan(6000, validate_every=1100, validate_episodes=4, held_out=6, select="last")
 OPTIONS: dict[str, Any] = {
@@ -626,7 +626,7 @@ def test_a_signal_stops_a_real_run_and_resume_finishes_it(
     resume(folder, recorders(folder))
     left = outcome(folder)
 
-    from zorl.cli import main
+    from zorl.cli.main import main
 
     again = tmp_path / "again"
     assert main(["train", *options, "--run", str(again), "--quiet"]) == 0

@@ -40,5 +40,5 @@ def test_examples_in_docstrings_run(name):
 
 
 def test_there_are_examples():
-    module = importlib.import_module("zorl.envs.mountain_car")
+    module = importlib.import_module("zorl.envs.wrappers.momentum_reward")
     assert doctest.testmod(module).attempted > 0

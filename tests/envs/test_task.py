@@ -4,8 +4,8 @@ import pickle
 import gymnasium as gym
 import pytest
 
+from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.envs import MomentumReward, NativeReturn, Task, make_task, native_recorder
-from zorl.errors import ConfigurationError, UnknownNameError
 
 FULL = Task(
     "CartPole-v1",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
 from zorl.networks.augmentation import RandomShifts
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from zorl import FunctionEvaluator, Search, Streams
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
 from zorl.networks.backpropagation import gradient, train_by_backpropagation
 from zorl.networks.classifier import MlpClassifier
 from zorl.networks.node_perturbation import NodePerturbation

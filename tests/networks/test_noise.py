@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
 from zorl.networks.classifier import MlpClassifier
 from zorl.networks.noise import LayerNoise
 from zorl.optimizers import SGD, GradientSearch, Raw

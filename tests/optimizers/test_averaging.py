@@ -7,13 +7,13 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
+from zorl.common.storage import flatten, unflatten
 from zorl.optimizers.averaging import Averaged
 from zorl.optimizers.cma_es import CMAES
 from zorl.optimizers.gradient_search import GradientSearch
 from zorl.optimizers.random_search import RandomSearch
 from zorl.optimizers.step_rules import SGD
-from zorl.storage import flatten, unflatten
 
 SPSA = GradientSearch(SGD(0.05), 0.1, 1, "rademacher")
 

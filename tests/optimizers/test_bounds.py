@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
+from zorl.common.storage import flatten, unflatten
 from zorl.optimizers.averaging import Averaged
 from zorl.optimizers.base import Asked
 from zorl.optimizers.bounds import Bounded, BoundedState, reflected
@@ -18,7 +19,6 @@ from zorl.optimizers.lra import LearningRateAdaptation, lra_cma_es
 from zorl.optimizers.random_search import RandomSearch
 from zorl.optimizers.spsa import spsa
 from zorl.optimizers.step_rules import SGD, GainSequence
-from zorl.storage import flatten, unflatten
 
 HANDLINGS = ("reflect", "penalty")
 SPSA = GradientSearch(SGD(0.02), 0.05, 1, "rademacher")

@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
 from zorl.optimizers.cem import CEM
 
 

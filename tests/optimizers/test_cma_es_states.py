@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from cma_toys import assert_same, ellipsoid, rotation, search, some_state, sphere
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
 from zorl.optimizers.base import Asked
 from zorl.optimizers.cma_es import CMAES
 from zorl.optimizers.lra import lra_cma_es

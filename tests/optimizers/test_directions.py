@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
 from zorl.optimizers import SGD, GradientSearch, Guide, Perturbed, guided_es, mpge, openai_es
 from zorl.optimizers.base import Asked
 from zorl.optimizers.directions import DIRECTIONS, UNIT_DIRECTIONS, coordinate, orthogonal

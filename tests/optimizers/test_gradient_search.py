@@ -13,10 +13,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from zorl.errors import ConfigurationError, UnknownNameError
+from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.optimizers import (
     SGD,
     Adam,

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
 from zorl.optimizers.base import Asked
 from zorl.optimizers.lm_ma_es import LMMAES, LMMAESState, _Transform
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
+from zorl.common.storage import flatten, unflatten
 from zorl.optimizers.cma_es import CMAES
 from zorl.optimizers.lra import LearningRateAdaptation, Rate, lra_cma_es
 from zorl.optimizers.natural import SNES
-from zorl.storage import flatten, unflatten
 
 
 def sphere(x):

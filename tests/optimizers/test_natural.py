@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
+from zorl.common.storage import flatten, load_archive, save_archive, unflatten
 from zorl.optimizers.base import Asked
 from zorl.optimizers.cem import CEM
 from zorl.optimizers.lm_ma_es import LMMAES
 from zorl.optimizers.natural import SNES, XNES, XNESState, utilities
 from zorl.optimizers.pgpe import pgpe
-from zorl.storage import flatten, load_archive, save_archive, unflatten
 
 
 def sphere(x):

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zorl.errors import ConfigurationError, UnknownNameError
+from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.optimizers.pgpe import PGPE, pgpe
 from zorl.optimizers.step_rules import SGD, Adam, ClipUp, GainSequence
 from zorl.optimizers.weights import CentredRanks, Raw, SigmaR, Standardised

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zorl.errors import UnknownNameError
+from zorl.common.errors import UnknownNameError
 from zorl.optimizers import (
     SGD,
     GradientSearch,

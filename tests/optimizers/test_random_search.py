@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
 from zorl.optimizers import RandomSearch
 from zorl.optimizers.base import Asked
 

@@ -10,7 +10,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
+from zorl.common.storage import flatten, unflatten
 from zorl.optimizers.base import Asked
 from zorl.optimizers.cma_es import CMAES
 from zorl.optimizers.natural import SNES
@@ -22,7 +23,6 @@ from zorl.optimizers.stopping import (
     reason_to_stop,
     with_generation,
 )
-from zorl.storage import flatten, unflatten
 
 
 def rastrigin(x):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
 from zorl.optimizers import SGD, Adam, Annealed, Clipped, ClipUp, GainSequence
 
 GRADIENTS = np.random.default_rng(0).normal(size=(60, 4)) * [1e-6, 1, 30, 1e4]

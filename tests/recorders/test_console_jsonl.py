@@ -16,8 +16,8 @@ from zorl.recorders import console
 from zorl.recorders.base import BaseRecorder, PlainRecord, Record, Recorders, Run
 from zorl.recorders.console import ConsoleRecorder
 from zorl.recorders.jsonl import JsonlRecorder
-from zorl.recorders.standard import standard_recorders
-from zorl.runs import RunFolder
+from zorl.runs.folder import RunFolder
+from zorl.runs.standard_recorders import standard_recorders
 
 CART = make_task("CartPole-v1")
 SHAPED = make_task("MountainCar-v0", ["momentum"])

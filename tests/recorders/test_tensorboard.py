@@ -11,11 +11,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.backend.event_processing.plugin_event_accumulator import (
     EventAccumulator as ServerAccumulator,
 )
-from tensorboard.plugins.hparams import api_pb2
-from tensorboard.plugins.hparams import metadata as hparams_metadata
+from tensorboard.plugins.hparams import api_pb2, metadata as hparams_metadata
 from tensorboard.util import tensor_util
 
-from zorl.errors import ConfigurationError, ZorlError
+from zorl.common.errors import ConfigurationError, ZorlError
 from zorl.recorders.base import PlainRecord, Recorders, Run
 from zorl.recorders.event_log import EventLog
 from zorl.recorders.pace import Pace
@@ -333,7 +332,7 @@ def test_recorders_import_neither_torch_nor_tensorflow_nor_pygame():
     code = (
         "import json, sys\n"
         "import zorl.recorders.event_log, zorl.recorders.tensorboard, zorl.recorders.video\n"
-        "import zorl.watch\n"
+        "import zorl.runs.watch\n"
         "print(json.dumps(sorted(sys.modules)))"
     )
     loaded = json.loads(subprocess.check_output([sys.executable, "-c", code], text=True))

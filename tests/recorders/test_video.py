@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from zorl.common.errors import ConfigurationError, EnvironmentFailure, ZorlError
+from zorl.common.streams import Purpose, Streams
 from zorl.envs import make_task
-from zorl.errors import ConfigurationError, EnvironmentFailure, ZorlError
 from zorl.recorders import video
 from zorl.recorders.base import PlainRecord, Recorders, Run
 from zorl.recorders.encoding import encode_gif, write_mp4
@@ -21,7 +22,6 @@ from zorl.recorders.event_log import EventLog
 from zorl.recorders.frames import Frames, PlayedEpisode, render_episode
 from zorl.recorders.tensorboard import TensorBoardRecorder
 from zorl.recorders.video import VideoRecorder
-from zorl.streams import Purpose, Streams
 
 
 class Coloured(gym.Env):

@@ -9,16 +9,16 @@ import cloudpickle
 import numpy as np
 import pytest
 
-from zorl.errors import ConfigurationError
-from zorl.normalization import Normalizer
+from zorl.common.errors import ConfigurationError
+from zorl.common.streams import Streams
 from zorl.optimizers.registry import METHODS
-from zorl.rollout import ray_actor
+from zorl.policies.normalization import Normalizer
+from zorl.rollout.batch import Work
 from zorl.rollout.evaluation import Evaluation, FunctionEvaluator
 from zorl.rollout.origin import Origin, fingerprint
-from zorl.rollout.ray_actor import Broadcast
-from zorl.rollout.work import Work
-from zorl.search import Search
-from zorl.streams import Streams
+from zorl.rollout.ray import actor as ray_actor
+from zorl.rollout.ray.actor import Broadcast
+from zorl.search.loop import Search
 
 OFF = Normalizer.create("off", np.zeros(0), np.zeros(0))
 
@@ -62,7 +62,7 @@ def test_only_evaluators_that_want_it_are_given_one_and_gates_have_none() -> Non
 
 
 def _paired() -> Any:
-    from zorl.gates import make_gate
+    from zorl.search.gates import make_gate
 
     return make_gate("paired")
 

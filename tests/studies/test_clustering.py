@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zorl.errors import UnknownNameError
+from zorl.common.errors import UnknownNameError
 from zorl.optimizers.published import mpge_average
 from zorl.optimizers.recipes import mpge
 from zorl.studies.clustering import gaps

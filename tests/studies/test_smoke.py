@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from toy_data import real_data
 
-from zorl.cli import main
-from zorl.study import list_studies
+from zorl.cli.main import main
+from zorl.studies.base import list_studies
 
 
 @pytest.mark.parametrize("name", list_studies())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from toy_twins import DRIFT
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
 from zorl.testing import TwinReport, check_compiled_twin
 
 

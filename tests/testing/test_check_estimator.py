@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zorl.errors import ConfigurationError, UnknownNameError
+from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.optimizers import SGD, GradientSearch, spsa
 from zorl.testing import check_estimator, linear_relative_mse
 

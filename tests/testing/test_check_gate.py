@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zorl.errors import ConfigurationError
-from zorl.gates import AlwaysAccept, Decision, GateState, Paired, Sequential
+from zorl.common.errors import ConfigurationError
+from zorl.search.gates import AlwaysAccept, Decision, GateState, Paired, Sequential
 from zorl.testing import check_gate
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from broken_optimizers import Right
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
+from zorl.common.types import frozen
 from zorl.optimizers import CMAES, METHODS, SGD, GradientSearch, ars, mpge
-from zorl.optimizers.base import frozen
 from zorl.optimizers.natural import SNES
 from zorl.optimizers.registry import recipe
 from zorl.testing import (
@@ -71,7 +71,7 @@ BROKEN = [
     (
         bad.ChangesDtype,
         "resume",
-        "the state of t = 5, restored by zorl.storage: state.extra",
+        "the state of t = 5, restored by zorl.common.storage: state.extra",
     ),
     (bad.ListsAreWorse, "determinism", "told the same returns as a list"),
     (
@@ -86,7 +86,7 @@ BROKEN = [
     (bad.OnlyMutableState, "values", "Mutable.*frozen dataclass"),
     (bad.WritableState, "values", "state.theta can be written to"),
     (bad.Single, "values", "state.theta of float32"),
-    (bad.Unstorable, "values", "state.extra is a list, which zorl.storage cannot keep"),
+    (bad.Unstorable, "values", "state.extra is a list, which zorl.common.storage cannot keep"),
     (bad.NoneInState, "values", "state.extra is a NoneType"),
     (bad.WrongTag, "values", "asked.t = 1; expected: state.t, 0"),
     (bad.KeepsTheStart, "purity", "with the array that init was given"),

@@ -8,11 +8,11 @@ import importlib
 import numpy as np
 import pytest
 
-from zorl.gates import GATES
 from zorl.optimizers import METHODS, SGD, GradientSearch
 from zorl.optimizers.directions import DIRECTIONS
 from zorl.optimizers.registry import recipe
 from zorl.optimizers.weights import SCHEMES, CentredRanks, NormalisedReturns, SigmaR, Standardised
+from zorl.search.gates import GATES
 from zorl.testing import check_estimator, check_gate, check_optimizer, linear_relative_mse
 
 RANKS = ("monotone", "affine", "translation")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from zorl.optimizers.base import at_least
+from zorl.common.validation import at_least
 
 if TYPE_CHECKING:
     import torch

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from zorl.common.streams import Streams
+from zorl.common.types import Vector
+from zorl.common.validation import at_least
 from zorl.networks.classifier import MlpClassifier
-from zorl.optimizers.base import Vector, at_least, start_vector
+from zorl.optimizers.base import start_vector
 from zorl.optimizers.step_rules import StepRule
-from zorl.streams import Streams
 
 
 def gradient(network: MlpClassifier, theta: ArrayLike, images: object, labels: object) -> Vector:
@@ -42,7 +44,7 @@ def train_by_backpropagation(
     points: int = 50,
     augment: Callable[[Any, Any], Any] | None = None,
 ) -> list[dict[str, float]]:
-    """Train from `network.init`; the curve as `zorl.long_search.long_search` returns it.
+    """Train from `network.init`; the curve as `zorl.search.checkpointed.long_search` returns it.
 
     A gradient counts as one evaluation of its mini-batch. `augment` is `NodePerturbation`'s.
     """

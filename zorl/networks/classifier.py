@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
+from zorl.common.types import Vector
+from zorl.common.validation import at_least
 from zorl.networks.noise import LayerNoise, NoiseDirections, Shape, check_device
-from zorl.optimizers.base import Vector, at_least
 from zorl.optimizers.gradient_search import Perturbed
 from zorl.optimizers.weights import ANTITHETIC, FORWARD
 

@@ -20,18 +20,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
+from zorl.common.types import Vector, frozen
+from zorl.common.validation import at_least, positive
 from zorl.networks.classifier import MlpClassifier
 from zorl.networks.noise import in_threads, summed
-from zorl.optimizers.base import (
-    Asked,
-    Vector,
-    at_least,
-    checked_returns,
-    frozen,
-    positive,
-    start_vector,
-)
+from zorl.optimizers.base import Asked, checked_returns, start_vector
 from zorl.optimizers.step_rules import StepRule, StepState, check_step_rule
 
 if TYPE_CHECKING:

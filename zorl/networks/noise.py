@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from zorl.errors import ConfigurationError
-from zorl.optimizers.base import Matrix, Vector, at_least
+from zorl.common.errors import ConfigurationError
+from zorl.common.types import Matrix, Vector
+from zorl.common.validation import at_least
 
 if TYPE_CHECKING:
     import torch

@@ -12,9 +12,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zorl.errors import UnknownNameError
-from zorl.optimizers.base import Asked, Optimizer, Vector, at_least, checked_returns, frozen
-from zorl.optimizers.checks import check_fraction, check_wrapped
+from zorl.common.errors import UnknownNameError
+from zorl.common.types import Vector, frozen
+from zorl.common.validation import at_least, check_fraction
+from zorl.optimizers.base import Asked, Optimizer, checked_returns
+from zorl.optimizers.checks import check_wrapped
 
 
 @dataclass(frozen=True)

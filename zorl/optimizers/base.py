@@ -15,10 +15,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zorl.errors import ConfigurationError
-
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
+from zorl.common.errors import ConfigurationError
+from zorl.common.types import Matrix, Vector, frozen
 
 
 class State(Protocol):
@@ -138,12 +136,6 @@ def start_vector(theta: ArrayLike) -> Vector:
     return frozen(vector)
 
 
-def frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """The array itself, made read-only."""
-    array.setflags(write=False)
-    return array
-
-
 def checked_returns(state: State, asked: Asked, returns: ArrayLike) -> Vector:
     """The returns as a finite (n,) vector, after the rules that every `tell` shares.
 
@@ -190,29 +182,3 @@ def check_popsize(popsize: int | None, least: int) -> None:
         raise ConfigurationError(
             f"popsize must be an integer >= {least}, or None for 4 + floor(3 ln d), got {popsize!r}"
         )
-
-
-def positive(name: str, value: float) -> None:
-    """Raise unless `value` is a finite number > 0."""
-    if not (is_finite(value) and value > 0):
-        raise ConfigurationError(f"{name} must be a finite number > 0, got {value!r}")
-
-
-def non_negative(name: str, value: float) -> None:
-    """Raise unless `value` is a finite number ≥ 0."""
-    if not (is_finite(value) and value >= 0):
-        raise ConfigurationError(f"{name} must be a finite number ≥ 0, got {value!r}")
-
-
-def at_least(name: str, value: int, least: int) -> None:
-    """Raise unless `value` is an integer ≥ `least`."""
-    integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not integer or value < least:
-        raise ConfigurationError(f"{name} must be an integer ≥ {least}, got {value!r}")
-
-
-def is_finite(value: object) -> bool:
-    """Whether a value is a finite number; True and False are none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        return False
-    return bool(np.isfinite(value))

@@ -20,16 +20,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zorl.errors import ConfigurationError, UnknownNameError
-from zorl.optimizers.base import (
-    Asked,
-    Matrix,
-    Optimizer,
-    Vector,
-    checked_returns,
-    frozen,
-    layers,
-)
+from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.types import Matrix, Vector, frozen
+from zorl.optimizers.base import Asked, Optimizer, checked_returns, layers
 from zorl.optimizers.checks import check_wrapped
 from zorl.optimizers.lra import LearningRateAdaptation
 

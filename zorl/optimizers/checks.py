@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from zorl.errors import ConfigurationError
-from zorl.optimizers.base import is_finite
+from zorl.common.errors import ConfigurationError
 
 MAX_CONDITION = 1e14  # of a covariance: beyond it float64 cannot tell the short axes from rounding
 # Of a standard deviation along the longest axis: theta within its reach still fits a float32.
@@ -17,24 +14,6 @@ MIN_SIGMA, MAX_SIGMA = 1e-100, 1e30
 def clipped_sigma(sigma: float, longest: float) -> float:
     """`sigma`, moved so that sigma · longest lies in [1e-100, 1e30]."""
     return min(max(sigma, MIN_SIGMA / longest), MAX_SIGMA / longest)
-
-
-def check_flag(name: str, value: Any) -> None:
-    """Raise unless `value` is True or False: text such as "no" would count as true."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise ConfigurationError(f"{name} must be True or False, got {value!r}")
-
-
-def check_fraction(name: str, value: Any) -> None:
-    """Raise unless `value` is a number in (0, 1)."""
-    if not (is_finite(value) and 0 < value < 1):
-        raise ConfigurationError(f"{name} must be in (0, 1), got {value!r}")
-
-
-def check_factor(name: str, value: Any) -> None:
-    """Raise unless `value` is a finite number ≥ 1."""
-    if not (is_finite(value) and value >= 1):
-        raise ConfigurationError(f"{name} must be a finite number ≥ 1, got {value!r}")
 
 
 def check_memory(search: str, d: int, needed: int, limit_gb: float, instead: str) -> None:

@@ -22,18 +22,17 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zorl.errors import ConfigurationError, UnknownNameError
+from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.types import Matrix, Vector
+from zorl.common.validation import check_flag, positive
 from zorl.optimizers.base import (
     Asked,
-    Matrix,
-    Vector,
     check_popsize,
     checked_returns,
     default_popsize,
-    positive,
     start_vector,
 )
-from zorl.optimizers.checks import MAX_CONDITION, check_flag, check_memory, clipped_sigma
+from zorl.optimizers.checks import MAX_CONDITION, check_memory, clipped_sigma
 
 Covariance: TypeAlias = Literal["full", "separable"]
 

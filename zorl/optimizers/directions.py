@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zorl.errors import ConfigurationError, UnknownNameError
-from zorl.optimizers.base import Directions, Matrix, Vector, at_least, frozen, is_finite
+from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.types import Matrix, Vector, frozen
+from zorl.common.validation import at_least, is_finite
+from zorl.optimizers.base import Directions
 
 Sampler = Callable[[np.random.Generator, int, int], "Matrix | Directions"]
 

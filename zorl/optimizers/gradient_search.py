@@ -11,19 +11,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zorl.errors import ConfigurationError, UnknownNameError
-from zorl.optimizers.base import (
-    Asked,
-    Directions,
-    Matrix,
-    Vector,
-    at_least,
-    checked_returns,
-    frozen,
-    non_negative,
-    positive,
-    start_vector,
-)
+from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.types import Matrix, Vector, frozen
+from zorl.common.validation import at_least, non_negative, positive
+from zorl.optimizers.base import Asked, Directions, checked_returns, start_vector
 from zorl.optimizers.directions import UNIT_DIRECTIONS, Guide, Sampler, sampler
 from zorl.optimizers.step_rules import StepRule, StepState, check_step_rule
 from zorl.optimizers.weights import (

@@ -15,16 +15,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
+from zorl.common.types import Matrix, Vector, frozen
+from zorl.common.validation import at_least, positive
 from zorl.optimizers.base import (
     Asked,
-    Matrix,
-    Vector,
-    at_least,
     check_popsize,
     checked_returns,
     default_popsize,
-    frozen,
-    positive,
     start_vector,
 )
 from zorl.optimizers.checks import clipped_sigma

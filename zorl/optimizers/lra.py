@@ -14,8 +14,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zorl.optimizers.base import Asked, Vector, checked_returns, frozen, positive, start_vector
-from zorl.optimizers.checks import check_fraction, check_wrapped
+from zorl.common.types import Vector, frozen
+from zorl.common.validation import check_fraction, positive
+from zorl.optimizers.base import Asked, checked_returns, start_vector
+from zorl.optimizers.checks import check_wrapped
 from zorl.optimizers.cma_es import CMAES, CMAESState, Covariance, axes, bounded
 
 

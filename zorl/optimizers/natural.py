@@ -14,16 +14,14 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
+from zorl.common.types import Matrix, Vector, frozen
+from zorl.common.validation import positive
 from zorl.optimizers.base import (
     Asked,
-    Matrix,
-    Vector,
     check_popsize,
     checked_returns,
     default_popsize,
-    frozen,
-    positive,
     start_vector,
 )
 from zorl.optimizers.checks import MAX_SIGMA, MIN_SIGMA, check_memory, clipped_sigma

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zorl.errors import ConfigurationError, UnknownNameError
-from zorl.optimizers.base import Asked, at_least, checked_returns, non_negative, positive
+from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.validation import at_least, non_negative, positive
+from zorl.optimizers.base import Asked, checked_returns
 from zorl.optimizers.checks import MAX_SIGMA, MIN_SIGMA
 from zorl.optimizers.natural import (
     SNES,

@@ -5,7 +5,7 @@ Each docstring says how it differs. For new work use the recipes of `recipes.py`
 
 from __future__ import annotations
 
-from zorl.errors import UnknownNameError
+from zorl.common.errors import UnknownNameError
 from zorl.optimizers.gradient_search import GradientSearch
 from zorl.optimizers.recipes import ES_SCHEMES
 from zorl.optimizers.step_rules import SGD

@@ -7,15 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zorl.optimizers.base import (
-    Asked,
-    Vector,
-    at_least,
-    checked_returns,
-    frozen,
-    positive,
-    start_vector,
-)
+from zorl.common.types import Vector, frozen
+from zorl.common.validation import at_least, positive
+from zorl.optimizers.base import Asked, checked_returns, start_vector
 
 
 @dataclass(frozen=True)

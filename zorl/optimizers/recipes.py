@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zorl.errors import UnknownNameError
+from zorl.common.errors import UnknownNameError
 from zorl.optimizers.cma_es import CMAES
 from zorl.optimizers.directions import Guide
 from zorl.optimizers.gradient_search import GradientSearch

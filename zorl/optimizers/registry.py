@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from zorl.errors import UnknownNameError
+from zorl.common.errors import UnknownNameError
 from zorl.optimizers.base import Optimizer
 from zorl.optimizers.cem import CEM
 from zorl.optimizers.cma_es import CMAES

@@ -16,18 +16,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zorl.errors import ConfigurationError, UnknownNameError
-from zorl.optimizers.base import (
-    Asked,
-    Matrix,
-    Vector,
-    at_least,
-    checked_returns,
-    frozen,
-    non_negative,
-)
+from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.types import Matrix, Vector, frozen
+from zorl.common.validation import at_least, check_factor, non_negative
+from zorl.optimizers.base import Asked, checked_returns
 from zorl.optimizers.bounds import Bound, box, entries
-from zorl.optimizers.checks import check_factor, check_wrapped
+from zorl.optimizers.checks import check_wrapped
 from zorl.optimizers.cma_es import CMAES, CMAESState, Covariance
 from zorl.optimizers.stopping import history_length, reason_to_stop, with_generation
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zorl.errors import ConfigurationError
-from zorl.optimizers.base import Matrix, Vector, at_least, non_negative, positive, start_vector
-from zorl.optimizers.checks import check_flag
+from zorl.common.errors import ConfigurationError
+from zorl.common.types import Matrix, Vector
+from zorl.common.validation import at_least, check_flag, non_negative, positive
+from zorl.optimizers.base import start_vector
 from zorl.optimizers.directions import rademacher
 from zorl.optimizers.gradient_search import GradientSearch
 from zorl.optimizers.step_rules import SGD, Clipped, GainSequence, StepRule

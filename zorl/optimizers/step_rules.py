@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from zorl.errors import ConfigurationError
-from zorl.optimizers.base import Vector, at_least, frozen, is_finite, non_negative, positive
-from zorl.optimizers.checks import check_flag
+from zorl.common.errors import ConfigurationError
+from zorl.common.types import Vector, frozen
+from zorl.common.validation import at_least, check_flag, is_finite, non_negative, positive
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from zorl.optimizers.base import Matrix, Vector, frozen
+from zorl.common.types import Matrix, Vector, frozen
 from zorl.optimizers.checks import MAX_CONDITION
 from zorl.optimizers.cma_es import CMAESState
 

@@ -13,8 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
-from zorl.errors import ConfigurationError
-from zorl.optimizers.base import Vector, at_least
+from zorl.common.errors import ConfigurationError
+from zorl.common.types import Vector
+from zorl.common.validation import at_least
 
 ANTITHETIC = "antithetic"
 FORWARD = "forward"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from zorl.errors import ConfigurationError, ZorlError
+from zorl.common.errors import ConfigurationError, ZorlError
 from zorl.recorders.frames import Picture
 
 _COLOURS = 128

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from zorl.common.errors import ConfigurationError, EnvironmentFailure
 from zorl.envs import Task, native_recorder
-from zorl.errors import ConfigurationError, EnvironmentFailure
 from zorl.recorders.base import Predictor
 
 Picture: TypeAlias = NDArray[np.uint8]  # (height, width, 3)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from zorl.common.storage import write_atomically
 from zorl.recorders.base import BaseRecorder, Record, Run
-from zorl.storage import write_atomically
 
 
 class JsonlRecorder(BaseRecorder):

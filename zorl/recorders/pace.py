@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
 
 Clock = Callable[[], float]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
 from zorl.recorders.base import BaseRecorder, Record, Run
 from zorl.recorders.pace import Clock, Pace
 

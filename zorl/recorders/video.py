@@ -7,12 +7,12 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
+from zorl.common.streams import Purpose, Streams
 from zorl.recorders.base import BaseRecorder, Record, Run
 from zorl.recorders.encoding import encode_gif
 from zorl.recorders.frames import Size, render_episode
 from zorl.recorders.pace import Clock, Pace
-from zorl.streams import Purpose, Streams
 
 if TYPE_CHECKING:
     from zorl.recorders.event_log import EventLog

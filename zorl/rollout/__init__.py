@@ -1,1 +1,5 @@
 """Rollouts: the hot loop, the backends that run it, and the evaluators over them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

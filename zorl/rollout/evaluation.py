@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from zorl.errors import ConfigurationError
-from zorl.normalization import Moments, Normalizer
-from zorl.streams import Seeds
+from zorl.common.errors import ConfigurationError
+from zorl.common.streams import Seeds
+from zorl.policies.normalization import Moments, Normalizer
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zorl.normalization import Normalizer
-from zorl.rollout.backends import Backend
+from zorl.common.streams import Seeds
+from zorl.policies.normalization import Normalizer
+from zorl.rollout.backend import Backend
+from zorl.rollout.batch import Work
 from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.origin import Origin
-from zorl.rollout.work import Work
-from zorl.streams import Seeds
 
 
 class RolloutEvaluator:

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from zorl.errors import EnvironmentFailure, NonFiniteRewardError, UnknownNameError, ZorlError
-from zorl.normalization import Normalizer
-from zorl.rollout.work import Episodes, Work
+from zorl.common.errors import EnvironmentFailure, NonFiniteRewardError, UnknownNameError, ZorlError
+from zorl.policies.normalization import Normalizer
+from zorl.rollout.batch import Episodes, Work
 
 ON_FAILURE = ("fail", "worst")
 log = logging.getLogger("zorl")

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zorl.common.streams import Streams
 from zorl.optimizers.base import Optimizer
-from zorl.streams import Streams
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zorl.rollout.work import Episodes, Runner, Work
+from zorl.rollout.batch import Episodes, Runner, Work
 
 WAITING, BEGUN, OVER = 0, 1, 2
 

@@ -11,20 +11,6 @@ expected, so that one line makes a test:
 zorl's own methods, directions and gates pass the same checks.
 """
 
-from zorl.testing.estimators import EstimatorReport, check_estimator, linear_relative_mse
-from zorl.testing.gates import check_gate
-from zorl.testing.optimizers import check_optimizer, detect_invariances
-from zorl.testing.progress import INVARIANCES
-from zorl.testing.twins import TwinReport, check_compiled_twin
+import lazy_loader
 
-__all__ = [
-    "INVARIANCES",
-    "EstimatorReport",
-    "TwinReport",
-    "check_compiled_twin",
-    "check_estimator",
-    "check_gate",
-    "check_optimizer",
-    "detect_invariances",
-    "linear_relative_mse",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from zorl.errors import ConfigurationError
-from zorl.optimizers.base import Asked, Vector
+from zorl.common.errors import ConfigurationError
+from zorl.common.types import Vector
+from zorl.optimizers.base import Asked
 from zorl.testing.progress import Case, ascent
 from zorl.testing.rules import (
     Breach,
@@ -55,7 +56,7 @@ def _check_state(state: Any, dim: int) -> None:
     for name, leaf in leaves(state, "state"):
         require(
             isinstance(leaf, _STORABLE) and not getattr(leaf, "dtype", np.dtype(float)).hasobject,
-            f"{name} is a {type(leaf).__name__}, which zorl.storage cannot keep",
+            f"{name} is a {type(leaf).__name__}, which zorl.common.storage cannot keep",
             "arrays, numbers, bools, strings and frozen dataclasses of them",
         )
         if isinstance(leaf, np.ndarray):
@@ -172,13 +173,13 @@ def _is_count(value: object, expected: int) -> bool:
 
 
 def _resume(case: Case) -> None:
-    """A state kept by `zorl.storage`, pickled or copied goes on to the same bits."""
+    """A state kept by `zorl.common.storage`, pickled or copied goes on to the same bits."""
     optimizer = case.optimizer
     states = case.search(optimizer, case.generations)
     template = optimizer.init(case.start + 1)
     for at in (0, case.generations // 2):
         for how, back in (
-            ("restored by zorl.storage", restored(states[at], template, "state")),
+            ("restored by zorl.common.storage", restored(states[at], template, "state")),
             ("pickled", pickle.loads(pickle.dumps(states[at]))),
             ("copied", copy.deepcopy(states[at])),
         ):
@@ -222,7 +223,7 @@ def _refusals(case: Case) -> None:
 
 
 def _refused(what: str, call: Callable[..., Any], *arguments: Any) -> None:
-    expected = "a zorl.errors.ConfigurationError that says what was wrong"
+    expected = "a zorl.common.errors.ConfigurationError that says what was wrong"
     try:
         call(*arguments)
     except ConfigurationError:

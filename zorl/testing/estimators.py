@@ -9,8 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zorl.errors import UnknownNameError
-from zorl.optimizers.base import Asked, Matrix, Vector, at_least, positive
+from zorl.common.errors import UnknownNameError
+from zorl.common.types import Matrix, Vector
+from zorl.common.validation import at_least, positive
+from zorl.optimizers.base import Asked
 
 _MAX_ERROR = 0.1  # of a slope's standard error: beyond it, a wrong factor could pass
 _KURTOSIS = {"gaussian": 3.0, "uniform": 9 / 5, "rademacher": 1.0}  # E[δᵢ⁴] of unit variance

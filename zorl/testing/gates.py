@@ -1,4 +1,4 @@
-"""`check_gate`: the contract of `zorl.gates.Gate`, rule by rule."""
+"""`check_gate`: the contract of `zorl.search.gates.Gate`, rule by rule."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from zorl.errors import ConfigurationError
-from zorl.gates import Decision, Gate, GateState
-from zorl.optimizers.base import Matrix, Vector, at_least, frozen, positive
+from zorl.common.errors import ConfigurationError
+from zorl.common.types import Matrix, Vector, frozen
+from zorl.common.validation import at_least, positive
+from zorl.search.gates import Decision, Gate, GateState
 from zorl.testing.rules import (
     Breach,
     global_randomness,
@@ -36,15 +37,15 @@ def check_gate(
     skip: Collection[str] = (),
     seed: int = 0,
 ) -> None:
-    """Check that a gate keeps the contract of `zorl.gates.Gate`.
+    """Check that a gate keeps the contract of `zorl.search.gates.Gate`.
 
     The rules, by name: "decision" (types), "purity", "determinism", "ranges" (each seed at most
     once for each side, in increasing order), "episodes" (as many reported as measured), "state"
-    (round-trips `zorl.storage`), "better", "worse", "faults" and "error-rate". A gate may take its
+    (round-trips `storage`), "better", "worse", "faults" and "error-rate". A gate may take its
     first decision on trust: "better" and "worse" are asked of states that have kept a policy.
 
     Example:
-        >>> from zorl.gates import AlwaysAccept, Paired
+        >>> from zorl.search.gates import AlwaysAccept, Paired
         >>> check_gate(Paired(episodes=5))
         >>> check_gate(AlwaysAccept(), always=True)
 
@@ -237,7 +238,7 @@ def _episodes(case: _Case) -> None:
 
 
 def _state(case: _Case) -> None:
-    """A state kept by `zorl.storage` takes the same decisions."""
+    """A state kept by `zorl.common.storage` takes the same decisions."""
     for state in case.states():
         back = restored(state, GateState(), "gate")
         require_same(snapshot(state, "state"), snapshot(back, "state"), "restored", "as kept")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from zorl.errors import ConfigurationError, UnknownNameError
-from zorl.optimizers.base import Optimizer, at_least, positive
+from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.validation import at_least, positive
+from zorl.optimizers.base import Optimizer
 from zorl.testing.contract import RULES
 from zorl.testing.progress import INVARIANCES, Case
 from zorl.testing.rules import Breach, run_rules

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from zorl.optimizers.base import Asked, Matrix, Optimizer, Vector, frozen
+from zorl.common.types import Matrix, Vector, frozen
+from zorl.optimizers.base import Asked, Optimizer
 from zorl.testing.rules import Breach, require, require_same
 
 Function = Callable[[Matrix], Vector]

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from zorl.errors import UnknownNameError
-from zorl.storage import flatten, unflatten
+from zorl.common.errors import UnknownNameError
+from zorl.common.storage import flatten, unflatten
 
 T = TypeVar("T")
 Snapshot = dict[str, Any]
@@ -93,7 +93,7 @@ def require_same(before: Snapshot, after: Snapshot, because: str, expected: str)
 
 
 def restored(value: T, template: T, name: str) -> T:
-    """`value` written by `zorl.storage` and read again over a template; scalars by way of JSON."""
+    """`value` written by `storage` and read again over a template; scalars by way of JSON."""
     scalars, arrays = flatten(value, name)
     scalars = json.loads(json.dumps(scalars, allow_nan=False))
     return unflatten(

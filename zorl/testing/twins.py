@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zorl.errors import ConfigurationError
-from zorl.optimizers.base import at_least
+from zorl.common.errors import ConfigurationError
+from zorl.common.validation import at_least
 
 if TYPE_CHECKING:
     import gymnasium as gym
@@ -89,7 +89,7 @@ def check_compiled_twin(
         ConfigurationError: there is no twin, or it cannot be translated.
     """
     from zorl.envs import make_task
-    from zorl.envs.compiled import find_twin
+    from zorl.envs.twins.base import find_twin
 
     at_least("steps", steps, 1)
     task = make_task(env_id, env_kwargs=env_kwargs)
@@ -110,9 +110,9 @@ class _Comparison:
     def __init__(
         self, task: Task, twin: Any, env: gym.Env[Any, Any], tolerance: float, fast: float
     ) -> None:
-        from zorl.envs.compiled import Twin, rehearse
+        from zorl.envs.twins.base import Twin, rehearse
+        from zorl.policies.spaces import ActionDecoder, ObservationEncoder
         from zorl.rollout.compiled.cache import traced
-        from zorl.spaces import ActionDecoder, ObservationEncoder
 
         self.task, self.twin, self.env = task, twin, env
         self.tolerance, self.fast_tolerance = tolerance, fast

@@ -13,16 +13,16 @@ import numpy as np
 from gymnasium.utils.seeding import np_random
 from numpy.typing import NDArray
 
+from zorl.common.errors import ConfigurationError, NonFiniteRewardError
 from zorl.envs import Task
-from zorl.envs.compiled import Twin, rehearse
-from zorl.errors import ConfigurationError, NonFiniteRewardError
-from zorl.normalization import Normalizer
-from zorl.policies import MlpPolicy
+from zorl.envs.twins.base import Twin, rehearse
+from zorl.policies.mlp import MlpPolicy
+from zorl.policies.normalization import Normalizer
+from zorl.policies.spaces import ObservationEncoder
+from zorl.rollout.batch import Episodes, Work
 from zorl.rollout.compiled.cache import compiled, why_no_numba
 from zorl.rollout.compiled.parts import LANES, Spec
 from zorl.rollout.compiled.source import kernel_source, why_not
-from zorl.rollout.work import Episodes, Work
-from zorl.spaces import ObservationEncoder
 
 _WORTH = 2e-4  # seconds: waking a thread takes a good part of a tenth of a millisecond
 

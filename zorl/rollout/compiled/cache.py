@@ -17,18 +17,18 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from zorl.envs.compiled import CompiledEnv
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
+from zorl.envs.twins.base import CompiledEnv
 from zorl.rollout.compiled.parts import Spec
 from zorl.rollout.compiled.source import kernel_source
 from zorl.rollout.compiled.trace import trace_source
 
 _HERE = Path(__file__).parent
-_ZORL = _HERE.parents[1]
+_POLICIES = _HERE.parents[1] / "policies"
 # Files whose functions become part of a kernel.
 _INLINED = (
     *(_HERE / name for name in ("exact.py", "fast.py", "intrinsics.py")),
-    *(_ZORL / name for name in ("kernels.py", "activations.py")),
+    *(_POLICIES / name for name in ("kernels.py", "activations.py")),
 )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from zorl.kernels import activate as neuron  # noqa: F401  # for the kernels
+from zorl.policies.kernels import activate as neuron  # noqa: F401  # for the kernels
 from zorl.rollout.compiled.intrinsics import fenced
 
 real = np.float64

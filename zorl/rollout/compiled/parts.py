@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from zorl.activations import ACTIVATIONS as EXACT_ACTIVATIONS
-from zorl.envs.compiled import Twin
-from zorl.policies import MlpPolicy
+from zorl.envs.twins.base import Twin
+from zorl.policies.activations import ACTIVATIONS as EXACT_ACTIVATIONS
+from zorl.policies.mlp import MlpPolicy
 from zorl.rollout.compiled.translate import Translation
 
 LANES = 64
 _UNROLLED = 200  # parameters of the largest network that is part of the one loop over lanes
 _BLOCK = 8  # inputs of a neuron that are summed in one pass over the lanes
 
-# Of fast kernels: all from the tangent. Exact ones compute what zorl.activations does.
+# Of fast kernels: all from the tangent. Exact ones compute what zorl.policies.activations does.
 ACTIVATIONS = {
     "tanh": "tanh(x)",
     "relu": "max(x, f4(0))",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zorl.policies import MlpPolicy
+from zorl.policies.mlp import MlpPolicy
 from zorl.rollout.compiled.parts import ACTIVATIONS, LANES, Parts, Spec
 
 _MOST_UNITS = 4096  # they lie on the stack, for all lanes; there are some megabytes of it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zorl.envs.compiled import CompiledEnv
+from zorl.envs.twins.base import CompiledEnv
 from zorl.rollout.compiled.parts import parameters
 from zorl.rollout.compiled.translate import Translation
 

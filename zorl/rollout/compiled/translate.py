@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from zorl.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError
 
 # Names in exact.py and fast.py, by the object that a twin calls.
 FUNCTIONS: dict[Any, str] = {

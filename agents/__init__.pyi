@@ -1,0 +1,21 @@
+from .base import Agent as Agent
+from .plan import Plan as Plan
+from .registry import (
+    agent_of as agent_of,
+    config_from_json as config_from_json,
+    list_agents as list_agents,
+    load_agent as load_agent,
+    make_agent as make_agent,
+    make_config as make_config,
+)
+from .sb3.agent import BaselineAgent as BaselineAgent
+from .sb3.config import BaselineConfig as BaselineConfig
+from .search.agent import SearchAgent as SearchAgent
+from .search.backend_choice import Place as Place
+from .search.config import SearchConfig as SearchConfig
+from .training import (
+    held_out_summary as held_out_summary,
+    resume as resume,
+    run_config as run_config,
+    train as train,
+)

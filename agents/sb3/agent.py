@@ -1,0 +1,269 @@
+"""Stable-Baselines3's PPO, A2C, DQN, SAC and TD3 behind the agents' verbs, on equal terms.
+
+They are trained by SB3's own code, and evaluated, counted and saved by zorl's. A file holds the
+configuration, the networks and the normalisation statistics; it does not hold optimizer moments,
+SAC's entropy temperature or the replay buffer. So a loaded baseline acts to the same bits, but
+goes on learning with a fresh optimizer and an empty buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from typing_extensions import Self
+
+from zorl.agents.base import read_agent
+from zorl.agents.sb3.config import BaselineConfig
+from zorl.agents.sb3.options import BASELINES, algorithm, check_action_space, keywords, resolve
+from zorl.agents.sb3.policy import Decider, acting_parameters, restore, to_arrays
+from zorl.common.errors import ConfigurationError, FileFormatError
+from zorl.common.storage import Arrays, save_archive
+from zorl.common.streams import Purpose, Seeds, Streams
+from zorl.common.types import Stop
+from zorl.policies.normalization import Normalizer
+from zorl.policies.spaces import ObservationEncoder, check_spaces
+from zorl.recorders.base import Recorder, Run
+from zorl.recorders.console import ConsoleRecorder
+from zorl.rollout.evaluation import Evaluation
+from zorl.rollout.evaluator import RolloutEvaluator
+from zorl.rollout.local.gymnasium_runner import EpisodeRunner
+from zorl.rollout.local.serial import Serial
+
+__all__ = ["BASELINES", "FAMILY", "BaselineAgent", "BaselineConfig"]
+
+FAMILY = "sb3"
+
+
+class BaselineAgent:
+    """A gradient-based agent of stable-baselines3.
+
+    While it learns, torch uses one thread and the process-wide generators that SB3 draws from are
+    this agent's own; both are put back afterwards. So what it learns is a function of the
+    configuration and of the calls of `learn`, and several agents do not disturb each other.
+
+    Args:
+        config: what and how to learn.
+
+    Attributes:
+        model: the SB3 algorithm, for what has no verb here.
+
+    Raises:
+        ConfigurationError: options or an action space that the algorithm cannot work with.
+    """
+
+    def __init__(self, config: BaselineConfig) -> None:
+        from zorl.agents.sb3.training import PrivateRandomness, silent_logger
+
+        self._config = replace(config, options=resolve(config.agent, config.options))
+        self.name = config.agent
+        self.task = config.task
+        self.num_episodes = 0
+        self._records = 0
+        self._private = PrivateRandomness()
+        with self._alone():
+            self.model = self._build(self._seed(0))
+        self.model.set_logger(silent_logger())
+        self._normalizer = self.model.get_vec_normalize_env()
+        self._runner: EpisodeRunner | None = None
+
+    def _build(self, seed: int) -> Any:
+        from zorl.agents.sb3.training import make_training_env
+
+        config, options = self._config, self._config.options
+        probe = self.task.make()
+        try:
+            check_spaces(probe)
+            check_action_space(config.agent, self.task.env_id, probe.action_space)
+            self._encoder = ObservationEncoder.for_space(probe.observation_space)
+            if config.normalize and self._encoder.kind != "box":
+                raise ConfigurationError(
+                    f"normalize needs Box observations, but those of {self.task.env_id} are "
+                    f"{probe.observation_space}"
+                )
+            arguments = keywords(config.agent, options, probe.action_space, config.n_envs)
+        finally:
+            probe.close()
+        env = make_training_env(self.task, config.n_envs, config.normalize, options["gamma"])
+        try:
+            return algorithm(config.agent)(env=env, seed=seed, device="cpu", **arguments)
+        # SB3 checks its arguments with assertions as well.
+        except (AssertionError, TypeError, ValueError) as error:
+            env.close()
+            raise ConfigurationError(f"{config.agent} cannot be made: {error}") from error
+
+    def _seed(self, num_timesteps: int) -> int:
+        """SB3's seed at a point of the training; environment i gets this + i."""
+        return Streams(self._config.seed).seeds(Purpose.INIT, num_timesteps, 1)[0]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        from zorl.agents.sb3.training import one_thread
+
+        with self._private.inside(), one_thread():
+            yield
+
+    @property
+    def num_timesteps(self) -> int:
+        """Env steps taken in training; on-policy algorithms take whole rollouts."""
+        return int(self.model.num_timesteps)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters that its deterministic action depends on.
+
+        The actor of PPO, A2C, SAC and TD3 and the Q network of DQN; no critic, no target network,
+        and not what sets the spread of the exploration.
+        """
+        return acting_parameters(self.name, self.model.policy)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """See `zorl.agents.base.Agent`."""
+        return {"family": FAMILY, **self._config.to_json()}
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: Any = None,
+        progress_bar: bool = False,
+        recorders: Iterable[Recorder] = (),
+        stop: Stop | None = None,
+    ) -> Self:
+        """Train until at least `total_timesteps` more env steps are taken.
+
+        On-policy algorithms take whole rollouts, so that they may take up to one rollout more.
+        Schedules are SB3's: their end is the `num_timesteps` that this call aims at.
+
+        Args:
+            total_timesteps: env steps to take.
+            callback: as for SB3: a callback, a function of (locals, globals), or a list of
+                callbacks. They see the SB3 model.
+            progress_bar: show progress on standard error.
+            recorders: consumers of records, see `zorl.agents.sb3.training.Reporter`.
+            stop: asked after every step of the environments whether to stop.
+        """
+        from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
+
+        from zorl.agents.sb3.training import Reporter
+
+        if total_timesteps < 1:
+            raise ConfigurationError(f"total_timesteps must be ≥ 1, got {total_timesteps}")
+        bar = self._progress_bar(total_timesteps) if progress_bar else None
+        recorders = [*recorders, *([bar] if bar is not None else [])]
+        reporter = Reporter(recorders, stop, self._records, self._count)
+        callbacks: list[BaseCallback] = [reporter]
+        for item in callback if isinstance(callback, (list, tuple)) else [callback]:
+            if item is not None:
+                own = isinstance(item, BaseCallback)
+                callbacks.append(item if own else ConvertCallback(item))
+        try:
+            with self._alone():
+                self.model.learn(
+                    total_timesteps,
+                    CallbackList(callbacks),
+                    log_interval=None,
+                    reset_num_timesteps=False,
+                )
+        finally:
+            self._records = reporter.index
+            if bar is not None:
+                bar.finish({})
+        return self
+
+    def _count(self, episodes: int) -> None:
+        self.num_episodes += episodes
+
+    def _progress_bar(self, total_timesteps: int) -> ConsoleRecorder:
+        bar, begun = ConsoleRecorder(), self.num_timesteps
+        target = begun + total_timesteps
+        bar.start(Run(self.name, self, self.task, self.config, target, start_steps=begun))
+        return bar
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+    ) -> tuple[Any, Any]:
+        """The action for one observation or a batch of them, as the environment gives them.
+
+        Observations are normalised here, with the statistics of the training. Unlike SB3's own
+        method, whose default is False, this is deterministic unless told otherwise.
+        """
+        if self._normalizer is not None:
+            observation = self._normalizer.normalize_obs(np.asarray(observation))
+        action, state = self.model.predict(observation, state, episode_start, deterministic)
+        return action[()], state  # an array of no dimension becomes the number that Gymnasium takes
+
+    def evaluate(self, seeds: Seeds) -> Evaluation:
+        """One deterministic episode from each seed, as search agents are evaluated; (1, e)."""
+        from zorl.agents.sb3.training import one_thread
+
+        if self._runner is None:
+            # One lane: torch rounds a row of a batch differently from the row alone, and an
+            # episode must not depend on its neighbours.
+            decider = Decider(self.predict, self._encoder)
+            self._runner = EpisodeRunner(self.task, decider, lanes=1)
+        evaluator = RolloutEvaluator(Serial(self._runner))
+        with one_thread():
+            return evaluator.evaluate(np.zeros((1, 0)), seeds, Normalizer.create("off", [], []))
+
+    def save(self, path: str | Path) -> None:
+        """Write configuration, networks and normalisation statistics, atomically."""
+        metadata = {
+            "family": FAMILY,
+            "config": self._config.to_json(),
+            "num_timesteps": self.num_timesteps,
+            "num_episodes": self.num_episodes,
+        }
+        save_archive(path, "agent", metadata, to_arrays(self.model))
+
+    @classmethod
+    def load(cls, path: str | Path) -> BaselineAgent:
+        """The agent that `save` wrote to a file; `zorl.load_agent` takes every family's.
+
+        Raises:
+            FileFormatError: the file is missing, corrupt, truncated, newer, or not such an agent's.
+        """
+        metadata, arrays = read_agent(path, FAMILY)
+        return cls.from_archive(metadata, arrays)
+
+    @classmethod
+    def from_archive(cls, metadata: Mapping[str, Any], arrays: Arrays) -> BaselineAgent:
+        """The agent that `save` wrote: it acts to the same bits; see the module on learning.
+
+        Raises:
+            FileFormatError: something is missing, or is of another shape than the configuration's.
+        """
+        try:
+            config = BaselineConfig.from_json(metadata["config"])
+            counts = int(metadata["num_timesteps"]), int(metadata["num_episodes"])
+        except KeyError as error:
+            raise FileFormatError(f"the file lacks {error}") from error
+        agent = cls(config)
+        try:
+            agent._restore(*counts, arrays)
+        except (KeyError, RuntimeError, ValueError) as error:  # torch's and numpy's, of shapes
+            agent.close()
+            raise FileFormatError(f"the file does not fit its configuration: {error}") from error
+        return agent
+
+    def _restore(self, num_timesteps: int, num_episodes: int, arrays: Arrays) -> None:
+        restore(self.model, arrays)
+        self.model.num_timesteps, self.num_episodes = num_timesteps, num_episodes
+        with self._alone():  # else it would play the episodes of its beginning again
+            self.model.set_random_seed(self._seed(num_timesteps))
+            if self.model.use_sde:  # its noise was drawn with the spread of a new policy
+                self.model.policy.reset_noise()
+
+    def close(self) -> None:
+        """Free environments."""
+        self.model.get_env().close()
+        if self._runner is not None:
+            self._runner.close()

@@ -1,0 +1,64 @@
+"""The configuration of a stable-baselines3 baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from zorl.agents.sb3.options import BASELINES
+from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
+from zorl.common.options import Options
+from zorl.common.streams import Streams
+from zorl.envs import Task
+
+
+@dataclass(frozen=True)
+class BaselineConfig:
+    """Everything that decides what a baseline learns; JSON types but for the task.
+
+    Attributes:
+        agent: a name in `BASELINES`.
+        task: what is learned.
+        options: arguments of the SB3 class as JSON values, see `zorl.agents.sb3.options`.
+        n_envs: environments stepped side by side while training.
+        normalize: observations and rewards by SB3's VecNormalize, as the Zoo does it.
+        seed: of the run.
+        source: where the settings come from.
+    """
+
+    agent: str
+    task: Task
+    options: Mapping[str, Any] = Options()
+    n_envs: int = 1
+    normalize: bool = False
+    seed: int = 0
+    source: str = "stable-baselines3 defaults"
+
+    def __post_init__(self) -> None:
+        if self.agent not in BASELINES:
+            raise UnknownNameError("baseline", self.agent, BASELINES)
+        if isinstance(self.n_envs, bool) or not isinstance(self.n_envs, int) or self.n_envs < 1:
+            raise ConfigurationError(f"n_envs must be an integer ≥ 1, got {self.n_envs!r}")
+        if not isinstance(self.normalize, bool):
+            raise ConfigurationError(f"normalize must be true or false, got {self.normalize!r}")
+        Streams(self.seed)  # refuses what is no seed
+        object.__setattr__(self, "options", Options(self.options))
+
+    def to_json(self) -> dict[str, Any]:
+        """The configuration as JSON types."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        options = Options(self.options).thaw()
+        return {**values, "task": self.task.to_json(), "options": options}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> BaselineConfig:
+        """The inverse of `to_json`.
+
+        Raises:
+            FileFormatError: a field is missing or unknown.
+        """
+        try:
+            return cls(**{**values, "task": Task.from_json(values["task"])})
+        except (KeyError, TypeError) as error:
+            raise FileFormatError(f"not the configuration of a baseline: {error}") from error

@@ -1,0 +1,299 @@
+"""The search agent: an optimizer, a policy network and rollouts behind SB3's verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import copy
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+from typing_extensions import Self
+
+from zorl.agents.base import read_agent
+from zorl.agents.search.backend_choice import Place, log, make_backend, resolve_backend
+from zorl.agents.search.callbacks import Hook, as_hook
+from zorl.agents.search.config import SearchConfig
+from zorl.common.errors import ConfigurationError, EnvironmentFailure, FileFormatError
+from zorl.common.options import resolve_options
+from zorl.common.storage import Arrays, flatten, save_archive, unflatten
+from zorl.common.streams import Seeds, Streams
+from zorl.common.types import Stop
+from zorl.optimizers.registry import METHODS
+from zorl.policies.mlp import MlpPolicy, Policy
+from zorl.policies.normalization import Normalizer
+from zorl.policies.source import module_policy, tell_if_unnamed
+from zorl.policies.spaces import ActionDecoder, ObservationEncoder, check_spaces
+from zorl.recorders.base import Recorder
+from zorl.rollout.compiled.backend import Compiled
+from zorl.rollout.evaluation import Evaluation
+from zorl.rollout.evaluator import RolloutEvaluator
+from zorl.rollout.failures import FailedEpisode, FailureRule
+from zorl.rollout.local.gymnasium_runner import EpisodeRunner
+from zorl.rollout.local.serial import Serial
+from zorl.rollout.processes.backend import Processes
+from zorl.runs.replay import save_episode
+from zorl.search.gates import GATES, make_gate
+from zorl.search.loop import Counters, Search
+
+FAMILY = "search"
+
+
+class SearchAgent:
+    """Learns a task by zeroth-order search over the parameters of a policy network.
+
+    Args:
+        config: what and how to learn.
+        place: where episodes run; results do not depend on it.
+
+    Attributes:
+        failures: folder for episodes that failed, which `zorl replay` plays again; None keeps none.
+    """
+
+    failures: Path | None = None
+
+    def __init__(self, config: SearchConfig, place: Place = Place()) -> None:  # noqa: B008  # frozen
+        recipe = METHODS[config.agent]
+        options = resolve_options(recipe, config.options, f"option of {config.agent}")
+        gate_options = resolve_options(
+            GATES[config.gate], config.gate_options, f"option of the gate {config.gate}"
+        )
+        self.name = config.agent
+        self.task = config.task
+        env = self.task.make()
+        try:
+            check_spaces(env)
+            self._encoder = ObservationEncoder.for_space(env.observation_space)
+            self._decoder = ActionDecoder.for_space(env.action_space, config.stochastic)
+        finally:
+            env.close()
+        self.policy: Policy = (
+            MlpPolicy(
+                self._encoder.size, self._decoder, config.hidden, config.activation, config.bias
+            )
+            if config.policy is None
+            else module_policy(config.policy, self._encoder.size, self._decoder)
+        )
+        self._config = replace(
+            config,
+            options=options,
+            gate_options=gate_options,
+            backend=resolve_backend(config.backend, self.task, self.policy, place),
+        )
+        uniforms = self._decoder.outputs if config.stochastic else 0
+        self._backend = make_backend(
+            self._config.backend,
+            self.task,
+            self.policy,
+            self._encoder,
+            place,
+            FailureRule(config.on_failure, partial(self._keep, uniforms)),
+            tolerant=config.non_finite == "worst",
+        )
+        self._evaluator = RolloutEvaluator(self._backend)
+        streams = Streams(config.seed)
+        self.search = Search(
+            recipe(**options),
+            self._evaluator,
+            streams,
+            make_gate(config.gate, **gate_options),
+            config.episodes,
+            config.max_episodes,
+        )
+        normalizer = Normalizer.create(config.normalize, self._encoder.low, self._encoder.high)
+        self.state = self.search.init(self.policy.init(streams.init()), normalizer)
+        tolerant = config.non_finite == "worst"
+        self._greedy = EpisodeRunner(self.task, self.policy, tolerant=tolerant)
+        self._told = False
+
+    @property
+    def num_timesteps(self) -> int:
+        """Env steps charged to training: candidates and gate."""
+        return self.state.counters.env_steps
+
+    @property
+    def num_episodes(self) -> int:
+        """Episodes charged to training: candidates and gate."""
+        return self.state.counters.episodes
+
+    @property
+    def counters(self) -> Counters:
+        """Exact counts by purpose."""
+        return self.state.counters
+
+    @property
+    def parameters(self) -> int:
+        """Number of policy parameters."""
+        return self.policy.dim
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """See `zorl.agents.base.Agent`."""
+        return {"family": FAMILY, **self._config.to_json()}
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: Any = None,
+        progress_bar: bool = False,
+        recorders: Iterable[Recorder] = (),
+        stop: Stop | None = None,
+    ) -> Self:
+        """Search until `total_timesteps` more env steps are spent; whole generations only.
+
+        Args:
+            total_timesteps: env steps to spend, candidates and gate together.
+            callback: called with every `Generation`, False stops; or a callback of
+                stable-baselines3, or a list of such.
+            progress_bar: show progress on standard error.
+            recorders: consumers of the generations; the caller starts and finishes them, as
+                `zorl.train` does.
+            stop: asked after every generation whether to stop.
+        """
+        if total_timesteps < 1:
+            raise ConfigurationError(f"total_timesteps must be ≥ 1, got {total_timesteps}")
+        target = self.num_timesteps + total_timesteps
+        hook = as_hook(callback, self, target, progress_bar)
+        hook.start()
+        if self.notice is not None:
+            log.info(self.notice)
+        try:
+            # Policies' matrices are small: threads would only wait for each other.
+            with threadpool_limits(1, "blas"):
+                self._learn(target, hook, list(recorders), stop)
+        finally:
+            hook.finish()
+        return self
+
+    def _learn(self, target: int, hook: Hook, recorders: list[Recorder], stop: Stop | None) -> None:
+        for generation in self.search.run(self.state):
+            self.state = generation.state
+            for recorder in recorders:
+                recorder.record(generation)
+            if not generation.evaluation.env_steps:
+                raise EnvironmentFailure(
+                    f"not one episode of generation {generation.index} could be played to its "
+                    "end, so that the budget of env steps would last for ever; mend the environment"
+                )
+            go_on = hook.record(generation)
+            if (stop is not None and stop()) or not go_on or self.num_timesteps >= target:
+                return
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+    ) -> tuple[Any, Any]:
+        """The action for one observation or a batch of them; `state` is returned as it came.
+
+        `deterministic` is there for SB3's callers: a search agent's policy is deterministic
+        unless it was trained as a stochastic one, and this always gives its best action.
+        """
+        features, batch = self._encoder.batch(observation)
+        rows = self.state.normalizer(features)
+        actions = np.asarray(self.policy.act(self.state.theta[None], rows))
+        return (actions if batch else actions[0]), state
+
+    def evaluate(self, seeds: Seeds) -> Evaluation:
+        """One deterministic episode from each seed with the incumbent; arrays (1, e).
+
+        Always in Gymnasium's environment, whatever plays the episodes of the search.
+        """
+        thetas = self.state.theta[None]
+        if self._config.backend == "gymnasium" and not self._config.stochastic:
+            return self._evaluator.evaluate(thetas, seeds, self.state.normalizer)
+        backend = Serial(self._greedy, FailureRule(self._config.on_failure, partial(self._keep, 0)))
+        return RolloutEvaluator(backend).evaluate(thetas, seeds, self.state.normalizer)
+
+    def _keep(self, uniforms: int, episode: FailedEpisode) -> Path | None:
+        """Save a failed episode, where there is a place for it."""
+        if self.failures is None:
+            return None
+        return save_episode(self.failures, self.task, self.policy, episode, uniforms)
+
+    @property
+    def notice(self) -> str | None:
+        """What plays the episodes of the search, where it is not simply the environment."""
+        return getattr(self._backend, "notice", None)
+
+    @property
+    def compile_seconds(self) -> float | None:
+        """What compiling took, where compiled code plays the episodes."""
+        return self._backend.compile_seconds if isinstance(self._backend, Compiled) else None
+
+    @property
+    def processes(self) -> Processes | None:
+        """The worker processes, where there are some."""
+        return self._backend if isinstance(self._backend, Processes) else None
+
+    def save(self, path: str | Path) -> None:
+        """Write configuration, policy, normalizer and the whole search state, atomically.
+
+        Of a network without a name to import, the parameters alone; a notice says so, once.
+        """
+        if not self._told:
+            self._told = True
+            tell_if_unnamed(self._config.policy)
+        scalars, arrays = flatten(self.state, "state")
+        save_archive(path, "agent", {**self._metadata(), "scalars": scalars}, arrays)
+
+    def _metadata(self) -> dict[str, Any]:
+        return {
+            "family": FAMILY,
+            "config": self._config.to_json(),
+            "num_timesteps": self.num_timesteps,
+            "counters": asdict(self.counters),
+        }
+
+    @classmethod
+    def load(cls, path: str | Path, policy: Any = None, **place: Any) -> SearchAgent:
+        """The agent that `save` wrote to a file; `zorl.load_agent` takes every family's.
+
+        Args:
+            path: of the file.
+            policy: the network again, where it was given in Python and has no name to import.
+            place: fields of `Place`: workers, timeout, ray, lanes.
+
+        Raises:
+            FileFormatError: the file is missing, corrupt, truncated, newer, or not such an agent's.
+        """
+        metadata, arrays = read_agent(path, FAMILY)
+        return cls.from_archive(metadata, arrays, Place(**place), policy)
+
+    @classmethod
+    def from_archive(
+        cls,
+        metadata: Mapping[str, Any],
+        arrays: Arrays,
+        place: Place = Place(),  # noqa: B008  # frozen
+        policy: Any = None,
+    ) -> SearchAgent:
+        """The agent that `save` wrote; it acts and goes on learning to the same bits."""
+        try:
+            config, scalars = SearchConfig.from_json(metadata["config"]), metadata["scalars"]
+            if policy is not None:
+                config = replace(config, policy=policy)
+        except KeyError as error:
+            raise FileFormatError(f"the file lacks {error}") from error
+        if not isinstance(scalars, Mapping):
+            raise FileFormatError(f"the state of an agent is a mapping of names, got {scalars!r}")
+        agent = cls(config, place)
+        agent.state = unflatten(agent.state, "state", scalars, arrays)
+        return agent
+
+    def as_saved(self, path: str | Path) -> SearchAgent:
+        """The agent that it was when it was saved; the two share environments and processes."""
+        metadata, arrays = read_agent(path, FAMILY)
+        agent = copy(self)
+        agent.state = unflatten(self.state, "state", metadata["scalars"], arrays)
+        return agent
+
+    def close(self) -> None:
+        """Free environments and processes."""
+        self._evaluator.close()
+        self._greedy.close()

@@ -1,0 +1,135 @@
+"""Environment ids: from a name to Gymnasium's spec, and from a spec to an environment."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+
+from zorl.common.errors import ConfigurationError, EnvironmentFailure, UnknownNameError
+from zorl.common.references import import_for
+
+# What to install for an environment that Gymnasium ships, by the subpackage it lives in.
+_EXTRAS = {
+    "box2d": "gymnasium[box2d]",
+    "classic_control": "gymnasium[classic-control]",
+    "mujoco": "zorl[mujoco]",
+    "phys2d": "gymnasium[jax]",
+    "tabular": "gymnasium[jax]",
+    "toy_text": "gymnasium[toy-text]",
+}
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """Find the registered spec of an environment id; without a version, the newest.
+
+    Unlike `gymnasium.spec` it neither warns of an older version that works, nor of a version left
+    out: the spec that comes back says which one it is.
+
+    Args:
+        env_id: "Name-v0", "namespace/Name-v0", "Name", or "module:Name-v0" for an id that is
+            registered when `module` is imported.
+
+    Raises:
+        UnknownNameError: for an id that is not registered; names the nearest ones.
+        ConfigurationError: for a module that cannot be imported, or an id that is not one.
+    """
+    if not isinstance(env_id, str):
+        raise ConfigurationError(f"an environment id is text such as 'CartPole-v1', got {env_id!r}")
+    module, _, name = env_id.rpartition(":")
+    if module:
+        import_for(module, f"environment {env_id!r}")
+    spec: EnvSpec | None = gym.registry.get(name)
+    if spec is not None:
+        return spec
+    newest = _newest_versions()
+    wanted = re.sub(r"-v\d+$", "", name)
+    if wanted == name and wanted in newest:
+        return newest[wanted]
+    if wanted in newest:
+        hint = "(the newest version that is registered)"
+        raise UnknownNameError("environment", name, [newest[wanted].id], hint)
+    if module:
+        hint = f"(importing {module!r} did not register it)"
+    else:
+        hint = f"(if a package registers it, name its module: 'module:{name}')"
+    namespace, slash, _ = name.rpartition("/")
+    namespaces = {known.namespace for known in newest.values() if known.namespace is not None}
+    if slash and namespace not in namespaces:
+        raise UnknownNameError(f"namespace of {name!r}:", namespace, namespaces, hint)
+    raise UnknownNameError("environment", name, (known.id for known in newest.values()), hint)
+
+
+def make_env(env_id: str, kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:
+    """`gymnasium.make`, with the errors a user can cause told in one sentence.
+
+    Args:
+        env_id: as for `find_spec`.
+        kwargs: arguments of `gymnasium.make` and of the environment's constructor.
+
+    Raises:
+        ConfigurationError: for an unknown id or option, or a dependency that is missing.
+        EnvironmentFailure: if the environment's constructor raises.
+    """
+    spec = find_spec(env_id)
+    try:
+        return gym.make(spec, **kwargs)
+    except (gym.error.DependencyNotInstalled, ImportError) as error:
+        # Any other ImportError is not about a package that is missing (MuJoCo v2: about a move).
+        missing = isinstance(error, (gym.error.DependencyNotInstalled, ModuleNotFoundError))
+        reason = str(error).rstrip(".")
+        raise ConfigurationError(
+            f"cannot make {env_id}: {reason}{_cure(spec, reason, missing)}"
+        ) from error
+    except gym.error.Error as error:
+        raise ConfigurationError(f"cannot make {env_id}: {error}") from error
+    # A constructor runs its author's code, which may raise anything.
+    except Exception as error:
+        unknown = re.search(r"got an unexpected keyword argument '(\w+)'", str(error))
+        if isinstance(error, TypeError) and unknown is not None and unknown[1] in kwargs:
+            names = _option_names(spec)
+            raise UnknownNameError(f"option of {env_id}", unknown[1], names) from error
+        raise EnvironmentFailure(
+            f"cannot make {env_id} with {dict(kwargs)}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _newest_versions() -> dict[str, EnvSpec]:
+    """Find the newest spec of each environment, by its id without the version."""
+    newest: dict[str, EnvSpec] = {}
+    for spec in gym.registry.values():
+        name = re.sub(r"-v\d+$", "", spec.id)
+        if name not in newest or (spec.version or 0) > (newest[name].version or 0):
+            newest[name] = spec
+    return newest
+
+
+def _cure(spec: EnvSpec, reason: str, missing: bool) -> str:
+    """Say what to do about an environment that cannot be imported."""
+    cure = ""
+    newest = _newest_versions()[re.sub(r"-v\d+$", "", spec.id)]
+    if newest.id != spec.id:
+        cure += f"; the newest version is {newest.id!r}"
+    family = re.match(r"gymnasium\.envs\.(\w+)", str(spec.entry_point))
+    extra = _EXTRAS.get(family[1]) if family is not None else None
+    if missing and extra is not None and extra not in reason:
+        cure += f'; try: pip install "{extra}"'
+    return cure
+
+
+def _option_names(spec: EnvSpec) -> list[str]:
+    """List the keyword arguments of an environment's constructor and of `gymnasium.make`."""
+    creator: Any = spec.entry_point
+    if isinstance(creator, str):
+        creator = load_env_creator(creator)
+    own = [
+        parameter.name
+        for parameter in inspect.signature(creator).parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+    # render_mode is an argument of Task.make, not an option of the task.
+    return [name for name in own if name != "render_mode"] + ["max_episode_steps"]

@@ -1,0 +1,1 @@
+"""Environments that step many episodes in one call."""

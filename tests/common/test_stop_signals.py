@@ -1,0 +1,58 @@
+"""A signal becomes a flag; a second Ctrl-C interrupts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from zorl.common.stop_signals import StopSignals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_becomes_a_flag_and_handlers_are_put_back(number: signal.Signals) -> None:
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    with StopSignals() as signals:
+        assert not signals()
+        os.kill(os.getpid(), number)
+        assert signals()
+        assert signals.received is number
+    assert {n: signal.getsignal(n) for n in before} == before
+    assert signals()  # it is still known afterwards, for the exit status
+
+
+def test_a_second_ctrl_c_interrupts_and_a_second_sigterm_does_not() -> None:
+    with StopSignals() as signals:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.received is signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signals.received is signal.SIGTERM
+
+
+def test_handlers_are_put_back_after_an_error() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ZeroDivisionError), StopSignals():
+        raise ZeroDivisionError
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_outside_of_the_main_thread_there_is_nothing_to_handle() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    seen: list[bool] = []
+
+    def elsewhere() -> None:
+        with StopSignals() as signals:
+            seen.append(signals())
+            seen.append(signal.getsignal(signal.SIGINT) is before)
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen == [False, True]
+
+
+# Learning curves

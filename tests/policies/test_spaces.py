@@ -1,0 +1,290 @@
+"""zorl.policies.spaces: every kind of space to features and from outputs, and what is refused."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+from scipy.special import expit, ndtr, softmax
+
+from zorl.common.errors import EnvironmentFailure, UnsupportedSpaceError
+from zorl.policies.spaces import ActionDecoder, ObservationEncoder
+
+N = 40_000  # draws of a stochastic choice; frequencies are compared within 4.5 standard errors
+INF = np.inf
+
+ACTION_SPACES = [
+    spaces.Discrete(4),
+    spaces.Discrete(3, start=-1),
+    spaces.Discrete(1),
+    spaces.MultiDiscrete([2, 3, 4]),
+    spaces.MultiDiscrete([2, 3], start=[5, -2]),
+    spaces.MultiDiscrete([[2, 3], [4, 2]]),
+    spaces.MultiDiscrete([3, 3], dtype=np.int32),
+    spaces.MultiBinary(3),
+    spaces.MultiBinary([2, 2]),
+    spaces.Box(-2.0, 2.0, (1,)),
+    spaces.Box(np.float32([-0.4, 0.1]), np.float32([0.9, 0.7])),
+    spaces.Box(-1.0, 3.0, (2, 3), np.float64),
+    spaces.Box(-1.0, 1.0, (2,), np.float16),
+    spaces.Box(np.float32([-INF, -INF, 0]), np.float32([INF, 1, INF])),
+]
+
+
+def chances(n, k, seed=0):
+    return np.random.default_rng(seed).random((n, k))
+
+
+def same_frequencies(drawn, expected):
+    """Whether observed shares lie within 4.5 standard errors of probabilities."""
+    expected = np.asarray(expected)
+    return np.abs(drawn - expected).max() < 4.5 * np.sqrt(0.25 / N)
+
+
+@pytest.mark.parametrize("space", ACTION_SPACES, ids=str)
+@pytest.mark.parametrize("stochastic", [False, True])
+def test_every_action_lies_in_its_space(space, stochastic):
+    decoder = ActionDecoder.for_space(space, stochastic)
+    assert decoder.stochastic is stochastic
+    rng = np.random.default_rng(0)
+    outputs = (rng.normal(size=(200, decoder.outputs)) * 3).astype(np.float32)
+    uniforms = rng.random(outputs.shape) if stochastic else None
+    if stochastic:
+        uniforms[0], uniforms[1] = 0.0, np.nextafter(1, 0)  # the ends of [0, 1)
+    before = outputs.copy()
+    actions = decoder.decode(outputs, uniforms)
+    assert len(actions) == 200
+    assert all(space.contains(action) for action in actions)
+    np.testing.assert_array_equal(outputs, before)
+    if isinstance(space, spaces.Discrete):
+        assert all(type(action) is int for action in actions)
+    else:
+        assert actions.dtype == space.dtype
+        assert not np.shares_memory(actions, outputs)
+
+
+def test_discrete_takes_the_largest_output_and_the_first_of_equals():
+    outputs = np.float32([[0, 1, 5, 2], [3, 3, -1, 0], [-9, -9, -9, -8]])
+    assert ActionDecoder.for_space(spaces.Discrete(4)).decode(outputs) == [2, 0, 3]
+    assert ActionDecoder.for_space(spaces.Discrete(4, start=-7)).decode(outputs) == [-5, -7, -4]
+
+
+def test_multi_discrete_chooses_in_each_group():
+    outputs = np.float32([[0, 1, 5, 2, 3], [9, 8, 0, 0, 1]])
+    decoder = ActionDecoder.for_space(spaces.MultiDiscrete([2, 3]))
+    assert decoder.outputs == 5
+    assert decoder.decode(outputs).tolist() == [[1, 0], [0, 2]]
+    started = ActionDecoder.for_space(spaces.MultiDiscrete([2, 3], start=[5, -2]))
+    assert started.decode(outputs).tolist() == [[6, -2], [5, 0]]
+    square = ActionDecoder.for_space(spaces.MultiDiscrete([[2, 1], [2, 2]]))
+    assert square.decode(np.float32([[0, 1, 9, 3, 2, 0, 1]])).tolist() == [[[1, 0], [0, 1]]]
+
+
+def test_multi_binary_is_the_sign_of_each_output():
+    outputs = np.float32([[-1, 0, 1e-9, 4]])
+    assert ActionDecoder.for_space(spaces.MultiBinary(4)).decode(outputs).tolist() == [[0, 0, 1, 1]]
+    square = ActionDecoder.for_space(spaces.MultiBinary([2, 2])).decode(outputs)
+    assert square.tolist() == [[[0, 0], [1, 1]]]
+
+
+def test_box_maps_the_unit_interval_to_the_bounds_and_clips():
+    space = spaces.Box(np.float32([-2, 10]), np.float32([2, 14]))
+    decoder = ActionDecoder.for_space(space)
+    outputs = np.float32([[0, 0], [-1, 1], [0.5, -0.5], [-7, 99]])
+    assert decoder.decode(outputs).tolist() == [[0, 12], [-2, 14], [1, 11], [-2, 14]]
+
+
+def test_box_passes_what_lacks_a_bound_and_keeps_the_one_it_has():
+    space = spaces.Box(np.float32([-INF, -INF, 0]), np.float32([INF, 1, INF]))
+    decoder = ActionDecoder.for_space(space)
+    outputs = np.float32([[123, 0.25, 7], [-123, 5, -3]])
+    assert decoder.decode(outputs).tolist() == [[123, 0.25, 7], [-123, 1, 0]]
+
+
+def test_box_of_all_float64_does_not_overflow():
+    largest = np.finfo(np.float64).max
+    decoder = ActionDecoder.for_space(spaces.Box(-largest, largest, (3,), np.float64))
+    np.testing.assert_allclose(decoder.decode(np.array([[0, 0.5, -1]])) / largest, [[0, 0.5, -1]])
+
+
+def test_box_rows_are_shaped_like_the_space_in_row_major_order():
+    decoder = ActionDecoder.for_space(spaces.Box(-1.0, 1.0, (2, 3)))
+    outputs = np.linspace(-1, 1, 12).reshape(2, 6)
+    actions = decoder.decode(outputs)
+    np.testing.assert_allclose(actions, outputs.reshape(2, 2, 3), atol=1e-7)
+
+
+def test_stochastic_discrete_is_a_softmax_draw():
+    logits = np.array([0.3, -1.2, 2.0, 0.3])
+    decoder = ActionDecoder.for_space(spaces.Discrete(4, start=2), stochastic=True)
+    drawn = decoder.decode(np.tile(logits, (N, 1)), chances(N, 4))
+    shares = np.bincount(np.array(drawn) - 2, minlength=4) / N
+    assert same_frequencies(shares, softmax(logits))
+
+
+def test_stochastic_multi_discrete_draws_each_group_by_itself():
+    logits = np.array([1.0, 0.0, -0.5, 0.5, 0.7])
+    decoder = ActionDecoder.for_space(spaces.MultiDiscrete([2, 3]), stochastic=True)
+    drawn = decoder.decode(np.tile(logits, (N, 1)), chances(N, 5))
+    joint = np.bincount(drawn[:, 0] * 3 + drawn[:, 1], minlength=6) / N
+    assert same_frequencies(joint, np.outer(softmax(logits[:2]), softmax(logits[2:])).ravel())
+
+
+def test_stochastic_multi_binary_is_a_logistic_draw():
+    logits = np.array([-2.0, 0.0, 0.4])
+    decoder = ActionDecoder.for_space(spaces.MultiBinary(3), stochastic=True)
+    drawn = decoder.decode(np.tile(logits, (N, 1)), chances(N, 3))
+    assert same_frequencies(drawn.mean(axis=0), expit(logits))
+    correlations = np.corrcoef(drawn.T)[np.triu_indices(3, 1)]
+    assert np.abs(correlations).max() < 4.5 / np.sqrt(N)
+
+
+def test_stochastic_box_adds_normal_noise_in_units_of_half_the_range():
+    space = spaces.Box(np.float64([-4, -INF]), np.float64([12, INF]), dtype=np.float64)
+    decoder = ActionDecoder.for_space(space, stochastic=True)
+    drawn = decoder.decode(np.tile([0.25, 3.0], (N, 1)), chances(N, 2))
+    noise = (drawn - [6.0, 3.0]) / [0.1 * 8, 0.1]  # middle 4, half range 8; the other passes
+    for quantile in (-1.5, -0.5, 0.0, 0.5, 1.5):
+        assert same_frequencies((noise < quantile).mean(axis=0), np.full(2, ndtr(quantile)))
+    at_bound = decoder.decode(np.tile([1.0, 0.0], (N, 1)), chances(N, 2))[:, 0]
+    assert at_bound.max() == 12.0
+    assert same_frequencies((at_bound == 12.0).mean(), 0.5)
+
+
+def test_a_stochastic_choice_is_a_function_of_its_row_and_its_uniforms():
+    decoder = ActionDecoder.for_space(spaces.MultiDiscrete([3, 3]), stochastic=True)
+    outputs, uniforms = np.random.default_rng(5).normal(size=(9, 6)), chances(9, 6)
+    together = decoder.decode(outputs, uniforms)
+    for row in range(9):
+        alone = decoder.decode(outputs[row : row + 1], uniforms[row : row + 1])
+        np.testing.assert_array_equal(alone[0], together[row])
+
+
+def test_without_uniforms_even_a_stochastic_decoder_takes_the_best():
+    outputs = np.float32([[0.1, 0.2, 0.15]])
+    decoder = ActionDecoder.for_space(spaces.Discrete(3), stochastic=True)
+    assert [decoder.decode(outputs) for _ in range(20)] == [[1]] * 20
+
+
+@pytest.mark.parametrize(
+    ("space", "name"),
+    [
+        (spaces.Box(0, 255, (2,), np.uint8), "Box\\(0, 255"),
+        (spaces.Dict({"a": spaces.Discrete(2)}), "Dict"),
+        (spaces.Tuple([spaces.Discrete(2)]), "Tuple"),
+        (spaces.Text(4), "Text"),
+    ],
+    ids=["integer box", "dict", "tuple", "text"],
+)
+def test_an_unsupported_action_space_is_named_with_what_would_do(space, name):
+    with pytest.raises(UnsupportedSpaceError, match=f"{name}.*Discrete, MultiDiscrete"):
+        ActionDecoder.for_space(space)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Dict({"a": spaces.Discrete(2)}),
+        spaces.Tuple([spaces.Discrete(2)]),
+        spaces.MultiDiscrete([2, 2]),
+        spaces.MultiBinary(2),
+    ],
+    ids=lambda space: type(space).__name__,
+)
+def test_an_unsupported_observation_space_is_named_with_its_cure(space):
+    with pytest.raises(
+        UnsupportedSpaceError, match=f"{type(space).__name__} .*Box or Discrete.*flatten"
+    ):
+        ObservationEncoder.for_space(space)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(-1.0, 1.0, (3,)),
+        spaces.Box(-1.0, 1.0, (2, 3), np.float64),
+        spaces.Box(0, 255, (2, 2, 2), np.uint8),
+        spaces.Box(-1.0, 1.0, ()),
+        spaces.Discrete(4),
+        spaces.Discrete(4, start=-3),
+    ],
+    ids=str,
+)
+def test_a_batch_is_encoded_like_its_rows(space):
+    space.seed(0)
+    encoder = ObservationEncoder.for_space(space)
+    observations = [space.sample() for _ in range(6)]
+    rows, batch = encoder.batch(np.stack(observations))
+    assert batch is True
+    assert rows.shape == (6, encoder.size) and rows.dtype == np.float64
+    for row, observation in zip(rows, observations, strict=True):
+        single, is_batch = encoder.batch(observation)
+        assert is_batch is False
+        np.testing.assert_array_equal(single, row[None])
+        buffer = np.full((3, encoder.size), 77.0)
+        encoder.write(buffer, 1, observation)
+        np.testing.assert_array_equal(buffer[1], row)
+        np.testing.assert_array_equal(buffer[[0, 2]], 77.0)
+    if isinstance(space, spaces.Box):
+        np.testing.assert_array_equal(rows, np.stack(observations).reshape(6, -1))
+    else:
+        np.testing.assert_array_equal(rows.argmax(axis=1) + space.start, observations)
+        np.testing.assert_array_equal(np.sort(rows, axis=1)[:, -2:], [[0, 1]] * 6)
+    empty, batch = encoder.batch(np.zeros((0, *space.shape), space.dtype))
+    assert batch and empty.shape == (0, encoder.size)
+
+
+def test_an_encoder_knows_its_size_and_bounds():
+    box = ObservationEncoder.for_space(spaces.Box(np.float32([-1.2, -INF]), np.float32([0.6, INF])))
+    assert (box.size, box.shape, box.dtype) == (2, (2,), "float32")
+    assert box.low == (float(np.float32(-1.2)), -INF) and box.high == (float(np.float32(0.6)), INF)
+    one_hot = ObservationEncoder.for_space(spaces.Discrete(3, start=1))
+    assert (one_hot.size, one_hot.low, one_hot.high) == (3, (0, 0, 0), (1, 1, 1))
+
+
+def test_lists_are_observations_too():
+    encoder = ObservationEncoder.for_space(spaces.Box(-1.0, 1.0, (2,)))
+    assert encoder.batch([0.5, -0.5])[0].tolist() == [[0.5, -0.5]]
+    assert ObservationEncoder.for_space(spaces.Discrete(3)).batch([2, 0])[0].tolist() == [
+        [0, 0, 1],
+        [1, 0, 0],
+    ]
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 3), (2, 2, 2), ()])
+def test_a_batch_of_another_shape_is_refused(shape):
+    encoder = ObservationEncoder.for_space(spaces.Box(-1.0, 1.0, (2,)))
+    with pytest.raises(UnsupportedSpaceError, match=r"shape \(2,\)"):
+        encoder.batch(np.zeros(shape))
+
+
+@pytest.mark.parametrize("observation", [np.float32(0.5), [0.5], np.zeros(3), np.zeros((2, 1))])
+def test_an_observation_of_another_shape_is_not_stretched_over_the_row(observation):
+    encoder = ObservationEncoder.for_space(spaces.Box(-1.0, 1.0, (2,)))
+    with pytest.raises(EnvironmentFailure, match=r"the space says \(2,\)"):
+        encoder.write(np.zeros((1, 2)), 0, observation)
+    deep = ObservationEncoder.for_space(spaces.Box(-1.0, 1.0, (1, 2)))
+    with pytest.raises(EnvironmentFailure, match=r"the space says \(1, 2\)"):
+        deep.write(np.zeros((1, 2)), 0, observation)
+
+
+@pytest.mark.parametrize("observation", [0, -1, 4, 10])
+def test_a_discrete_observation_outside_of_its_space_is_refused(observation):
+    encoder = ObservationEncoder.for_space(spaces.Discrete(3, start=1))
+    with pytest.raises(
+        EnvironmentFailure, match=f"observation {observation} is not in {{1, …, 3}}"
+    ):
+        encoder.write(np.zeros((1, 3)), 0, observation)
+
+
+def test_encoders_and_decoders_are_values():
+    for space in ACTION_SPACES:
+        decoder = ActionDecoder.for_space(space)
+        decoder.decode(np.zeros((1, decoder.outputs)))
+        copy = pickle.loads(pickle.dumps(decoder))
+        assert copy == decoder == ActionDecoder.for_space(space)
+        assert hash(copy) == hash(decoder)
+    encoder = ObservationEncoder.for_space(spaces.Box(-1.0, 1.0, (2,)))
+    assert pickle.loads(pickle.dumps(encoder)) == encoder

@@ -1,0 +1,151 @@
+"""Kernels are compiled once a machine, and kept where the user may write."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_twins import RightDrift
+
+from zorl.common.errors import ConfigurationError
+from zorl.rollout.compiled.cache import cache_folder, traced
+
+ROOT = Path(__file__).parents[3]
+
+PLAY = """
+import json, sys
+import numpy as np
+from toy_twins import RightDrift
+from zorl.rollout.compiled.cache import traced
+
+play = traced(RightDrift(), 2, 1, exact=True)
+seen, rewards, ends = np.zeros((4, 2)), np.zeros(3), np.zeros(3, np.bool_)
+play(np.ones((4, 2)), np.ones((3, 1)), seen, rewards, ends, True)
+(kernel,) = (m.kernel for name, m in sys.modules.items() if name.startswith("zorl_kernel_"))
+hits, misses = (sum(c.values()) for c in (kernel.stats.cache_hits, kernel.stats.cache_misses))
+print(json.dumps([hits, misses, rewards.tolist()]))
+"""
+
+
+def play(cache: Path) -> subprocess.Popen[str]:
+    """A process that plays three steps of a twin, and tells whether that had to be compiled."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests/helpers")])
+    env = {**os.environ, "ZORL_CACHE": str(cache), "PYTHONPATH": path}
+    return subprocess.Popen(
+        [sys.executable, "-c", PLAY],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def answer(process: subprocess.Popen[str]) -> tuple[int, int, list[float]]:
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    hits, misses, rewards = json.loads(output)
+    return hits, misses, rewards
+
+
+def test_processes_that_start_together_agree_and_later_ones_compile_nothing(tmp_path: Path) -> None:
+    together = [play(tmp_path) for _ in range(2)]
+    answers = [answer(process) for process in together]
+    assert all(hits + misses == 1 for hits, misses, _ in answers)
+    assert any(misses for _, misses, _ in answers)
+    hits, misses, rewards = answer(play(tmp_path))
+    assert (hits, misses) == (1, 0)
+    assert all(others == rewards for _, _, others in answers)
+    assert len(list((tmp_path / "kernels").glob("zorl_kernel_*.py"))) == 1
+    assert not list((tmp_path / "kernels").glob("*.part"))
+
+
+def test_the_folder_is_the_users_choice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ZORL_CACHE", str(tmp_path / "a"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
+    monkeypatch.setenv("HOME", str(tmp_path / "c"))
+    assert cache_folder() == tmp_path / "a" / "kernels"
+    monkeypatch.delenv("ZORL_CACHE")
+    assert cache_folder() == tmp_path / "b" / "zorl" / "kernels"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")  # as if it were not set
+    assert cache_folder() == tmp_path / "c" / ".cache" / "zorl" / "kernels"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == tmp_path / "c" / ".cache" / "zorl" / "kernels"
+
+
+def sources(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("zorl_kernel_*.py")}
+
+
+def test_a_changed_twin_is_another_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ZORL_CACHE", str(tmp_path))
+    # Parameters that no other test has: this process keeps the modules it has loaded.
+    traced(RightDrift(push=0.3001), 2, 1, exact=True)
+    first = sources(tmp_path)
+    assert len(first) == 1
+    traced(RightDrift(push=0.3001), 2, 1, exact=True)
+    assert sources(tmp_path) == first
+    traced(RightDrift(push=0.3002), 2, 1, exact=True)
+    traced(RightDrift(push=0.3001), 2, 1, exact=False)
+    assert len(sources(tmp_path)) == 3
+
+
+def test_changed_arithmetic_is_another_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """For numba looks at a kernel's own file alone, and not at what is inlined into it."""
+    from zorl.rollout.compiled import cache
+
+    monkeypatch.setenv("ZORL_CACHE", str(tmp_path))
+    traced(RightDrift(push=0.3003), 2, 1, exact=True)
+    (before,) = sources(tmp_path)
+    copies = []
+    for path in cache._INLINED:
+        copy = tmp_path / path.name
+        copy.write_text(path.read_text() + "# changed\n" * (path.name == "kernels.py"))
+        copies.append(copy)
+    monkeypatch.setattr(cache, "_INLINED", tuple(copies))
+    traced(RightDrift(push=0.3003), 2, 1, exact=True)
+    assert len(sources(tmp_path) - {before}) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_replaced_by_a_temporary_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    taken, temporary = tmp_path / "file", tmp_path / "tmp"
+    taken.write_text("a file, where a folder should be")
+    temporary.mkdir()
+    monkeypatch.setenv("ZORL_CACHE", str(taken))
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    play = traced(RightDrift(push=0.3004), 2, 1, exact=True)
+    (folder,) = temporary.iterdir()
+    assert len(sources(folder)) == 1
+    assert folder.stat().st_mode & 0o077 == 0  # code is run from there: nobody else's business
+    seen, rewards, ends = np.zeros((2, 2)), np.zeros(1), np.zeros(1, np.bool_)
+    play(np.zeros((2, 2)), np.full((1, 1), 2.0), seen, rewards, ends, True)
+    assert rewards[0] == -0.3004
+
+
+def test_no_folder_at_all_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    taken = tmp_path / "file"
+    taken.write_text("")
+    monkeypatch.setenv("ZORL_CACHE", str(taken))
+    monkeypatch.setattr("tempfile.tempdir", str(taken))
+    with pytest.raises(ConfigurationError, match=r"no folder to keep.*set ZORL_CACHE to one"):
+        traced(RightDrift(push=0.3005), 2, 1, exact=True)
+
+
+def test_a_folder_of_somebody_else_is_not_trusted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ZORL_CACHE", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    user = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: user + 1)
+    with pytest.raises(ConfigurationError, match="is not this user's"):
+        traced(RightDrift(push=0.3006), 2, 1, exact=True)
+    assert not sources(tmp_path)

@@ -1,0 +1,427 @@
+"""Worker processes: the bits of one process, also when workers die, hang or raise."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+from toy_envs import WALK
+from toy_jobs import PreparedRunner
+from toy_works import RUNNING, bits, runner, work
+
+from zorl.agents.registry import make_agent
+from zorl.common.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
+from zorl.common.storage import flatten
+from zorl.policies.normalization import Normalizer
+from zorl.rollout.batch import Work
+from zorl.rollout.failures import FailedEpisode, FailureRule
+from zorl.rollout.local.gymnasium_runner import EpisodeRunner
+from zorl.rollout.local.serial import Serial
+from zorl.rollout.processes.backend import Processes
+from zorl.rollout.processes.shared_memory import Header, MemoryFile, SharedWork
+from zorl.rollout.tracking import BEGUN, OVER
+
+
+def serial(task: Work) -> dict[str, bytes]:
+    return bits(Serial(runner()).run(task))
+
+
+def workers() -> list[Any]:
+    return [p for p in multiprocessing.active_children() if p.name.startswith("zorl-")]
+
+
+@pytest.fixture
+def pool() -> Iterator[Callable[..., Processes]]:
+    """Makes backends, closed after the test; none of their processes may live on."""
+    opened: list[Processes] = []
+
+    def make(runner: EpisodeRunner, workers: int, *args: Any, **kwargs: Any) -> Processes:
+        opened.append(Processes(runner, workers, *args, **kwargs))
+        return opened[-1]
+
+    yield make
+    for backend in opened:
+        backend.close()
+    assert workers() == []
+
+
+def test_workers_give_the_bits_of_one_process() -> None:
+    """The whole state of a search: theta, moments, gate, counters, after several generations."""
+    states = {}
+    for count in (1, 2, 3):
+        agent = make_agent(
+            "ars",
+            "CartPole-v1",
+            workers=count,
+            settings="default",
+            m=2,
+            top=None,
+            stochastic=True,
+            normalize="running",
+            gate="sequential",
+            backend="gymnasium",
+            episodes=3,
+            seed=5,
+        )
+        try:
+            agent.learn(5000)
+            held_out = agent.evaluate((1, 2, 3)).returns.tolist()
+        finally:
+            agent.close()
+        scalars, arrays = flatten(agent.state, "state")
+        states[count] = scalars, {k: v.tobytes() for k, v in arrays.items()}, held_out
+    assert states[1] == states[2] == states[3]
+    scalars = states[1][0]
+    assert scalars["state.generation"] >= 3
+    assert scalars["state.counters.gate_steps"] > 0
+    assert scalars["state.normalizer.moments.count"] == scalars["state.counters.search_steps"]
+    assert workers() == []
+
+
+def test_one_pool_from_its_start_to_its_end(pool: Callable[..., Processes]) -> None:
+    backend = pool(runner(), 2)
+    task = work(7)
+    expected = serial(task)
+    backend.close()  # nothing yet to close
+    assert backend.startup_seconds is None
+
+    # The second time from the same processes, then a larger work in a memory that grows.
+    for _ in range(2):
+        assert bits(backend.run(task)) == expected
+    while backend.startup_seconds is None:  # the first may have done it all alone
+        backend.run(work(1))
+    assert 0.05 < backend.startup_seconds < 60
+    pids = [p.pid for p in workers()]
+    assert len(pids) == 2
+    large = work(300, (1, 2, 3, 4))
+    assert bits(backend.run(large)) == serial(large)
+    assert bits(backend.run(task)) == expected
+    assert len(backend.run(work(0)).returns) == 0
+    assert [p.pid for p in workers()] == pids
+
+    # One that was killed between two works is replaced, and is no failure.
+    victim = next(p for p in workers() if p.name == "zorl-1")
+    pid = victim.pid
+    os.kill(pid, signal.SIGKILL)
+    victim.join(5)
+    for _ in range(3):
+        assert bits(backend.run(task)) == expected
+    assert backend.replaced == 1
+    assert pid not in [p.pid for p in workers()]
+    assert len(workers()) == 2
+
+    backend.close()
+    backend.close()
+    assert workers() == []
+    assert bits(backend.run(task)) == expected  # new processes
+
+
+@pytest.mark.parametrize("fault", ["kill", "exit"])
+def test_a_worker_that_dies_once_is_replaced_and_nothing_is_lost(
+    fault: str, tmp_path: Path, pool: Callable[..., Processes], caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = pool(runner(fault=fault, fault_seed=8, fails=2, ledger=str(tmp_path / "ledger")), 2)
+    task = work(8)
+    with caplog.at_level(logging.WARNING):
+        assert bits(backend.run(task)) == serial(task)
+    assert backend.replaced == 2
+    assert len((tmp_path / "ledger").read_bytes()) == 2
+    how = "signal 9" if fault == "kill" else "exit code 7"
+    assert f"a worker of {WALK} died ({how}) and is replaced" in caplog.text
+
+
+def test_the_episode_that_kills_its_worker_is_found(
+    tmp_path: Path, pool: Callable[..., Processes]
+) -> None:
+    kept: list[FailedEpisode] = []
+
+    def keep(episode: FailedEpisode) -> Path:
+        kept.append(episode)
+        return tmp_path / "here.zip"
+
+    ledger = tmp_path / "ledger"
+    broken = {"fault": "kill", "fault_seed": 8, "at": 4, "ledger": str(ledger)}
+    task = work(1, (5, 6, 7, 8, 9, 10))
+    backend = pool(runner(**broken), 2, FailureRule("fail", keep), retries=2)
+    guilty = r"with seed 8 \(candidate 0\) ended its worker 2 times, alone in it \(signal 9\)"
+    with pytest.raises(EnvironmentFailure, match=guilty) as caught:
+        backend.run(task)
+    assert caught.value.replay == str(tmp_path / "here.zip")
+    assert [episode.seed for episode in kept] == [8]
+    assert kept[0].theta.tobytes() == task.thetas[0].tobytes()
+    assert 2 <= len(ledger.read_bytes()) <= 3  # once beside others, then alone
+    assert workers() == []
+
+    # By the other rule it is the only one without a result.
+    backend = pool(runner(**broken), 2, FailureRule("worst"), retries=1)
+    out = backend.run(task)
+    assert np.isnan(out.returns).tolist() == [False, False, False, True, False, False]
+    assert np.isnan(out.native_returns).tolist() == np.isnan(out.returns).tolist()
+    assert out.lengths[3] == 0 and not out.successes[3] and not out.sums[3].any()
+    whole = Serial(runner()).run(task)
+    for name, values in vars(out).items():
+        assert np.delete(values, 3, 0).tobytes() == np.delete(getattr(whole, name), 3, 0).tobytes()
+
+
+def test_an_environment_that_hangs_is_stopped(pool: Callable[..., Processes]) -> None:
+    backend = pool(runner(fault="hang", fault_seed=8), 1, timeout=0.4, retries=1)
+    began = time.monotonic()
+    with pytest.raises(EnvironmentFailure, match=r"seed 8 .*stopped after 0\.4 s without progress"):
+        backend.run(work(1))
+    assert time.monotonic() - began < 20
+    assert workers() == []
+
+
+@pytest.mark.parametrize("lanes", [1, 30])
+def test_a_slow_environment_is_not_stopped(lanes: int, pool: Callable[..., Processes]) -> None:
+    """Each reset sleeps a little; the whole work, or all lanes, take many times the timeout."""
+    backend = pool(runner(lanes, nap=0.1), 1, timeout=0.5)
+    task = work(15, (7, 8))
+    began = time.monotonic()
+    assert bits(backend.run(task)) == serial(task)
+    assert time.monotonic() - began > 1
+    assert backend.replaced == 0
+
+
+def test_every_step_and_every_reset_is_progress() -> None:
+    """As many environments as there are lanes step between two turns."""
+    beats: list[int] = []
+    playing = runner(lanes=3)
+    playing.beat = lambda: beats.append(1)
+    out = Serial(playing).run(work())
+    assert len(beats) == out.lengths.sum() + len(out.lengths)
+
+
+def test_what_takes_long_is_done_before_a_timeout_counts(pool: Callable[..., Processes]) -> None:
+    task = Work(np.ones((2, 4), np.float32), (1, 2), Normalizer.create("off", [], []))
+    backend = pool(PreparedRunner(), 1, timeout=0.4)
+    assert set(backend.run(task).returns.tolist()) == {1.0}
+    assert backend.replaced == 0
+    unwatched = pool(PreparedRunner(), 1)
+    assert set(unwatched.run(task).returns.tolist()) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("nan-reward", NonFiniteRewardError), ("raise-step", EnvironmentFailure)]
+)
+def test_an_exception_in_a_worker_arrives_as_in_one_process(
+    fault: str, kind: type[Exception], pool: Callable[..., Processes]
+) -> None:
+    broken = {"fault": fault, "fault_seed": 8}
+    task = work(1)
+    with pytest.raises(kind) as here:
+        Serial(runner(**broken)).run(task)
+    with pytest.raises(EnvironmentFailure, match="seed 8") as there:
+        pool(runner(**broken), 2).run(task)
+    assert type(there.value) is type(here.value)
+    assert str(there.value) == str(here.value)
+    assert there.value.job == here.value.job == 1  # type: ignore[attr-defined]
+    if fault == "raise-step":
+        assert there.value.trace.endswith("RuntimeError: the step is broken\n")
+        assert "_go_wrong" in there.value.trace
+    assert workers() == []
+
+
+def test_an_exception_scored_worst_is_the_same_everywhere(pool: Callable[..., Processes]) -> None:
+    broken = {"fault": "raise-step", "fault_seed": 8}
+    task = work(6)
+    out = pool(runner(**broken), 2, FailureRule("worst")).run(task)
+    assert bits(out) == bits(Serial(runner(**broken), FailureRule("worst")).run(task))
+    assert np.isnan(out.returns).tolist() == [False, True, False] * 6
+
+
+def test_what_a_worker_inherits(
+    monkeypatch: pytest.MonkeyPatch, pool: Callable[..., Processes]
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    backend = pool(runner(), 1)
+    thread = threading.Thread(target=backend.run, args=(work(1),))
+    thread.start()
+    while not workers():
+        time.sleep(0.001)
+    (worker,) = workers()
+    # Ctrl-C of a terminal goes to all: here while it is still importing, before any handler is set.
+    os.kill(worker.pid, signal.SIGINT)
+    thread.join()
+    os.kill(worker.pid, signal.SIGINT)
+    backend.run(work(1))
+    assert [p.pid for p in workers()] == [worker.pid]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())  # here it does
+
+    environment = Path(f"/proc/{worker.pid}/environ").read_bytes().split(b"\0")
+    assert {b"OMP_NUM_THREADS=1", b"MKL_NUM_THREADS=1", b"OPENBLAS_NUM_THREADS=1"} <= {*environment}
+    assert os.environ["OMP_NUM_THREADS"] == "4"
+    assert "MKL_NUM_THREADS" not in os.environ
+
+    wrong = Work(np.zeros((1, 2), np.float32), (1,), RUNNING)  # zorl's own fault
+    with pytest.raises(Exception, match=r"float32 of shape|a worker of toy_envs.* failed:\n"):
+        backend.run(wrong)
+    assert workers() == []
+
+
+class Unloadable:
+    """A runner that the workers cannot have."""
+
+    def __reduce__(self) -> Any:
+        return os.listdir, ("/no/such/folder",)
+
+
+class Deadly:
+    def __reduce__(self) -> Any:
+        return os._exit, (9,)
+
+
+class Murdered:
+    def __reduce__(self) -> Any:
+        return signal.raise_signal, (signal.SIGKILL,)
+
+
+def test_workers_that_cannot_start_are_one_error(pool: Callable[..., Processes]) -> None:
+    with pytest.raises(EnvironmentFailure, match=r"failed:\n(.*\n)*.*/no/such/folder"):
+        pool(Unloadable(), 2).run(work(1))
+    with pytest.raises(EnvironmentFailure, match=r"before they finish .*exit code 9.*__main__"):
+        pool(Deadly(), 2).run(work(1))
+
+
+def test_workers_that_are_killed_at_their_start_are_no_endless_loop(
+    pool: Callable[..., Processes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zorl.rollout.processes.backend._MOST_FRUITLESS", 2)
+    backend = pool(Murdered(), 1)
+    with pytest.raises(EnvironmentFailure, match=r"die before they finish anything \(signal 9\)"):
+        backend.run(work(1))
+    assert backend.replaced == 2
+
+
+def test_workers_that_are_all_killed_at_once_are_replaced(
+    pool: Callable[..., Processes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zorl.rollout.processes.backend._MOST_FRUITLESS", 1)
+    backend, task = pool(runner(), 3), work(9)
+    while backend.startup_seconds is None:
+        backend.run(task)
+    for worker in workers():
+        worker.kill()
+        worker.join(5)
+    assert bits(backend.run(task)) == serial(task)
+    assert backend.replaced == 3
+
+
+def test_what_cannot_work_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="workers must be ≥ 1, got 0"):
+        Processes(runner(), 0)
+    with pytest.raises(ConfigurationError, match="retries must be ≥ 1, got 0"):
+        Processes(runner(), 1, retries=0)
+    for wrong in (0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigurationError, match="timeout must be a positive number"):
+            Processes(runner(), 1, timeout=wrong)
+
+
+def shared_work(k: int, workers: int, chunk: int = 64) -> SharedWork:
+    header = Header(1, (k, 2), (5,), RUNNING, workers, chunk)
+    shared = SharedWork(MemoryFile(), header)
+    shared.write(Work(np.ones((k, 2), np.float32), (5,), RUNNING))
+    return shared
+
+
+def test_jobs_are_handed_out_in_order_in_chunks_that_shrink() -> None:
+    shared = shared_work(100, workers=2)
+    first, second = shared.take(0), shared.take(1)
+    assert [next(first) for _ in range(3)] == [0, 1, 2]
+    assert next(second) == 12  # an eighth was the other's
+    rest = list(first)
+    assert sorted([*range(3), 12, *rest, *second]) == list(range(100))
+    assert rest == sorted(rest)
+    assert shared.pool_is_empty
+    # The last ones go one by one.
+    owners = shared.owners.tolist()
+    assert owners[:12] == [0] * 12 and owners[12:23] == [1] * 11
+    chunks = np.diff(np.flatnonzero(np.diff([-1, *owners, -1])))
+    assert chunks.max() == 77  # with nobody else asking, the first took all that followed
+
+    assert list(shared_work(5, 2, chunk=1).take(1)) == list(range(5))
+    assert shared_work(5, 2).left() == list(range(5))
+
+
+def test_a_dead_worker_s_jobs_are_taken_back_once() -> None:
+    shared = shared_work(100, workers=2)
+    taken = shared.take(0)
+    for _ in range(5):
+        shared.status[next(taken)] = BEGUN
+    shared.status[:2] = OVER
+    shared.out.lengths[2] = 9  # half written
+    assert shared.reclaim(1) == ([], [])
+    assert shared.reclaim(0) == ([2, 3, 4], list(range(5, 12)))
+    assert shared.reclaim(0) == ([], [])
+    shared.give(1, [2, 5])
+    assert shared.out.lengths[2] == 0
+    assert shared.reclaim(1) == ([], [2, 5])
+
+
+def test_the_memory_has_no_name_and_is_read_only_where_it_should_be() -> None:
+    shared = shared_work(3, workers=1)
+    with pytest.raises(ValueError, match="read-only"):
+        shared.work.thetas[0, 0] = 1.0
+    assert (shared.work.thetas == 1).all()
+    memory = MemoryFile()
+    assert os.fstat(memory._fd).st_nlink == 0
+    memory.close()
+    memory.close()
+
+
+@pytest.fixture(scope="module")
+def pools() -> Iterator[dict[Any, Processes]]:
+    """Backends that live as long as this module: their start is most of what an example costs."""
+    opened: dict[Any, Processes] = {}
+    yield opened
+    for backend in opened.values():
+        backend.close()
+
+
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_any_workers_any_chunks_any_deaths_give_the_bits_of_one_process(
+    pools: dict[Any, Processes], data: st.DataObject
+) -> None:
+    count = data.draw(st.sampled_from([1, 2, 2, 3, 8]), "workers")
+    lanes = data.draw(st.sampled_from([1, 3, 16]) if count < 8 else st.just(3), "lanes")
+    if (count, lanes) not in pools:
+        pools[count, lanes] = Processes(runner(lanes, nap=0.004), count, retries=1000)
+    backend = pools[count, lanes]
+    backend._chunk = data.draw(st.sampled_from([1, 2, 5, 64]), "chunk")
+    n = data.draw(st.integers(1, 24), "candidates")
+    task = work(n, tuple(range(data.draw(st.integers(1, 6), "episodes"))))
+    kills = data.draw(st.integers(0, 2) if count < 8 else st.just(0), "kills")
+    chance = random.Random(n)
+    over = threading.Event()
+
+    def assassin() -> None:
+        for _ in range(kills):
+            if over.wait(chance.random() * 0.05):
+                return
+            alive = [w for w in backend._pool if w.ready]
+            with contextlib.suppress(ValueError, ProcessLookupError):  # replaced at this moment
+                if alive:
+                    chance.choice(alive).process.kill()
+
+    thread = threading.Thread(target=assassin)
+    thread.start()
+    try:
+        out = bits(backend.run(task))
+    finally:
+        over.set()
+        thread.join()
+    assert out == serial(task)

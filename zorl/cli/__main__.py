@@ -1,0 +1,7 @@
+"""`python -m zorl.cli`."""
+
+import sys
+
+from zorl.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,71 @@
+"""`zorl compare`: train several agents on equal terms, then write a table and figures."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from pathlib import Path
+
+from zorl.agents.plan import Plan
+from zorl.common.errors import ConfigurationError
+from zorl.common.stop_signals import StopSignals
+from zorl.common.subprocesses import available_cores
+from zorl.common.types import Stop
+from zorl.comparison.figures import write_figures
+from zorl.comparison.runs import read_runs, run_comparison
+from zorl.comparison.spec import Comparison
+from zorl.comparison.table import FILES, write_table
+from zorl.envs import Task
+
+
+def compare_from(args: argparse.Namespace, task: Task, plan: Plan) -> int:
+    """`zorl compare`, by the options of `zorl.cli.arguments.compare_parser`.
+
+    Returns:
+        0 if every run was finished, 128 + the signal that stopped the command, or else 1.
+    """
+    if args.resume and args.out is None:
+        raise ConfigurationError("--resume needs --out, the folder to go on with")
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    comparison = Comparison.create(task, args.agents, plan, seeds, args.reference)
+    out = args.out or Path("comparisons") / _stamped(task.env_id)
+    jobs = args.jobs or available_cores()
+    with StopSignals() as signals:
+        try:
+            run_comparison(comparison, out, jobs, args.resume, _Announced(signals), _tell)
+        except KeyboardInterrupt:
+            _tell("the runs under way were given up")
+        runs = read_runs(comparison, out)
+        print(write_table(comparison, runs, out, {"jobs": jobs}))
+        figures = write_figures(comparison, runs, out)
+    files = [out / name for name in FILES] + figures
+    print("written: " + ", ".join(str(path) for path in files))
+    if all(run.status == "finished" for run in runs):
+        return 0
+    _tell(f"to run what is not finished: the same command with --out {out} --resume")
+    return 1 if signals.received is None else 128 + int(signals.received)
+
+
+def _stamped(env_id: str) -> str:
+    return f"{re.sub('[/:]', '-', env_id)}__{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+class _Announced:
+    """A stop that says so when it begins."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self._told = False
+
+    def __call__(self) -> bool:
+        stopped = self._stop()
+        if stopped and not self._told:
+            self._told = True
+            _tell("stopping: saving the runs under way; Ctrl-C again gives them up")
+        return stopped

@@ -1,0 +1,131 @@
+"""Options by name: the keyword arguments of a recipe, checked and completed with its defaults."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from zorl.common.errors import ConfigurationError, UnknownNameError
+
+
+def resolve_options(
+    recipe: Callable[..., Any], options: Mapping[str, Any], kind: str
+) -> dict[str, Any]:
+    """`options` completed with the recipe's defaults.
+
+    Args:
+        recipe: a function or class with keyword arguments that all have defaults.
+        options: what the user set.
+        kind: for messages, as "option of ars".
+
+    Raises:
+        UnknownNameError: an option that the recipe does not have, with the nearest names.
+        ConfigurationError: a value of the wrong type.
+    """
+    parameters = inspect.signature(recipe).parameters
+    for name, value in options.items():
+        if name not in parameters:
+            raise UnknownNameError(kind, name, parameters)
+        default = parameters[name].default
+        # An int passes for a float, nothing else; None marks "chosen by the method".
+        numeric = isinstance(default, (int, float)) and not isinstance(default, bool)
+        expected: Any = (int, float) if numeric else type(default)
+        wrong = default is not None and not isinstance(value, expected)
+        fraction = type(default) is int and isinstance(value, float)
+        if wrong or fraction or (numeric and isinstance(value, bool)):
+            raise ConfigurationError(f"{kind} {name} must be like {default!r}, got {value!r}")
+    return {name: options.get(name, item.default) for name, item in parameters.items()}
+
+
+def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
+    """A dictionary from texts like "learning_rate=0.02": Python literals, or else plain text."""
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator or not name:
+            raise ConfigurationError(f"expected NAME=VALUE, got {pair!r}")
+        try:
+            options[name.strip()] = ast.literal_eval(text)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            options[name.strip()] = text
+    return options
+
+
+class Options(Mapping[str, Any]):
+    """A read-only mapping of JSON values, equal and hashed by content.
+
+    Lists are held as tuples and nested mappings as `Options`; `thaw` gives the plain JSON types
+    back, which are also what constructors receive, so that a task read from a file builds the very
+    same environment as the one that was written.
+
+    Args:
+        values: names to JSON values (None, bool, int, float, str, list, mapping); numpy scalars
+            are turned into Python ones.
+
+    Raises:
+        ConfigurationError: for a value that JSON cannot hold, NaN and infinities included.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        if values is None:
+            values = {}
+        if not isinstance(values, Mapping):
+            raise ConfigurationError(f"options must be a mapping of names to values: {values!r}")
+        self._values = {_name(key): _freeze(value, key) for key, value in values.items()}
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._values.items()))
+
+    def __repr__(self) -> str:
+        return f"Options({self.thaw()!r})"
+
+    def thaw(self) -> dict[str, Any]:
+        """Return a new plain dict of JSON types, safe to change."""
+        return {key: _thaw(value) for key, value in self._values.items()}
+
+
+def _name(key: Any) -> str:
+    if not isinstance(key, str):
+        raise ConfigurationError(f"option names must be text, got {key!r}")
+    return key
+
+
+def _freeze(value: Any, name: str) -> Any:
+    import numpy as np  # the command line loads without it
+
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigurationError(f"option {name!r} must be finite, got {value!r}")
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return tuple(_freeze(item, name) for item in value)
+    if isinstance(value, Mapping):
+        return Options(value)
+    raise ConfigurationError(
+        f"option {name!r} must be a JSON value (null, bool, number, text, list or mapping), "
+        f"got {value!r} of type {type(value).__name__}"
+    )
+
+
+def _thaw(value: Any) -> Any:
+    if isinstance(value, Options):
+        return value.thaw()
+    if isinstance(value, tuple):
+        return [_thaw(item) for item in value]
+    return value

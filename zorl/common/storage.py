@@ -1,0 +1,210 @@
+"""Files: a zip of JSON and safetensors with a format version, written atomically, never pickle.
+
+An archive holds `zorl.json` (format, version, kind and the caller's metadata) and
+`arrays.safetensors`. States of optimizers and gates, which are frozen dataclasses of arrays and
+scalars, are flattened into both by `flatten` and rebuilt over a template by `unflatten`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zorl.common.errors import FileFormatError
+
+FORMAT = "zorl"
+VERSION = 1
+T = TypeVar("T")
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader or a crash sees the old file or the new, whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp's 0600 would surprise whoever shares the folder
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder; nobody may be writing there now."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON atomically; NaN and infinity are written as null, which every reader accepts."""
+    text = json.dumps(_finite(value), indent=2, sort_keys=True, allow_nan=False)
+    write_atomically(path, (text + "\n").encode())
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        FileFormatError: the file is missing, or is not a JSON object.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileFormatError(f"{path}: no such file") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path}: not a readable JSON file ({error})") from error
+    if not isinstance(value, dict):
+        raise FileFormatError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def save_archive(path: str | Path, kind: str, metadata: Mapping[str, Any], arrays: Arrays) -> None:
+    """Write an archive of one `kind`, atomically. Equal contents give equal bytes."""
+    from safetensors.numpy import save
+
+    header = {"format": FORMAT, "version": VERSION, "kind": kind, "metadata": dict(metadata)}
+    buffer = io.BytesIO()
+    # Stored, not deflated: noise does not compress, and zlib's bytes differ between its versions.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in (
+            ("zorl.json", json.dumps(header, sort_keys=True, allow_nan=False).encode()),
+            ("arrays.safetensors", save({k: np.asarray(v, order="C") for k, v in arrays.items()})),
+        ):
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+    write_atomically(path, buffer.getvalue())
+
+
+def load_archive(path: str | Path, kind: str | None = None) -> tuple[str, dict[str, Any], Arrays]:
+    """Kind, metadata and arrays of an archive.
+
+    Args:
+        path: the file.
+        kind: what it must hold; None accepts every kind.
+
+    Raises:
+        FileFormatError: missing, corrupt, truncated, not zorl's, of a newer format or another kind.
+    """
+    from safetensors.numpy import load
+
+    path = Path(path)
+    if not path.is_file():
+        what = "a folder, expected a file" if path.is_dir() else "no such file"
+        raise FileFormatError(f"{path}: {what}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+            if "zorl.json" not in names:
+                raise FileFormatError(
+                    f"{path}: a zip file, but not one of zorl's (it has no zorl.json)"
+                )
+            header = json.loads(archive.read("zorl.json"))
+            fields = header if isinstance(header, dict) else {}
+            version, metadata = fields.get("version"), fields.get("metadata")
+            if fields.get("format") != FORMAT or type(version) is not int or version < 1:
+                raise FileFormatError(f"{path}: zorl.json does not describe a zorl file")
+            if version > VERSION:
+                raise FileFormatError(
+                    f"{path}: written in format {version}, this zorl reads up to {VERSION}; "
+                    "upgrade zorl"
+                )
+            arrays = load(archive.read("arrays.safetensors"))
+            found = fields.get("kind")
+            if not isinstance(found, str) or not isinstance(metadata, dict):
+                raise FileFormatError(f"{path}: zorl.json lacks a kind or metadata")
+    except FileFormatError:
+        raise
+    # A damaged zip raises whatever the damage looks like: another compression, a password, zlib's.
+    except Exception as error:
+        raise FileFormatError(f"{path}: corrupt, truncated or not a zorl file ({error})") from error
+    if kind is not None and found != kind:
+        raise FileFormatError(f"{path}: holds a {found!r}, expected a {kind!r}")
+    return found, metadata, arrays
+
+
+def flatten(value: Any, prefix: str) -> tuple[dict[str, Any], Arrays]:
+    """The scalars (JSON) and arrays of a nested frozen dataclass, keyed by dotted field names."""
+    scalars: dict[str, Any] = {}
+    arrays: Arrays = {}
+    for field in dataclasses.fields(value):
+        item, name = getattr(value, field.name), f"{prefix}.{field.name}"
+        if isinstance(item, np.generic):
+            item = item.item()
+        if dataclasses.is_dataclass(item):
+            more_scalars, more_arrays = flatten(item, name)
+            scalars.update(more_scalars)
+            arrays.update(more_arrays)
+        elif isinstance(item, np.ndarray):
+            arrays[name] = item
+        elif isinstance(item, float):
+            scalars[name] = item.hex()  # exact, and infinity has a name
+        else:
+            scalars[name] = item
+    return scalars, arrays
+
+
+def unflatten(template: T, prefix: str, scalars: Mapping[str, Any], arrays: Arrays) -> T:
+    """The inverse of `flatten`, for a value with the types and array sizes of `template`.
+
+    Raises:
+        FileFormatError: a field is missing, or has another shape or type: another configuration's
+            file.
+    """
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(template):  # type: ignore[arg-type]
+        old, name = getattr(template, field.name), f"{prefix}.{field.name}"
+        if dataclasses.is_dataclass(old):
+            values[field.name] = unflatten(old, name, scalars, arrays)
+            continue
+        source: Mapping[str, Any] = arrays if isinstance(old, np.ndarray) else scalars
+        if name not in source:
+            raise FileFormatError(f"{name} is missing: saved by another configuration")
+        item = source[name]
+        if isinstance(old, np.ndarray):
+            if item.shape != old.shape:
+                raise FileFormatError(
+                    f"{name} has shape {item.shape}, expected {old.shape}: saved by another "
+                    "configuration"
+                )
+            item = item.astype(old.dtype)
+            item.setflags(write=False)
+        elif isinstance(old, float) and isinstance(item, str):
+            try:
+                item = float.fromhex(item)
+            except (ValueError, OverflowError):
+                raise FileFormatError(f"{name} is {item!r}, expected a number") from None
+        elif type(item) is not type(old):
+            raise FileFormatError(
+                f"{name} is {item!r}, expected {type(old).__name__}: saved by another configuration"
+            )
+        values[field.name] = item
+    return type(template)(**values)
+
+
+def _finite(value: Any) -> Any:
+    """JSON without NaN, infinity or numpy scalars."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

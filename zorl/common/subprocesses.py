@@ -1,0 +1,92 @@
+"""Calls in processes of their own: one call each, a few at a time, stopped together."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from zorl.common.spawning import blocked, one_thread
+
+_POLL_SECONDS = 0.1
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def run_in_processes(
+    target: Callable[..., None],
+    calls: Sequence[tuple[Any, ...]],
+    jobs: int,
+    stop: Callable[[], bool],
+    grace: float = 30.0,
+) -> Generator[tuple[int, int], None, None]:
+    """Call `target(*calls[i])` for every i, each in a spawned process with one numerical thread.
+
+    A process per call, and no pool: one that crashes or runs out of memory takes no other with
+    it. The processes ignore SIGINT, which a terminal sends to all of them, and end with their
+    parent, however it ends. Leave the iterator by exhausting or closing it: that ends them too.
+
+    Args:
+        target: a function of a module; it should end soon after a SIGTERM.
+        calls: its arguments, which must be picklable.
+        jobs: how many run at a time.
+        stop: asked several times a second; at True nothing more is started, and the processes
+            that run get a SIGTERM.
+        grace: seconds that they then have before they are killed.
+
+    Yields:
+        (i, exit code) as the processes end; negative is the signal that ended one.
+    """
+    context = multiprocessing.get_context("spawn")
+    todo = deque(enumerate(calls))
+    running: dict[int, tuple[int, BaseProcess]] = {}  # by sentinel
+    deadline = math.inf
+    try:
+        while running or todo:
+            if deadline == math.inf and stop():
+                deadline = time.monotonic() + grace
+                todo.clear()
+                for _, process in running.values():
+                    process.terminate()
+            while todo and len(running) < jobs:
+                index, arguments = todo.popleft()
+                with one_thread(), blocked(signal.SIGINT):
+                    process = context.Process(target=_call, args=(target, arguments))
+                    process.start()
+                    running[process.sentinel] = index, process
+            for ready in wait(list(running), _POLL_SECONDS):
+                assert isinstance(ready, int)
+                index, process = running.pop(ready)
+                process.join()
+                assert process.exitcode is not None
+                yield index, process.exitcode
+            if time.monotonic() > deadline:
+                return
+    finally:
+        for _, process in running.values():
+            process.kill()
+        for _, process in running.values():
+            process.join()
+
+
+def _call(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    target(*arguments)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,216 @@
+"""The runs of a comparison: a folder and a process each.
+
+The folders are all that there is to know: tables are made from them, and a comparison that was
+interrupted goes on from them.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zorl.agents.plan import Plan
+from zorl.agents.registry import agent_of, config_from_json
+from zorl.agents.training import resume as resume_training, train
+from zorl.common.errors import RunFolderError
+from zorl.common.stop_signals import StopSignals
+from zorl.common.storage import read_json, write_json
+from zorl.common.subprocesses import available_cores, run_in_processes
+from zorl.common.types import Stop
+from zorl.comparison.spec import AgentSpec, Comparison
+from zorl.runs.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One run of a comparison, as its folder tells it.
+
+    Attributes:
+        label: its agent's.
+        seed: its seed.
+        folder: where everything of it lies.
+        result: what result.json holds, if the run was finished or stopped.
+        error: why it failed, if it did.
+    """
+
+    label: str
+    seed: int
+    folder: RunFolder
+    result: Mapping[str, Any] | None = None
+    error: str | None = None
+
+    @property
+    def status(self) -> str:
+        """One of "finished", "failed", "interrupted", "missing"."""
+        if self.error is not None:
+            return "failed"
+        return "missing" if self.result is None else str(self.result["status"])
+
+    def __str__(self) -> str:
+        """What became of it, in a line."""
+        text = f"{self.label} seed {self.seed}: "
+        if self.error is not None:
+            return f"{text}failed: {self.error.splitlines()[0]}"
+        if self.result is None:
+            return f"{text}not run"
+        if self.status != "finished":
+            return f"{text}stopped after {self.result['env_steps']['training']:,} env steps"
+        held_out = self.result["held_out"]
+        return (
+            f"{text}held-out return {held_out['native_return']['estimate']:.4g}, "
+            f"success {held_out['success_rate']['estimate']:.0%}, {self.result['seconds']:.1f} s"
+        )
+
+
+def read_runs(comparison: Comparison, out: str | Path) -> list[ComparedRun]:
+    """All runs of a comparison, done or not; seed by seed, so that any part of it is balanced."""
+    return [
+        _read_run(agent, seed, Path(out))
+        for seed in comparison.seeds
+        for agent in comparison.agents
+    ]
+
+
+def run_comparison(
+    comparison: Comparison,
+    out: str | Path,
+    jobs: int | None = None,
+    resume: bool = False,
+    stop: Stop = lambda: False,
+    report: Callable[[str], None] = lambda line: None,
+) -> list[ComparedRun]:
+    """Train what is to be compared, each run in a spawned process with one numerical thread.
+
+    A run that fails does not stop the others. A script that calls this needs the guard
+    `if __name__ == "__main__":`, as with all spawned processes.
+
+    Args:
+        comparison: what to train.
+        out: folder; the run folders go to its subfolder runs/.
+        jobs: runs at a time; None for one a core.
+        resume: keep the finished runs in `out`, go on with searches that were stopped, and start
+            the rest anew.
+        stop: asked several times a second; at True the runs under way are saved and stopped.
+        report: called with a line about every run that ends.
+
+    Raises:
+        ConfigurationError: an agent or an option that cannot be.
+        RunFolderError: `out` is not empty, or has runs of another configuration to resume.
+            Neither comes after any training.
+    """
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise RunFolderError(f"{out} is not a folder")
+    if out.exists() and any(out.iterdir()) and not resume:
+        raise RunFolderError(
+            f"{out} is not empty; choose another folder with --out, or go on with what it holds: "
+            "--resume"
+        )
+    configurations = comparison.configurations()
+    runs = read_runs(comparison, out)
+    todo = []
+    for run in runs:
+        shared = configurations[run.label]
+        config = {**shared, "agent": {**shared["agent"], "seed": run.seed}}
+        _check_same(run.folder, config)
+        if run.status != "finished":
+            todo.append((run, config))
+    done = len(runs) - len(todo)
+    if done:
+        report(f"kept {done} of {len(runs)} runs, which were finished")
+    specs = {agent.label: agent for agent in comparison.agents}
+    calls = [(str(run.folder.path), config) for run, config in todo]
+    at_once = available_cores() if jobs is None else jobs
+    with closing(run_in_processes(_train, calls, at_once, stop)) as ended:
+        for index, code in ended:
+            run = todo[index][0]
+            stopped = code < 0 and stop()
+            if code and not stopped and not _failure(run.folder).exists():
+                _write_failure(run.folder, _death(code))
+            run = _read_run(specs[run.label], run.seed, out)
+            done += run.status in ("finished", "failed")
+            report(f"[{done}/{len(runs)}] {run}")
+    return read_runs(comparison, out)
+
+
+def _read_run(agent: AgentSpec, seed: int, out: Path) -> ComparedRun:
+    folder = RunFolder(out / "runs" / f"{agent.folder_name}__{seed}")
+    if _failure(folder).exists():
+        error = str(read_json(_failure(folder)).get("error"))
+        return ComparedRun(agent.label, seed, folder, error=error)
+    result = read_json(folder.result) if folder.result.exists() else None
+    return ComparedRun(agent.label, seed, folder, result)
+
+
+def _check_same(folder: RunFolder, config: Mapping[str, Any]) -> None:
+    """Refuse a folder of another configuration; the versions of libraries may differ."""
+    if not folder.config.exists():
+        return
+    saved = folder.read_config()
+    for part in ("agent", "plan"):
+        old, new = saved.get(part) or {}, config[part]
+        for name in sorted({*old, *new}):
+            if name not in old or name not in new or old[name] != new[name]:
+                raise RunFolderError(
+                    f"{folder.path} is a run of another configuration: {part}.{name} is "
+                    f"{old.get(name)!r} there and {new.get(name)!r} here; choose another --out"
+                )
+
+
+def _train(path: str, config: Mapping[str, Any]) -> None:
+    """What the process of a run does; errors go to its folder."""
+    folder = RunFolder(path)
+    with StopSignals() as stop:
+        try:
+            if _can_go_on(folder, config):
+                resume_training(folder, stop=stop)
+                return
+            _clear(folder)
+            folder = RunFolder.create(path, config)
+            agent = agent_of(config_from_json(config["agent"]))
+            try:
+                train(agent, Plan.from_json(config["plan"]), folder, stop=stop)
+            finally:
+                agent.close()
+        except Exception as error:
+            _write_failure(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
+            sys.exit(1)
+
+
+def _can_go_on(folder: RunFolder, config: Mapping[str, Any]) -> bool:
+    """Whether it is a search that was stopped in good order, so that its figures are exact."""
+    if config["agent"]["family"] != "search" or _failure(folder).exists():
+        return False
+    stopped = folder.result.exists() and read_json(folder.result)["status"] != "finished"
+    return stopped and folder.checkpoint.exists()
+
+
+def _clear(folder: RunFolder) -> None:
+    """Remove a run's files, and nothing else that somebody may have put there."""
+    for path in (
+        *(folder.config, folder.checkpoint, folder.best, folder.agent, folder.result),
+        *(folder.generations, folder.validation, _failure(folder)),
+        *folder.path.glob(".*.tmp"),  # a process that is killed leaves what it was writing
+    ):
+        path.unlink(missing_ok=True)
+
+
+def _failure(folder: RunFolder) -> Path:
+    return folder.path / "failure.json"
+
+
+def _write_failure(folder: RunFolder, error: str, text: str = "") -> None:
+    write_json(_failure(folder), {"error": error, "traceback": text.splitlines()})
+
+
+def _death(code: int) -> str:
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return (
+        f"its process died ({how}); likely causes: the environment crashed, or the machine ran "
+        "out of memory"
+    )

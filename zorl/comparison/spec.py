@@ -1,0 +1,176 @@
+"""What is compared: agents on equal terms, one task, one budget of env steps, the same seeds."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from zorl.agents.plan import Plan
+from zorl.agents.registry import agent_of, make_config
+from zorl.agents.training import run_config
+from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.options import Options
+from zorl.common.streams import Streams
+from zorl.envs import Task
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """An agent of a comparison.
+
+    Attributes:
+        label: how the table and the figures call it.
+        name: a name in `zorl list`.
+        settings: "tuned" or "default".
+        options: see `zorl.agents.registry.make_config`.
+    """
+
+    label: str
+    name: str
+    settings: str = "tuned"
+    options: Mapping[str, Any] = Options()
+
+    @classmethod
+    def parse(cls, text: str) -> AgentSpec:
+        """Read "ars" or "ars(m=4, gate=paired, hidden=(8, 8))"; the label is the text, tidied.
+
+        Values are Python literals, or else plain text. Nothing is evaluated. Whether the names
+        exist is for `make_config` to say.
+
+        Raises:
+            ConfigurationError: the text is not of that form.
+        """
+        form = f"expected agent or agent(option=value, …), got {text!r}"
+        match = re.fullmatch(r"\s*([^\s()=,]+)\s*(?:\((.*)\))?\s*", text, flags=re.DOTALL)
+        if match is None:
+            raise ConfigurationError(form)
+        source = f"f({match[2] or ''})"
+        try:
+            call = ast.parse(source, mode="eval").body
+        except (SyntaxError, ValueError) as error:
+            raise ConfigurationError(form) from error
+        # The second test refuses text that closes the bracket early, such as "ars(m=1)(top=1)".
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+            raise ConfigurationError(form)
+        options: dict[str, Any] = {}
+        words = []
+        for keyword in call.keywords:
+            if keyword.arg is None or keyword.arg in options:
+                raise ConfigurationError(f"each option once, by name; {form}")
+            if keyword.arg in ("agent", "env", "seed"):
+                raise ConfigurationError(f"{keyword.arg} is the same for all agents; {form}")
+            value = ast.get_source_segment(source, keyword.value) or ""
+            words.append(f"{keyword.arg}={value}")
+            try:
+                options[keyword.arg] = ast.literal_eval(keyword.value)
+            except ValueError:
+                options[keyword.arg] = value
+        if "hidden" in options:
+            options["hidden"] = _hidden(options["hidden"])
+        settings = str(options.pop("settings", "tuned"))
+        label = f"{match[1]}({', '.join(words)})" if words else match[1]
+        return cls(label, match[1], settings, Options(options))
+
+    @property
+    def folder_name(self) -> str:
+        """The label, without what would make trouble in the name of a folder."""
+        return re.sub(r"[^\w.,=()+-]+", "_", self.label)
+
+
+def _hidden(value: Any) -> Any:
+    """Hidden sizes as `zorl train --hidden` has them: also a number, or none."""
+    if value is None or value == "none":
+        return ()
+    return (value,) if isinstance(value, int) else value
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared.
+
+    Attributes:
+        task: what all agents learn.
+        agents: who learns; their labels differ.
+        plan: budget, validation and final estimate of every run.
+        seeds: of the runs of each agent.
+        reference: label of the agent that the others are paired with.
+
+    Raises:
+        ConfigurationError: something cannot be compared; the task has no threshold.
+    """
+
+    task: Task
+    agents: tuple[AgentSpec, ...]
+    plan: Plan
+    seeds: tuple[int, ...]
+    reference: str
+
+    def __post_init__(self) -> None:
+        self.task.require_threshold()
+        if not (self.agents and self.seeds):
+            raise ConfigurationError("a comparison needs at least one agent and one seed")
+        taken: dict[str, str] = {}
+        for agent in self.agents:
+            if agent.folder_name in taken:
+                other = taken[agent.folder_name]
+                raise ConfigurationError(f"{agent.label!r} and {other!r} would share one label")
+            taken[agent.folder_name] = agent.label
+        for seed in self.seeds:
+            Streams(seed)  # refuses what is no seed
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ConfigurationError(f"seeds must differ, got {self.seeds}")
+        labels = [agent.label for agent in self.agents]
+        if self.reference not in labels:
+            raise UnknownNameError("reference agent", self.reference, labels)
+
+    @classmethod
+    def create(
+        cls,
+        task: Task,
+        agents: Iterable[str | AgentSpec],
+        plan: Plan,
+        seeds: Iterable[int],
+        reference: str | None = None,
+    ) -> Comparison:
+        """A comparison of agents given as text; the reference is PPO if it is there."""
+        specs = tuple(AgentSpec.parse(a) if isinstance(a, str) else a for a in agents)
+        if reference is None:
+            first = [spec.label for spec in specs if spec.name == "ppo"] or [s.label for s in specs]
+            reference = first[0] if first else ""
+        elif reference not in (spec.label for spec in specs):
+            reference = AgentSpec.parse(reference).label
+        return cls(task, specs, plan, tuple(seeds), reference)
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison as JSON types."""
+        return {
+            "task": self.task.to_json(),
+            "agents": [
+                {**vars(agent), "options": Options(agent.options).thaw()} for agent in self.agents
+            ],
+            "plan": asdict(self.plan),
+            "seeds": list(self.seeds),
+            "reference": self.reference,
+        }
+
+    def configurations(self) -> dict[str, dict[str, Any]]:
+        """What config.json of each agent's runs holds, by label, for the first seed.
+
+        Raises:
+            UnknownNameError: an unknown agent or option, with the nearest names.
+        """
+        found = {}
+        for spec in self.agents:
+            options = Options(spec.options).thaw()
+            agent = agent_of(
+                make_config(spec.name, self.task, spec.settings, seed=self.seeds[0], **options)
+            )
+            try:
+                found[spec.label] = json.loads(json.dumps(run_config(agent, self.plan)))
+            finally:
+                agent.close()
+        return found

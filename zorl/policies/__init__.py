@@ -1,0 +1,5 @@
+"""What maps observations to actions: networks over rows of theta, spaces, normalisation."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,10 @@
+from . import parameters as parameters, spaces as spaces
+from .activations import ACTIVATIONS as ACTIVATIONS
+from .mlp import LinearPolicy as LinearPolicy, MlpPolicy as MlpPolicy, Policy as Policy
+from .module import ModulePolicy as ModulePolicy
+from .normalization import Moments as Moments, Normalizer as Normalizer
+from .spaces import (
+    ActionDecoder as ActionDecoder,
+    ObservationEncoder as ObservationEncoder,
+    check_spaces as check_spaces,
+)

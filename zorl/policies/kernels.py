@@ -1,0 +1,202 @@
+"""Compiled twins of what numpy does at every turn of the hot loop, to the same last bit.
+
+Importing this module loads numba. The machine code is kept on disk by numba, beside this file or
+in the user's cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from zorl.policies.activations import (
+    ACTIVATIONS,
+    C1,
+    C2,
+    C3,
+    C4,
+    C5,
+    C6,
+    C7,
+    EXPONENT,
+    LN2_HIGH,
+    LN2_LOW,
+    LOG2_E,
+    LOWEST,
+    ONE,
+    ROUNDER,
+    TWO,
+    ZERO,
+)
+
+NAMES = tuple(ACTIVATIONS)  # a kernel knows an activation by its place here
+# error_model: a division by zero raises in numba's own, and branches forbid SIMD.
+inlined: Any = njit(forceinline=True, error_model="numpy")
+
+
+@inlined
+def _split(y):  # type: ignore[no-untyped-def]
+    """See `zorl.policies.activations._split`."""
+    within = y if y > LOWEST else LOWEST
+    shifted = within * LOG2_E + ROUNDER
+    k = shifted - ROUNDER
+    r = within - k * LN2_HIGH - k * LN2_LOW
+    p = r * (C1 + r * (C2 + r * (C3 + r * (C4 + r * (C5 + r * (C6 + r * C7))))))
+    bits = np.float32(shifted).view(np.int32) - EXPONENT
+    scale = np.int32(bits << np.int32(23)).view(np.float32)
+    return ZERO if y < LOWEST else scale, p
+
+
+@inlined
+def activate(x, activation):  # type: ignore[no-untyped-def]
+    """One activation of one number; with a constant `activation` only its branch is left."""
+    negative = x if x < ZERO else -x
+    if activation == 0:  # tanh
+        scale, p = _split(TWO * negative)
+        e = scale * p + (scale - ONE)
+        size = -e / (TWO + e)
+        value = -size if x < ZERO else size
+    elif activation == 1:  # relu
+        value = x if x > ZERO else ZERO
+    elif activation == 2:  # elu
+        scale, p = _split(negative)
+        value = scale * p + (scale - ONE) if x < ZERO else x
+    else:
+        scale, p = _split(negative)
+        t = scale * p + scale
+        value = (t if x < ZERO else ONE) / (ONE + t)  # sigmoid
+        if activation == 4:  # silu
+            value = value * x
+    return value if x == x else x
+
+
+@inlined
+def _all(h, activation):  # type: ignore[no-untyped-def]
+    """Every activation has a loop of its own, without branches, for SIMD."""
+    n = h.size
+    if activation == 0:
+        for o in range(n):
+            h[o] = activate(h[o], 0)
+    elif activation == 1:
+        for o in range(n):
+            h[o] = activate(h[o], 1)
+    elif activation == 2:
+        for o in range(n):
+            h[o] = activate(h[o], 2)
+    elif activation == 3:
+        for o in range(n):
+            h[o] = activate(h[o], 3)
+    else:
+        for o in range(n):
+            h[o] = activate(h[o], 4)
+
+
+@inlined
+def _layer(theta, x, h, fan_in, fan_out, bias):  # type: ignore[no-untyped-def]
+    """H = bias + W x, summed input by input: outputs side by side fill SIMD's lanes.
+
+    Four inputs at a time, so that h need not be stored in between; the order of the sums remains.
+    """
+    end = fan_in * fan_out
+    if bias:
+        first = theta[end : end + fan_out]
+        for o in range(fan_out):
+            h[o] = first[o]
+    else:
+        for o in range(fan_out):
+            h[o] = ZERO
+    rest = fan_in % 4
+    for i in range(0, fan_in - rest, 4):
+        w = theta[i * fan_out : (i + 4) * fan_out]
+        # Slices, because numba looks at the sign of every computed index.
+        w0, w1 = w[:fan_out], w[fan_out : 2 * fan_out]
+        w2, w3 = w[2 * fan_out : 3 * fan_out], w[3 * fan_out :]
+        x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
+        for o in range(fan_out):
+            h[o] = (((h[o] + x0 * w0[o]) + x1 * w1[o]) + x2 * w2[o]) + x3 * w3[o]
+    for i in range(fan_in - rest, fan_in):
+        w = theta[i * fan_out : (i + 1) * fan_out]
+        x0 = x[i]
+        for o in range(fan_out):
+            h[o] += x0 * w[o]
+
+
+@njit(cache=True, error_model="numpy")
+def turn(  # type: ignore[no-untyped-def]
+    n, singles, doubles, gains, state, moments, affine, thetas, layout, scratch, outputs, choices
+):
+    """Take in n observations, normalise them, take their moments, and run every row's network.
+
+    Few arguments, because each costs a tenth of a microsecond.
+
+    Args:
+        n: rows to do.
+        singles: (n, o) float32, observations, if there are any to take in, and
+        doubles: (n, o) float64, else; what is not there is empty.
+        gains: (n,) float64, rewards.
+        state: (L, o + 1) float64, written: observations, and beside each the sum of the rewards.
+        moments: (2, L, o) float64, added to: sums about the center, and squares.
+        affine: (3, o) float64: center, factor and bound of the normalizer.
+        thetas: (L, d) float32, in the order of `MlpPolicy.packing`.
+        layout: (4 + layers + 1,) int64: whether observations are normalised, whether their moments
+            are wanted, whether layers have biases, the activation's index in `NAMES`, and the
+            sizes from o on.
+        scratch: (2, widest layer) float32.
+        outputs: (L, outputs) float32, written.
+        choices: (L,) int64, written: index of the largest output, or of the first NaN.
+
+    Returns:
+        Whether the state is finite; if not, nothing was done but to take it in.
+    """
+    normalise, learns, bias, activation = layout[0] > 0, layout[1] > 0, layout[2] > 0, layout[3]
+    sizes = layout[4:]
+    center, factor, clip = affine
+    sums, squares = moments
+    layers = sizes.size - 1
+    width = sizes[0]
+    finite = True
+    for row in range(n):
+        if singles.size:
+            for i in range(width):
+                state[row, i] = singles[row, i]
+        elif doubles.size:
+            for i in range(width):
+                state[row, i] = doubles[row, i]
+        if gains.size:
+            state[row, width] += gains[row]
+        for i in range(width + 1):
+            finite &= np.isfinite(state[row, i])
+    if not finite:
+        return False
+    for row in range(n):
+        x = scratch[0]
+        for i in range(width):
+            value = state[row, i]
+            if normalise:
+                shifted = value - center[i]
+                if learns:
+                    sums[row, i] += shifted
+                    squares[row, i] += shifted * shifted
+                value = shifted * factor[i]
+                value = value if value > -clip[i] else -clip[i]
+                value = value if value < clip[i] else clip[i]
+            x[i] = np.float32(value)
+        at = 0
+        for layer in range(layers):
+            fan_in, fan_out = sizes[layer], sizes[layer + 1]
+            size = fan_out * (fan_in + bias)
+            h = scratch[(layer + 1) % 2, :fan_out]
+            _layer(thetas[row, at : at + size], scratch[layer % 2], h, fan_in, fan_out, bias)
+            at += size
+            if layer < layers - 1:
+                _all(h, activation)
+        h = scratch[layers % 2, : sizes[layers]]
+        best = 0
+        for o in range(h.size):
+            outputs[row, o] = h[o]
+            if h[o] > h[best] or (h[o] != h[o] and h[best] == h[best]):
+                best = o
+        choices[row] = best
+    return True

@@ -1,0 +1,252 @@
+"""From Gymnasium's spaces to vectors and back: what a policy network reads and what it decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from zorl.common.errors import EnvironmentFailure, UnsupportedSpaceError
+
+Array = NDArray[Any]
+Actions = Sequence[Any] | NDArray[Any]  # one per row
+
+
+@dataclass(frozen=True)
+class ObservationEncoder:
+    """Writes an observation into a row of a float64 buffer.
+
+    Attributes:
+        kind: "box" (flattened) or "discrete" (one-hot).
+        shape: shape of a Box observation.
+        dtype: its dtype, by name.
+        low, high: bounds of each of the `size` features.
+        start: the smallest value of a Discrete observation.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    dtype: str
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    start: int = 0
+
+    @staticmethod
+    def for_space(space: spaces.Space[Any]) -> ObservationEncoder:
+        """The encoder of a Box or Discrete space."""
+        if isinstance(space, spaces.Box):
+            low, high = (tuple(map(float, bound.ravel())) for bound in (space.low, space.high))
+            return ObservationEncoder("box", space.shape, str(space.dtype), low, high)
+        if isinstance(space, spaces.Discrete):
+            n = int(space.n)
+            return ObservationEncoder(
+                "discrete", (), "int64", (0.0,) * n, (1.0,) * n, int(space.start)
+            )
+        raise UnsupportedSpaceError(
+            f"observations of type {type(space).__name__} are not supported; expected Box or "
+            "Discrete; wrap the environment with flatten-observation"
+        )
+
+    @property
+    def size(self) -> int:
+        """Number of features."""
+        return len(self.low)
+
+    def write(self, buffer: Array, row: int, observation: Any) -> None:
+        """Put one observation into `buffer[row]`.
+
+        Raises:
+            EnvironmentFailure: it has another shape or lies outside of the space.
+        """
+        if self.kind == "discrete":
+            index = int(observation) - self.start
+            if not 0 <= index < self.size:  # numpy would count a negative index from the end
+                raise EnvironmentFailure(
+                    f"the observation {observation} is not in {{{self.start}, …, "
+                    f"{self.start + self.size - 1}}}"
+                )
+            buffer[row] = 0.0
+            buffer[row, index] = 1.0
+            return
+        values = np.asarray(observation)
+        if values.shape != self.shape:  # numpy would stretch a single number over the row
+            raise EnvironmentFailure(
+                f"an observation has shape {values.shape}, but the space says {self.shape}"
+            )
+        buffer[row] = values.ravel()
+
+    def batch(self, observations: Any) -> tuple[Array, bool]:
+        """(n, size) features of one observation or a batch, and whether it was a batch."""
+        values = np.asarray(observations)
+        one = values.ndim == len(self.shape)
+        rows = values[None] if one else values
+        if rows.shape[1:] != self.shape:
+            raise UnsupportedSpaceError(
+                f"observations must have shape {self.shape}, or that after a first axis for a "
+                f"batch, got {values.shape}"
+            )
+        features = np.zeros((len(rows), self.size))
+        for row, observation in enumerate(rows):
+            self.write(features, row, observation)
+        return features, not one
+
+
+@dataclass(frozen=True)
+class ActionDecoder:
+    """Turns network outputs into actions, deterministically or by seeded chance.
+
+    Discrete and MultiDiscrete take the largest output of each group (stochastic: a softmax draw),
+    MultiBinary the outputs above zero (stochastic: a logistic draw). Box maps [−1, 1] to the
+    bounds and clips (stochastic: Gaussian noise of `noise_std` before that); a dimension without
+    two finite bounds passes as it is.
+
+    Attributes:
+        kind: "discrete", "multi-discrete", "multi-binary" or "box".
+        groups: sizes of the groups of outputs that each choose one value.
+        start: the smallest value of each Discrete group.
+        shape: shape of an action.
+        dtype: its dtype, by name.
+        low, high: bounds of a Box, flattened.
+        stochastic: draw actions instead of taking the best.
+        noise_std: of a stochastic Box policy, in units of half the range.
+    """
+
+    kind: str
+    groups: tuple[int, ...]
+    start: tuple[int, ...] = ()
+    shape: tuple[int, ...] = ()
+    dtype: str = "int64"
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    stochastic: bool = False
+    noise_std: float = 0.1
+
+    @staticmethod
+    def for_space(space: spaces.Space[Any], stochastic: bool = False) -> ActionDecoder:
+        """The decoder of a Discrete, MultiDiscrete, MultiBinary or floating Box space."""
+        if isinstance(space, spaces.Discrete):
+            return ActionDecoder(
+                "discrete", (int(space.n),), (int(space.start),), stochastic=stochastic
+            )
+        if isinstance(space, spaces.MultiDiscrete):
+            groups = tuple(int(n) for n in space.nvec.ravel())
+            start = tuple(int(s) for s in space.start.ravel())
+            return ActionDecoder(
+                "multi-discrete",
+                groups,
+                start,
+                space.shape,
+                str(space.dtype),
+                stochastic=stochastic,
+            )
+        if isinstance(space, spaces.MultiBinary):
+            groups = (1,) * int(np.prod(space.shape))
+            return ActionDecoder(
+                "multi-binary", groups, (), space.shape, str(space.dtype), stochastic=stochastic
+            )
+        if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+            low, high = (tuple(map(float, bound.ravel())) for bound in (space.low, space.high))
+            return ActionDecoder(
+                "box", (1,) * len(low), (), space.shape, str(space.dtype), low, high, stochastic
+            )
+        raise UnsupportedSpaceError(
+            f"actions of type {space} are not supported; expected Discrete, MultiDiscrete, "
+            "MultiBinary or a Box of floats"
+        )
+
+    @property
+    def outputs(self) -> int:
+        """Number of network outputs, and of uniform numbers that a stochastic choice takes."""
+        return sum(self.groups)
+
+    def decode(self, outputs: Array, uniforms: Array | None = None) -> Actions:
+        """One action per row.
+
+        Args:
+            outputs: (n, outputs) network outputs.
+            uniforms: (n, outputs) numbers in [0, 1) for a stochastic choice; None decides
+                deterministically.
+        """
+        if uniforms is not None:
+            outputs = self._perturb(outputs, uniforms)
+        if self.kind == "discrete":
+            choices: list[int] = outputs.argmax(axis=1).tolist()
+            start = self.start[0]
+            return [choice + start for choice in choices] if start else choices
+        n = len(outputs)
+        if self.kind == "multi-discrete":
+            ends = np.cumsum(self.groups)
+            columns = [
+                outputs[:, end - size : end].argmax(axis=1) + start
+                for size, start, end in zip(self.groups, self.start, ends, strict=True)
+            ]
+            return np.stack(columns, axis=1).reshape(n, *self.shape).astype(self.dtype)
+        if self.kind == "multi-binary":
+            return (outputs > 0).reshape(n, *self.shape).astype(self.dtype)
+        half, middle, low, high = self.range
+        values = np.clip(outputs * half + middle, low, high)
+        return np.asarray(values.astype(self.dtype).reshape(n, *self.shape))
+
+    @cached_property
+    def range(self) -> tuple[Array, Array, Array, Array]:
+        """Half-width and middle of every bounded dimension (1 and 0 where unbounded), bounds."""
+        low, high = np.array(self.low), np.array(self.high)
+        bounded = np.isfinite(low) & np.isfinite(high)
+        # Halves first: the width of a space of all float64 overflows.
+        half = np.where(bounded, np.where(bounded, high, 1) / 2 - np.where(bounded, low, -1) / 2, 1)
+        middle = np.where(bounded, np.where(bounded, low, 0) + half, 0)
+        return half, middle, low, high
+
+    def _perturb(self, outputs: Array, uniforms: Array) -> Array:
+        """Outputs whose deterministic decoding is the stochastic choice."""
+        tiny = np.finfo(np.float64).tiny
+        uniforms = np.clip(uniforms, tiny, 1 - np.finfo(np.float64).epsneg)
+        if self.kind == "box":
+            return np.asarray(outputs + self.noise_std * ndtri(uniforms))
+        if self.kind == "multi-binary":
+            return np.asarray(outputs + np.log(uniforms) - np.log1p(-uniforms))
+        return np.asarray(outputs - np.log(-np.log(uniforms)))  # the Gumbel-max trick
+
+
+def check_spaces(env: gym.Env[Any, Any]) -> None:
+    """Refuse an environment whose spaces no policy can handle.
+
+    Observations may be Box (numbers, any shape: flattened later) or Discrete (one-hot later);
+    actions may be Discrete, MultiDiscrete, MultiBinary, or Box of floats.
+
+    Raises:
+        UnsupportedSpaceError: naming the space, what is supported, and the likely cure.
+    """
+    space = env.observation_space
+    numeric = (
+        isinstance(space, spaces.Box) and space.dtype is not None and space.dtype.kind in "fiu"
+    )
+    if not (numeric or isinstance(space, spaces.Discrete)):
+        cure = ""
+        if isinstance(space, (spaces.Dict, spaces.Tuple, spaces.MultiDiscrete, spaces.MultiBinary)):
+            cure = "; wrap the environment with flatten-observation"
+        raise UnsupportedSpaceError(
+            f"{env.unwrapped}: the observation space {space} is not supported; policies read a Box "
+            f"of numbers (any shape) or Discrete{cure}"
+        )
+    action = env.action_space
+    floats = (
+        isinstance(action, spaces.Box) and action.dtype is not None and action.dtype.kind == "f"
+    )
+    if not (
+        floats or isinstance(action, (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary))
+    ):
+        cure = "a wrapper that maps one of these to it (gymnasium.ActionWrapper) would do"
+        if isinstance(action, spaces.Box):
+            cure = "for integers, MultiDiscrete; or wrap it with a gymnasium.ActionWrapper"
+        raise UnsupportedSpaceError(
+            f"{env.unwrapped}: the action space {action} is not supported; policies give Discrete, "
+            f"MultiDiscrete, MultiBinary or a Box of floats; {cure}"
+        )

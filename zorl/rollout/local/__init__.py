@@ -1,0 +1,1 @@
+"""Episodes of Gymnasium environments, stepped in lockstep in this process."""

@@ -1,0 +1,205 @@
+"""One turn of the hot loop: from the observations of all lanes to their actions."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zorl.policies.mlp import Actor, MlpPolicy
+from zorl.policies.normalization import Normalizer
+from zorl.policies.spaces import Actions
+
+Draw = Callable[[int], NDArray[np.float64]]  # (n, u) uniform numbers for n lanes
+
+log = logging.getLogger("zorl")
+
+
+class Decider(Protocol):
+    """What the hot loop needs of a policy."""
+
+    def bind(self, thetas: NDArray[np.float32]) -> Actor:
+        """See `zorl.policies.Policy.bind`."""
+
+
+class Turn:
+    """Normalises, takes moments and decides, for lanes whose episodes are written into its arrays.
+
+    Args:
+        policy: what decides.
+        thetas: (n, d) candidates.
+        normalizer: frozen.
+        lanes: L.
+        features: o.
+
+    Attributes:
+        state: (L, o + 1) the observations, and beside each the sum of the rewards so far.
+        sums, squares: (L, o) shifted moments of every lane's episode, if the normalizer learns.
+    """
+
+    def __init__(
+        self,
+        policy: Decider,
+        thetas: NDArray[np.float32],
+        normalizer: Normalizer,
+        lanes: int,
+        features: int,
+    ) -> None:
+        self._rows = thetas
+        self._normalizer = normalizer
+        self._center, self._factor = normalizer.affine()
+        self.state = np.zeros((lanes, features + 1))
+        self._seen = self.state[:, :features]
+        self._moments = np.zeros((2, lanes, features))
+        self.sums, self.squares = self._moments
+        self._thetas = np.zeros((lanes, thetas.shape[1]), np.float32)
+        self._begin(policy, lanes)
+
+    def _begin(self, policy: Decider, lanes: int) -> None:
+        self._actor = policy.bind(self._thetas)
+        self._features = np.zeros_like(self.sums)
+
+    def take(self, seen: NDArray[Any], gains: NDArray[np.float64]) -> None:
+        """Take in n observations (n, o), float32 or float64, and rewards (n,)."""
+        n = len(gains)
+        self._seen[:n] = seen
+        self.state[:n, -1] += gains
+
+    def settle(self) -> None:
+        """Have in `state` all that was taken, to be read and written."""
+
+    def seat(self, lane: int, row: int) -> None:
+        """Candidate `row` plays an episode in a lane from now on."""
+        self._load(lane, self._rows[row])
+        self.sums[lane] = 0.0
+        self.squares[lane] = 0.0
+
+    def _load(self, lane: int, theta: NDArray[np.float32]) -> None:
+        self._thetas[lane] = theta
+
+    def move(self, lane: int, source: int) -> None:
+        """The episode in the lane `source` goes on in another one."""
+        for values in (self.state, self.sums, self.squares, self._thetas):
+            values[lane] = values[source]
+
+    def decide(self, n: int, draw: Draw | None = None) -> Actions | None:
+        """Actions of the first n lanes; None, and nothing done, if their state is not finite.
+
+        `draw` is called for a stochastic choice.
+        """
+        state, normalizer = self.state[:n], self._normalizer
+        # One pass for all of it, which may overflow for large finite numbers too.
+        if not math.isfinite(np.vdot(state, state)) and not np.isfinite(state).all():
+            return None
+        features = self._seen[:n]
+        if normalizer.active:
+            shifted = features - self._center
+            features = self._features[:n]
+            if normalizer.learns:
+                self.sums[:n] += shifted
+                np.multiply(shifted, shifted, out=features)
+                self.squares[:n] += features
+            np.multiply(shifted, self._factor, out=features)
+            np.maximum(features, -normalizer.clip, out=features)
+            np.minimum(features, normalizer.clip, out=features)
+        return self._actor(n, features, None if draw is None else draw(n))
+
+
+class CompiledTurn(Turn):
+    """The same to the last bit in one call of compiled code, for an `MlpPolicy`."""
+
+    def _begin(self, policy: Decider, lanes: int) -> None:
+        assert isinstance(policy, MlpPolicy)
+        kernels = _kernels()
+        assert kernels is not None
+        self._turn = kernels.turn
+        self._packing = policy.packing()
+        self._decoder = policy.decoder
+        self._greedy = policy.decoder.kind == "discrete"
+        self._start = policy.decoder.start[0] if self._greedy else 0
+        sizes = [policy.inputs, *(out for out, _ in policy.layers)]
+        self._outputs = np.zeros((lanes, sizes[-1]), np.float32)
+        self._choices = np.zeros(lanes, np.int64)
+        nothing = np.zeros((0, policy.inputs))
+        self._singles, self._doubles = nothing.astype(np.float32), nothing
+        self._nothing = (self._singles, self._doubles, np.zeros(0))
+        self._pending = self._nothing
+        normalizer = self._normalizer
+        activation = kernels.NAMES.index(policy.activation)
+        self._arguments = (
+            self.state,
+            self._moments,
+            np.stack([self._center, self._factor, np.full_like(self._center, normalizer.clip)]),
+            self._thetas,
+            np.array([normalizer.active, normalizer.learns, policy.bias, activation, *sizes]),
+            np.zeros((2, max(sizes)), np.float32),
+            self._outputs,
+            self._choices,
+        )
+
+    def _load(self, lane: int, theta: NDArray[np.float32]) -> None:
+        self._thetas[lane] = theta[self._packing]
+
+    def take(self, seen: NDArray[Any], gains: NDArray[np.float64]) -> None:
+        """See `Turn.take`; the kernel does it, unless the state is asked for before."""
+        single = seen.itemsize == 4
+        self._pending = (seen, self._doubles, gains) if single else (self._singles, seen, gains)
+
+    def settle(self) -> None:
+        """See `Turn.settle`."""
+        if self._pending is not self._nothing:
+            singles, doubles, gains = self._pending
+            self._pending = self._nothing
+            super().take(singles if singles.size else doubles, gains)
+
+    def decide(self, n: int, draw: Draw | None = None) -> Actions | None:
+        """See `Turn.decide`."""
+        pending, self._pending = self._pending, self._nothing
+        if not self._turn(n, *pending, *self._arguments):
+            return None
+        if draw is None and self._greedy:
+            choices: list[int] = self._choices[:n].tolist()
+            return [choice + self._start for choice in choices] if self._start else choices
+        return self._decoder.decode(self._outputs[:n], None if draw is None else draw(n))
+
+
+def turn_kind(policy: Decider) -> type[Turn]:
+    """Compiled where that can be; the first time in a process it loads or makes the code."""
+    return CompiledTurn if isinstance(policy, MlpPolicy) and _kernels() else Turn
+
+
+def warm(policy: Decider) -> None:
+    """Have compiled code where it serves: for single and double precision, as environments give."""
+    if turn_kind(policy) is not CompiledTurn:
+        return
+    assert isinstance(policy, MlpPolicy)
+    size = policy.inputs
+    bounds = np.full(size, np.inf)
+    thetas = np.zeros((1, policy.dim), np.float32)
+    turn = CompiledTurn(policy, thetas, Normalizer.create("off", -bounds, bounds), 1, size)
+    turn.seat(0, 0)
+    turn.decide(1)
+    seen: tuple[NDArray[Any], ...] = (
+        np.ndarray((1, size), np.float32, bytes(4 * size)),
+        np.zeros((1, size)),
+    )
+    for row in seen:
+        turn.take(row, np.zeros(1))
+        turn.decide(1)
+
+
+@cache
+def _kernels() -> Any:
+    """The module `zorl.policies.kernels`; None, and one notice, where numba does not serve."""
+    try:
+        return importlib.import_module("zorl.policies.kernels")
+    except (ImportError, OSError, RuntimeError) as error:
+        # Not installed, of another Python or numpy; or no folder to keep the code in.
+        log.warning("policies run in numpy, at a lower speed and to the same bits: %s", error)
+        return None

@@ -1,0 +1,1 @@
+"""Episodes in worker processes that are replaced when they crash or hang."""

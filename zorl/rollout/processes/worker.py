@@ -1,0 +1,97 @@
+"""A worker process: it receives works, plays jobs of them and answers, until its parent closes."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cloudpickle
+
+from zorl.common.errors import ZorlError
+from zorl.common.spawning import end_with_parent
+from zorl.rollout.batch import Runner
+from zorl.rollout.failures import as_sent
+from zorl.rollout.processes.shared_memory import Header, MemoryFile, SharedWork
+from zorl.rollout.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the parent sends.
+
+    Attributes:
+        header: of a work that the worker has not seen yet, else None.
+        jobs: what to play, already down as the worker's; None: whatever is in the pool.
+    """
+
+    header: Header | None
+    jobs: list[int] | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a worker sends: first of all that it is ready, then one answer to each order.
+
+    Attributes:
+        clock: `time.monotonic()`, which all processes share.
+        error: what went wrong, None where nothing did; a `ZorlError` where it was one.
+        trace: its traceback.
+    """
+
+    clock: float
+    error: ZorlError | None = None
+    trace: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything went wrong."""
+        return bool(self.error or self.trace)
+
+
+def serve(
+    connection: Connection, memory: MemoryFile, index: int, payload: bytes, watched: bool = False
+) -> None:
+    """A worker's life; one that is watched reports progress, and prepares what may take long."""
+    end_with_parent()
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
+            runner: Runner = cloudpickle.loads(payload)
+            if watched and hasattr(runner, "prepare"):
+                runner.prepare()
+        except Exception as error:
+            connection.send(Answer(time.monotonic(), *as_sent(error)))
+            return
+        connection.send(Answer(time.monotonic()))
+        with contextlib.closing(runner):
+            _obey(connection, memory, index, runner, watched)
+
+
+def _obey(
+    connection: Connection, memory: MemoryFile, index: int, runner: Runner, watched: bool
+) -> None:
+    """Answer orders until the pipe closes."""
+    while True:
+        order: Order = connection.recv()
+        if order.header is not None:
+            shared = SharedWork(memory, order.header)
+            work, out = shared.work, shared.out
+            most = -(-len(work) // order.header.workers)
+            beats: Any = memoryview(shared.beats)  # type: ignore[arg-type]
+
+            def beat(beats: Any = beats) -> None:
+                beats[index] += 1
+
+            if watched and hasattr(runner, "beat"):  # it can say more often that it gets on
+                runner.beat = beat
+        jobs = shared.take(index) if order.jobs is None else order.jobs
+        try:
+            Tracker(jobs, out, shared.status, most, beat).play(runner, work, out)
+            answer = Answer(time.monotonic())
+        except Exception as error:
+            answer = Answer(time.monotonic(), *as_sent(error))
+            with contextlib.suppress(Exception):
+                runner.close()  # what raised once is better made anew
+        connection.send(answer)

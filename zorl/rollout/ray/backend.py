@@ -1,0 +1,271 @@
+"""Episodes on the machines of a Ray cluster: one actor a core, the bits of one process.
+
+A work is put once into Ray's object store, as its candidates' origin (the optimizer's state, the
+run's seed and the generation) or as rows, whichever is smaller; a message to an actor is two
+integers, and one with results a few numbers per episode. `Dispatch` says who plays what.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import queue
+import sys
+import time
+from typing import Any
+
+import cloudpickle
+
+from zorl.common.errors import ConfigurationError, EnvironmentFailure
+from zorl.rollout.batch import Episodes, Runner, Work
+from zorl.rollout.failures import FailureRule
+from zorl.rollout.ray.actor import Broadcast, EpisodeActor, Failure, versions
+from zorl.rollout.ray.cluster import Cluster, require_ray
+from zorl.rollout.ray.scheduler import Chunk, Dispatch
+
+log = logging.getLogger("zorl")
+_TICK = 0.1  # seconds between looks for late chunks and actors
+_THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+class RayBackend:
+    """Episodes on Ray actors, started when first needed and then kept.
+
+    An actor that dies, with its machine or alone, is replaced; its jobs are played again.
+
+    Args:
+        runner: what every actor runs; it is copied to them.
+        workers: number of actors; None: one for every CPU of the cluster.
+        address: of a cluster, as `ray.init` takes it; None: that of the environment variable
+            RAY_ADDRESS, or else a new one on this machine, which ends with the last backend. A
+            program that has called `ray.init` itself is taken as it is.
+        failures: what becomes of an episode that cannot be played to its end; by default it raises.
+        timeout: seconds that an episode may take, on average over those of a message, before its
+            actor is killed; None: any.
+        retries: deaths of an actor, alone with one episode, that prove the episode guilty.
+        start_timeout: seconds to wait for the first actor.
+
+    Attributes:
+        replaced: how many actors died and were replaced.
+    """
+
+    regenerates = True
+
+    def __init__(
+        self,
+        runner: Runner,
+        workers: int | None = None,
+        address: str | None = None,
+        failures: FailureRule | None = None,
+        timeout: float | None = None,
+        retries: int = 3,
+        start_timeout: float = 120.0,
+    ) -> None:
+        if workers is not None and workers < 1:
+            raise ConfigurationError(f"workers must be ≥ 1, got {workers}")
+        if retries < 1:
+            raise ConfigurationError(f"retries must be ≥ 1, got {retries}")
+        if timeout is not None and not timeout > 0:
+            raise ConfigurationError(f"timeout must be > 0 seconds, got {timeout}")
+        self._ray = require_ray()
+        # cloudpickle, so that a policy defined in a notebook reaches the actors.
+        self._payload = cloudpickle.dumps(runner)
+        self._failures = failures or FailureRule()
+        self._workers = workers
+        self._address = address
+        self._retries = retries
+        self._timeout = math.inf if timeout is None else timeout
+        self._start_timeout = start_timeout
+        self._cluster: Cluster | None = None
+        self._actors: list[_Actor] = []
+        self._idle: list[_Actor] = []
+        self._answers: queue.SimpleQueue[tuple[_Actor, Any]] = queue.SimpleQueue()
+        self._number = 0
+        self._pace: float | None = None
+        self._failed_starts = 0
+        self.replaced = 0
+
+    def run(self, work: Work) -> Episodes:
+        """See `Backend`.
+
+        Raises:
+            EnvironmentFailure: of an environment; a job killed its actor `retries` times alone; or
+                no actor lives.
+            ConfigurationError: of the cluster: it cannot be reached, or has other versions.
+        """
+        try:
+            return self._run(work)
+        except BaseException:
+            if not any(actor.started for actor in self._actors):
+                self.close()  # nothing that a later call could build on
+            raise
+
+    def _run(self, work: Work) -> Episodes:
+        self._start()
+        self._number += 1
+        broadcast = self._ray.put(Broadcast.of(work, self._number))
+        dispatch = Dispatch(len(work), len(self._actors), self._pace, self._retries)
+        out = Episodes.empty(work)
+        began = checked = time.monotonic()
+        while not dispatch.finished:
+            now = time.monotonic()
+            if now - checked > _TICK:
+                checked = now
+                self._check(dispatch, began)
+            while self._idle and (chunk := dispatch.take(now)) is not None:
+                self._idle.pop().play(broadcast, self._number, chunk)
+            with contextlib.suppress(queue.Empty):
+                actor, future = self._answers.get(timeout=_TICK)
+                self._take_answer(actor, future, dispatch, work, out)
+        self._pace = dispatch.pace
+        return out
+
+    def _start(self) -> None:
+        if self._cluster is not None:
+            return
+        self._cluster = Cluster(self._ray, self._address, self._workers)
+        count = self._workers or max(int(self._ray.cluster_resources().get("CPU", 1)), 1)
+        self._kind = self._ray.remote(
+            num_cpus=1, max_restarts=0, runtime_env={"env_vars": _THREADS}
+        )(EpisodeActor)
+        # As with spawned processes, modules are found where this process finds them.
+        path = [folder for folder in sys.path if folder]
+        self._start_with = self._ray.put((self._payload, path, self._timeout < math.inf))
+        self._actors = [self._new_actor() for _ in range(count)]
+
+    def _new_actor(self) -> _Actor:
+        return _Actor(self._kind.remote(self._start_with), self._answers)
+
+    def _check(self, dispatch: Dispatch, began: float) -> None:
+        """What must be looked at now and then, answers or not."""
+        now = time.monotonic()
+        if self._idle:
+            dispatch.reissue(now)
+        for actor in self._actors:
+            if actor.chunk and now - actor.chunk.since > self._timeout * len(actor.chunk.jobs):
+                self._ray.kill(actor.handle)  # its answer will be that it died
+        started = any(actor.started for actor in self._actors)
+        if not started and now - began > self._start_timeout:
+            raise self._no_actor()
+
+    def _take_answer(
+        self, actor: _Actor, future: Any, dispatch: Dispatch, work: Work, out: Episodes
+    ) -> None:
+        chunk = actor.chunk if actor.number == self._number else None  # else of a work gone by
+        errors = self._ray.exceptions
+        try:
+            answer: Any = future.result()
+        except errors.RayTaskError as error:  # what arrived could not be read there
+            answer = Failure(None, str(error))
+        except errors.RayError as error:  # it died, or its machine did
+            self._replace(actor, error)
+            if chunk is not None and (guilty := dispatch.lose(chunk)) is not None:
+                self._failures.settle(self._verdict(work, guilty, error), work, guilty, out)
+            return
+        actor.chunk = None
+        if not actor.started:
+            if isinstance(answer, Failure):
+                raise answer.exception()
+            self._check_versions(answer)
+            actor.started = True
+            self._failed_starts = 0
+        elif chunk is not None and isinstance(answer, Failure):
+            self._idle.append(actor)
+            self._take_failure(answer, chunk, dispatch, work, out)
+            return
+        elif chunk is not None:
+            for name, values in vars(answer).items():
+                getattr(out, name)[chunk.jobs.start : chunk.jobs.stop] = values
+            dispatch.finish(chunk, time.monotonic())
+        self._idle.append(actor)
+
+    def _replace(self, actor: _Actor, error: Exception) -> None:
+        """Put a new actor in a dead one's place, unless none would live."""
+        if not actor.started:
+            self._failed_starts += 1
+            if self._failed_starts >= max(self._retries, len(self._actors)):
+                raise EnvironmentFailure(
+                    f"{self._failed_starts} Ray actors in a row died before they had begun; likely "
+                    "causes: zorl or the environment's module is not installed on the cluster's "
+                    f"machines, or these run out of memory. The last one: {error}"
+                )
+        log.warning("a Ray actor died and is replaced: %s", str(error).splitlines()[0])
+        self.replaced += 1
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            self._ray.kill(actor.handle)  # one that is only out of reach must not come back
+        self._actors[self._actors.index(actor)] = self._new_actor()
+
+    def _take_failure(
+        self, failure: Failure, chunk: Chunk, dispatch: Dispatch, work: Work, out: Episodes
+    ) -> None:
+        """An actor answered with an error: find the episode that is to blame, if one is."""
+        error = failure.error
+        if not isinstance(error, EnvironmentFailure):  # no environment's
+            raise failure.exception()
+        if error.job is None and len(chunk.jobs) == 1:
+            error.job = chunk.jobs[0]
+        if error.job is None:
+            log.warning(
+                "one of %d episodes raised; each is played again: %s", len(chunk.jobs), error
+            )
+        if dispatch.fail(chunk, error.job) and error.job is not None:
+            self._failures.settle(error, work, error.job, out)
+
+    def _verdict(self, work: Work, job: int, error: Exception) -> EnvironmentFailure:
+        row, seed = work.job(job)
+        return EnvironmentFailure(
+            f"the episode with seed {seed} (candidate {row}) ended its Ray actor {self._retries} "
+            "times, alone in it; likely causes: the environment crashes or hangs, or the machine "
+            f"has no memory left. The last time: {error}"
+        )
+
+    def _no_actor(self) -> EnvironmentFailure:
+        return EnvironmentFailure(
+            f"no Ray actor started within {self._start_timeout:g} s; each needs one CPU, and the "
+            f"cluster has {self._ray.cluster_resources().get('CPU', 0):g}, of which "
+            f"{self._ray.available_resources().get('CPU', 0):g} are free"
+        )
+
+    def _check_versions(self, theirs: dict[str, str]) -> None:
+        ours = versions()
+        if theirs != ours:
+            differ = [f"{k} {theirs[k]} instead of {ours[k]}" for k in ours if theirs[k] != ours[k]]
+            raise ConfigurationError(
+                f"a machine of the Ray cluster has {', '.join(differ)}; results would depend on "
+                "where an episode ran: install the same versions on all"
+            )
+
+    def close(self) -> None:
+        """See `Backend`."""
+        if self._cluster is None:
+            return
+        for actor in self._actors:
+            with contextlib.suppress(self._ray.exceptions.RayError):
+                self._ray.kill(actor.handle)
+        self._actors, self._idle = [], []
+        self._answers = queue.SimpleQueue()
+        cluster, self._cluster = self._cluster, None
+        cluster.close()
+
+
+class _Actor:
+    """An actor as the driver sees it: starting, idle, or with a chunk in its hands."""
+
+    def __init__(self, handle: Any, answers: queue.SimpleQueue[tuple[_Actor, Any]]) -> None:
+        self.handle = handle
+        self.started = False
+        self.chunk: Chunk | None = None
+        self.number = 0
+        self._answers = answers
+        self._await(handle.ready.remote())
+
+    def _await(self, ref: Any) -> None:
+        answers = self._answers
+        self._future = ref.future()
+        self._future.add_done_callback(lambda future: answers.put((self, future)))
+
+    def play(self, broadcast: Any, number: int, chunk: Chunk) -> None:
+        """Send a chunk of a work; the answer comes into the queue."""
+        self.chunk, self.number = chunk, number
+        self._await(self.handle.run.remote(broadcast, chunk.jobs.start, chunk.jobs.stop))

@@ -1,0 +1,5 @@
+"""The search loop and what belongs to it: gates, plain functions, mini-batches."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

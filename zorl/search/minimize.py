@@ -1,0 +1,366 @@
+"""`minimize` and `maximize`: plain functions, in the manner of `scipy.optimize.minimize`."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from zorl.common.errors import ConfigurationError
+from zorl.common.options import resolve_options
+from zorl.common.streams import Purpose, Seeds, Streams
+from zorl.common.types import Matrix, Vector
+from zorl.common.validation import at_least, is_finite, non_negative
+from zorl.optimizers.base import Optimizer, finite_returns, layers, start_vector
+from zorl.optimizers.bounds import Bounded
+from zorl.optimizers.lra import LearningRateAdaptation
+from zorl.optimizers.registry import recipe
+from zorl.optimizers.restarts import Restarts
+from zorl.policies.normalization import Normalizer
+from zorl.rollout.evaluation import Evaluation, FunctionEvaluator
+from zorl.search.gates import make_gate
+from zorl.search.loop import Generation, Search, SearchState
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
+
+_HISTORY = 20  # generations over which `tol` wants no progress, at least
+_FRESH = 20  # evaluations of the final point where values are noisy
+TARGET, CONVERGED, BUDGET, STOPPED, STALLED = range(5)
+_MESSAGES = {
+    TARGET: "the target was reached",
+    CONVERGED: "converged: values differed by less than tol in and across generations",
+    BUDGET: "the budget is spent",
+    STOPPED: "the callback asked to stop",
+    STALLED: "no signal: every generation of late had equal values; widen the search",
+}
+
+
+def minimize(
+    fun: Callable[..., Any],
+    x0: ArrayLike,
+    method: str | Optimizer[Any] = "cma-es",
+    *,
+    options: Mapping[str, Any] | None = None,
+    bounds: Any = None,
+    max_evaluations: int | None = None,
+    target: float | None = None,
+    tol: float | None = 1e-11,
+    seed: int = 0,
+    batched: bool = False,
+    noisy: bool = False,
+    seeded: bool = False,
+    repeats: int = 1,
+    gate: str = "off",
+    gate_options: Mapping[str, Any] | None = None,
+    callback: Callable[[OptimizeResult], Any] | None = None,
+) -> OptimizeResult:
+    """Minimise a function of d numbers without its gradient.
+
+    Args:
+        fun: f(x) with x of shape (d,), a number; see `batched` and `seeded`. A NaN or infinite
+            value counts as the worst finite one of its generation.
+        x0: (d,) where to start.
+        method: a name in `zorl.optimizers.METHODS`, or an optimizer made of its parts.
+        options: arguments of the named method, as {"sigma0": 0.3}.
+        bounds: d pairs (low, high) as scipy has them, None for an open side, or scipy's `Bounds`.
+            Every candidate lies inside; see `zorl.optimizers.Bounded`.
+        max_evaluations: the budget; 1,000 · (d + 1) when None. Whole generations only, so that it
+            may be overspent by part of one, and by the evaluation of the final point (20 if noisy).
+        target: stop after the first value ≤ this; of noisy functions, when a generation's mean and
+            20 fresh values of the search's own point have such a mean.
+        tol: stop when neither a generation's values nor the best ones of the last generations
+            differ by more than this; None never. A noisy function does not converge this way, and
+            methods that start anew when they converge use the whole budget.
+        seed: of all random numbers; equal seeds give equal bits.
+        batched: fun takes all candidates of a generation, (n, d), and returns (n,).
+        noisy: values differ from call to call. `x` is then the search's own point, rather than the
+            candidate with the luckiest value, and `fun` the mean of 20 fresh evaluations there.
+        seeded: fun takes a seed as second argument, fun(x, seed), and all noise is a function of
+            it: candidates of a generation share their seeds (common random numbers). Implies noisy.
+        repeats: evaluations a candidate; the search follows their mean.
+        gate: which updates are kept, a name in `zorl.search.gates.GATES`; its evaluations count.
+        gate_options: arguments of the gate.
+        callback: called after every generation with an `OptimizeResult` of how things stand
+            (x, fun, theta, nit, nfev, signal_to_noise; of noisy functions `fun` is the generation's
+            mean); True or StopIteration stops.
+
+    Returns:
+        A `scipy.optimize.OptimizeResult`: `x` (d,), `fun`, `nfev`, `nit` (generations),
+        `success` (target reached, or converged), `status` and `message`; of noisy functions
+        `fun_error`, the standard error of `fun`; besides, `theta` (d,),
+        the search's own point (an incumbent, or a distribution's mean), `signal_to_noise` of the
+        last updates, `non_finite`, how many values were no finite number, and `state`.
+
+    Raises:
+        ConfigurationError: bad input: what was wrong, and what was expected.
+        DivergedError: the parameters grew beyond all bounds.
+    """
+    settings = _Settings(
+        method, options, bounds, max_evaluations, target, tol, seed, batched, noisy, seeded,
+        repeats, gate, gate_options, callback,
+    )  # fmt: skip
+    return _optimize(fun, x0, -1.0, settings)
+
+
+def maximize(
+    fun: Callable[..., Any],
+    x0: ArrayLike,
+    method: str | Optimizer[Any] = "cma-es",
+    *,
+    options: Mapping[str, Any] | None = None,
+    bounds: Any = None,
+    max_evaluations: int | None = None,
+    target: float | None = None,
+    tol: float | None = 1e-11,
+    seed: int = 0,
+    batched: bool = False,
+    noisy: bool = False,
+    seeded: bool = False,
+    repeats: int = 1,
+    gate: str = "off",
+    gate_options: Mapping[str, Any] | None = None,
+    callback: Callable[[OptimizeResult], Any] | None = None,
+) -> OptimizeResult:
+    """Maximise a function: as `minimize`, with the same settings; stops at values ≥ `target`."""
+    settings = _Settings(
+        method, options, bounds, max_evaluations, target, tol, seed, batched, noisy, seeded,
+        repeats, gate, gate_options, callback,
+    )  # fmt: skip
+    return _optimize(fun, x0, 1.0, settings)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What `minimize` and `maximize` are told, under their names there."""
+
+    method: str | Optimizer[Any]
+    options: Mapping[str, Any] | None
+    bounds: Any
+    max_evaluations: int | None
+    target: float | None
+    tol: float | None
+    seed: int
+    batched: bool
+    noisy: bool
+    seeded: bool
+    repeats: int
+    gate: str
+    gate_options: Mapping[str, Any] | None
+    callback: Callable[[OptimizeResult], Any] | None
+
+    def __post_init__(self) -> None:
+        if self.max_evaluations is not None:
+            at_least("max_evaluations", self.max_evaluations, 1)
+        at_least("repeats", self.repeats, 1)
+        if self.tol is not None:
+            non_negative("tol", self.tol)
+        if self.target is not None and not is_finite(self.target):
+            raise ConfigurationError(f"target must be a finite number, got {self.target!r}")
+        for name in ("options", "gate_options"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Mapping):
+                raise ConfigurationError(
+                    f"{name} must be names with values, as {{'sigma0': 0.3}}, got {value!r}"
+                )
+        if self.callback is not None and not callable(self.callback):
+            raise ConfigurationError(f"callback must be a function, got {self.callback!r}")
+
+
+def _optimize(
+    fun: Callable[..., Any], x0: ArrayLike, sign: float, settings: _Settings
+) -> OptimizeResult:
+    if not callable(fun):
+        raise ConfigurationError(f"fun must be a function of (d,), got {fun!r}")
+    start = start_vector(x0)
+    noisy = settings.noisy or settings.seeded
+    optimizer = _optimizer(settings.method, settings.options)
+    restarts = any(isinstance(layer, Restarts) for layer in layers(optimizer))
+    if settings.bounds is not None:
+        optimizer = _bounded(optimizer, settings.bounds, start)
+    budget = settings.max_evaluations or 1000 * (start.size + 1)
+    values = FunctionEvaluator(fun, sign < 0, settings.batched, settings.seeded, noisy)
+    watch = _Watch(values, noisy)
+    gate = make_gate(settings.gate, **(settings.gate_options or {}))
+    search = Search(optimizer, watch, Streams(settings.seed), gate, episodes=settings.repeats)
+    goal = None if settings.target is None else sign * settings.target
+    progress = _Progress(None if restarts else settings.tol)
+    state, status = search.init(start), None
+    if not noisy:
+        watch.evaluate(start[None], (0,), state.normalizer)  # no result is worse than x0
+    while status is None:
+        if goal is not None and watch.reached(goal, search, state):
+            status = TARGET
+        elif progress.status is not None:
+            status = progress.status
+        elif watch.calls >= budget:
+            status = BUDGET
+        else:
+            generation = search.step(state)
+            state = generation.state
+            progress.take(generation)
+            watch.latest = float(finite_returns(generation.evaluation.returns).mean())
+            if settings.callback is not None:
+                standing = _standing(state, watch, sign)
+                status = STOPPED if _stops(settings.callback, standing) else None
+    return _finished(state, watch, sign, status, search)
+
+
+class _Watch:
+    """The objective, its calls counted and its best candidate kept; an `Evaluator`."""
+
+    def __init__(self, inner: FunctionEvaluator, noisy: bool) -> None:
+        self._inner = inner
+        self.noisy = noisy
+        self.calls = 0
+        self.best = -np.inf
+        self.x: Vector | None = None
+        self.latest = -np.inf  # mean of the last generation
+
+    def evaluate(self, thetas: Matrix, seeds: Seeds, normalizer: Normalizer) -> Evaluation:
+        """See `Evaluator`."""
+        result = self._inner.evaluate(thetas, seeds, normalizer)
+        self.calls += result.returns.size if self.noisy else len(thetas)
+        with np.errstate(invalid="ignore"):
+            means = result.returns.mean(axis=1)
+        means = np.where(np.isfinite(means), means, -np.inf)
+        best = int(means.argmax())
+        if means[best] > self.best:
+            self.best, self.x = float(means[best]), np.array(thetas[best])
+        return result
+
+    def reached(self, goal: float, search: Search, state: SearchState) -> bool:
+        """Whether the goal is reached; of noisy values by fresh ones at theta, not by luck."""
+        if not self.noisy:
+            return self.best >= goal
+        if self.latest < goal:
+            return False
+        seeds = search.streams.seeds(Purpose.VALIDATION, state.generation, _FRESH)
+        fresh = self.evaluate(state.theta[None], seeds, state.normalizer).returns
+        return bool(fresh.mean() >= goal)
+
+
+class _Progress:
+    """Whether a search goes on finding anything new (TolFun and TolHistFun of CMA-ES)."""
+
+    def __init__(self, tol: float | None) -> None:
+        self._tol = tol
+        self._ranges: deque[tuple[float, float]] = deque()  # worst and best of each generation
+        self.status: int | None = None
+
+    def take(self, generation: Generation) -> None:
+        """Look at one more generation."""
+        if self._tol is None:
+            return
+        returns = finite_returns(generation.evaluation.returns)
+        n, d = len(returns), generation.state.theta.size
+        self._ranges.append((float(returns.min()), float(returns.max())))
+        if len(self._ranges) < _HISTORY + 30 * d / n:
+            return
+        low, high = self._ranges[-1]
+        peaks = [peak for _, peak in self._ranges]
+        if high - low <= self._tol and max(peaks) - min(peaks) <= self._tol:
+            # A spread of some ulps is rounding, not signal.
+            flat = all(best - worst <= 1e-12 * abs(best) for worst, best in self._ranges)
+            self.status = STALLED if flat else CONVERGED
+        self._ranges.popleft()
+
+
+def _optimizer(method: str | Optimizer[Any], options: Mapping[str, Any] | None) -> Optimizer[Any]:
+    if isinstance(method, str):
+        make = recipe(method)
+        return make(**resolve_options(make, options or {}, f"option of {method}"))
+    verbs = all(callable(getattr(method, verb, None)) for verb in ("init", "ask", "tell"))
+    if not verbs or isinstance(method, type):
+        raise ConfigurationError(
+            f"method must be a name or an optimizer, as 'cma-es' or CMAES(), got {method!r}"
+        )
+    if options:
+        raise ConfigurationError("options belong to a method given by name, not to an optimizer")
+    return method
+
+
+def _bounded(optimizer: Optimizer[Any], bounds: Any, start: Vector) -> Bounded:
+    """The optimizer inside scipy's bounds: pairs, or an object with `lb` and `ub`.
+
+    Candidates are folded into the box, which costs the search least. Not so for a start on a
+    bound, where mirrored candidates would coincide and tell nothing, and for learning rates that
+    adapt, which a folded space fools: there candidates are projected, at a penalty.
+    """
+    low, high = _sides(bounds, start.size)
+    touches = bool(((start == low) | (start == high)).any())
+    adapts = any(isinstance(layer, LearningRateAdaptation) for layer in layers(optimizer))
+    handling: Literal["penalty", "reflect"] = "penalty" if touches or adapts else "reflect"
+    return Bounded(optimizer, tuple(low.tolist()), tuple(high.tolist()), handling)
+
+
+def _sides(bounds: Any, d: int) -> tuple[Vector, Vector]:
+    try:
+        if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+            sides = [np.broadcast_to(np.asarray(side, np.float64), d).copy() for side in
+                     (bounds.lb, bounds.ub)]  # fmt: skip
+        else:
+            pairs = [tuple(pair) for pair in bounds]
+            if len(pairs) != d or any(len(pair) != 2 for pair in pairs):
+                raise ValueError
+            sides = [
+                np.array([nothing if pair[k] is None else pair[k] for pair in pairs], np.float64)
+                for k, nothing in ((0, -np.inf), (1, np.inf))
+            ]
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            f"bounds must be one (low, high) pair of numbers or None for each of the d = {d} "
+            f"coordinates, got {bounds!r}"
+        ) from None
+    return sides[0], sides[1]
+
+
+def _stops(callback: Callable[[OptimizeResult], Any], standing: OptimizeResult) -> bool:
+    try:
+        answer = callback(standing)
+    except StopIteration:
+        return True
+    return isinstance(answer, (bool, np.bool_)) and bool(answer)
+
+
+def _standing(state: SearchState, watch: _Watch, sign: float) -> OptimizeResult:
+    """How things stand, as the callback sees them."""
+    from scipy.optimize import OptimizeResult
+
+    result = OptimizeResult()
+    best = state.theta if watch.noisy or watch.x is None else watch.x
+    result.update(
+        x=best.copy(),
+        fun=sign * (watch.latest if watch.noisy else watch.best) + 0.0,  # no −0
+        theta=state.theta.copy(),
+        nit=state.generation,
+        nfev=watch.calls,
+        signal_to_noise=state.signal.ratio,
+    )
+    return result
+
+
+def _finished(
+    state: SearchState, watch: _Watch, sign: float, status: int, search: Search
+) -> OptimizeResult:
+    """The result: the better of the best candidate and theta, or theta if values are noisy."""
+    seeds = search.streams.seeds(Purpose.HELD_OUT, 0, _FRESH if watch.noisy else 1)
+    fresh = watch.evaluate(state.theta[None], seeds, state.normalizer).returns[0]
+    result = _standing(state, watch, sign)
+    if watch.noisy:
+        result.update(fun=sign * float(fresh.mean()) + 0.0)
+        result.update(fun_error=float(fresh.std(ddof=1) / np.sqrt(len(fresh))))
+    bad = state.counters.non_finite
+    message = _MESSAGES[status] + (f"; {bad} values were not finite" if bad else "")
+    result.update(
+        success=status in (TARGET, CONVERGED),
+        status=status,
+        message=message,
+        non_finite=bad,
+        state=state,
+    )
+    return result

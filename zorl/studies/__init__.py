@@ -1,0 +1,5 @@
+"""Studies: published experiments reproduced, and what the library makes of them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,365 @@
+"""What a study is given: cells that are computed once, tables, figures, and a place for them.
+
+A study is a module of `zorl.studies` with a function `run(study, **options)`; `zorl study NAME`
+runs it. Everything that it makes lies in one folder: cells/ with the results of its cells, which
+are not computed again when it is run again; NAME.csv and NAME.png for its tables and figures; and
+TensorBoard logs.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import io
+import pkgutil
+import re
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from zorl.common.errors import (
+    ConfigurationError,
+    FileFormatError,
+    RunFolderError,
+    UnknownNameError,
+    ZorlError,
+)
+from zorl.common.options import resolve_options
+from zorl.common.stop_signals import StopSignals
+from zorl.common.storage import read_json, write_atomically, write_json
+from zorl.common.subprocesses import available_cores, run_in_processes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from zorl.recorders.event_log import EventLog
+
+T = TypeVar("T")
+Stop = Callable[[], bool]
+_NAME_LENGTH = 100  # of a cell's file, before the digits that tell long ones apart
+
+
+class Stopped(ZorlError):
+    """A study that a signal stopped; what was computed is kept."""
+
+
+class Study:
+    """One run of a study; a context manager.
+
+    Args:
+        name: of the study.
+        out: where its results go.
+        smoke: whether it is to run in seconds, on sizes that show only that it works.
+        data: folder of the data sets, see `zorl.studies.data`; None for the usual places.
+        jobs: cells computed at a time, each in a process of its own if there are several.
+        stop: asked between cells; at True the study ends with `Stopped`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        out: str | Path,
+        smoke: bool = False,
+        data: str | Path | None = None,
+        jobs: int = 1,
+        stop: Stop = lambda: False,
+    ) -> None:
+        self.name = name
+        self.out = Path(out)
+        self.smoke = smoke
+        self.data = None if data is None else Path(data)
+        self.jobs = jobs
+        self._stop = stop
+        self._log: EventLog | None = None
+
+    def pick(self, full: T, smoke: T) -> T:
+        """`full`, or in a smoke run `smoke`."""
+        return smoke if self.smoke else full
+
+    def map(
+        self, function: Callable[..., Any], cells: Iterable[Mapping[str, Any]], label: str = ""
+    ) -> list[Any]:
+        """`function(**cell)` of every cell, in their order.
+
+        A result is kept in cells/LABEL/, written at once when the cell is through, and taken from
+        there when the same cell is asked for again; only what is missing is computed.
+
+        Args:
+            function: of a module; its result is a JSON value. Some parameters it is given besides,
+                if it has them: `folder`, a folder of its own, for checkpoints and TensorBoard
+                logs; `data`, the folder of the data sets; `threads`, how many it may use; and
+                `stop`, a function that says whether to save and return None.
+            cells: arguments by name, JSON values.
+            label: of the cells; the function's name when empty.
+
+        Raises:
+            Stopped: a signal came.
+            ZorlError: a cell's process failed; the others are finished first.
+        """
+        label = label or function.__name__
+        threads = max(1, available_cores() // self.jobs)
+        given = {"data": self.data, "threads": threads}
+        places = [_Cell(self.out / "cells" / label, dict(cell), given) for cell in cells]
+        if len({place.path for place in places}) < len(places):
+            raise ConfigurationError(f"two cells of {label} are the same")
+        missing = [place for place in places if not place.is_there()]
+        with self._progress(label, len(places), len(places) - len(missing)) as advance:
+            if self.jobs > 1 and len(missing) > 1:
+                self._in_processes(function, missing, advance)
+            else:
+                for place in missing:
+                    place.compute(function, self._stop)
+                    if self._stop():
+                        raise Stopped(f"stopped; `zorl study {self.name}` goes on from here")
+                    advance()
+        return [place.result() for place in places]
+
+    def _in_processes(
+        self, function: Callable[..., Any], cells: Sequence[_Cell], advance: Callable[[], None]
+    ) -> None:
+        name = f"{function.__module__}:{function.__qualname__}"
+        calls = [(name, cell.folder, cell.cell, cell.given) for cell in cells]
+        failed = []
+        for index, code in run_in_processes(_compute_cell, calls, self.jobs, self._stop):
+            if code != 0 and not self._stop():
+                failed.append(f"{cells[index].path.stem} (exit status {code})")
+            advance()
+        if self._stop():
+            raise Stopped(f"stopped; `zorl study {self.name}` goes on from here")
+        if failed:
+            raise ZorlError(f"cells failed, see above: {', '.join(failed)}")
+
+    @contextmanager
+    def _progress(self, label: str, total: int, done: int) -> Iterator[Callable[[], None]]:
+        """A bar on a terminal, lines elsewhere; nothing where all is done already."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        began, last, finished = time.monotonic(), -float("inf"), done
+        with ExitStack() as stack:
+            bar = None
+            if console.is_terminal and done < total:
+                bar = stack.enter_context(Progress(*columns, console=console, transient=True))
+                task = bar.add_task(label, total=total, completed=done)
+
+            def advance() -> None:
+                nonlocal last, finished
+                finished += 1
+                now = time.monotonic()
+                if bar is not None:
+                    bar.advance(task)
+                elif now - last > 10 or finished == total:
+                    last = now
+                    text = f"{label}: {finished} of {total} cells, {now - began:.0f} s"
+                    console.print(text, highlight=False)
+
+            yield advance
+
+    def table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Print a table in Markdown, and write it to NAME.csv and to TensorBoard's TEXT tab.
+
+        Texts are written as they are, floats with four significant digits (in full in the CSV).
+        """
+        import csv
+
+        rows = [list(row) for row in rows]
+        for row in rows:
+            if len(row) != len(columns):
+                raise ConfigurationError(f"a row of {name} has {len(row)} of {len(columns)} cells")
+        lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+        lines += [f"| {' | '.join(map(_text, row))} |" for row in rows]
+        markdown = "\n".join(lines)
+        print(f"\n{markdown}\n", flush=True)
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+        write_atomically(self.out / f"{name}.csv", text.getvalue().encode())
+        self.board.text(name, markdown, 0)
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        print(text, flush=True)
+
+    @contextmanager
+    def figure(
+        self, name: str, rows: int = 1, columns: int = 1, size: tuple[float, float] = (5.0, 3.6)
+    ) -> Iterator[tuple[Figure, Any]]:
+        """A figure with its axes (rows, columns), written to NAME.png and to TensorBoard.
+
+        Args:
+            name: of the file.
+            rows: of axes.
+            columns: of axes.
+            size: of one of the axes, in inches.
+        """
+        import matplotlib
+        from matplotlib.figure import Figure
+
+        from zorl.common.plotting import STYLE
+
+        with matplotlib.rc_context(STYLE):
+            width, height = size
+            figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+            axes: Any = figure.subplots(rows, columns, squeeze=False)
+            yield figure, axes
+            data = io.BytesIO()
+            figure.savefig(data, format="png", dpi=90)
+        write_atomically(self.out / f"{name}.png", data.getvalue())
+        self.board.png(name, data.getvalue(), 0)
+
+    @property
+    def board(self) -> EventLog:
+        """The study's own TensorBoard log; a cell may keep one in its folder."""
+        from zorl.recorders.event_log import EventLog
+
+        if self._log is None:
+            for path in self.out.glob("events.out.tfevents.*"):
+                path.unlink()  # of an earlier run, whose tables these ones replace
+            self._log = EventLog(self.out)
+            self._log.open()
+        return self._log
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the log; leaving a `with` does so too."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+
+class _Cell:
+    """A cell's arguments, and the file of its result."""
+
+    def __init__(self, folder: Path, cell: dict[str, Any], given: dict[str, Any]) -> None:
+        self.folder = folder
+        self.cell = cell
+        self.given = given
+        text = ",".join(f"{name}={value}" for name, value in cell.items()) or "all"
+        stem = re.sub(r"[^\w.,=+-]+", "_", text)
+        if stem != text or len(stem) > _NAME_LENGTH:
+            stem = f"{stem[:_NAME_LENGTH]}-{zlib.crc32(text.encode()):08x}"
+        self.path = folder / f"{stem}.json"
+
+    def is_there(self) -> bool:
+        """Whether the result of this very cell is kept."""
+        if not self.path.is_file():
+            return False
+        try:
+            return bool(read_json(self.path)["cell"] == _as_json(self.cell))
+        except (FileFormatError, KeyError):
+            return False
+
+    def result(self) -> Any:
+        """What the function returned."""
+        return read_json(self.path)["result"]
+
+    def compute(self, function: Callable[..., Any], stop: Stop) -> None:
+        """Call the function and keep what it returns, unless it was stopped before it was done."""
+        parameters = inspect.signature(function).parameters
+        given = {**self.given, "folder": self.path.with_suffix(""), "stop": stop}
+        arguments = self.cell | {name: given[name] for name in given if name in parameters}
+        began = time.perf_counter()
+        result = function(**arguments)
+        if "stop" in parameters and result is None and stop():
+            return
+        seconds = time.perf_counter() - began
+        record = {"cell": _as_json(self.cell), "seconds": seconds, "result": result}
+        write_json(self.path, record)
+
+
+def _compute_cell(name: str, folder: Path, cell: dict[str, Any], given: dict[str, Any]) -> None:
+    """A cell in a process of its own."""
+    module, _, attribute = name.partition(":")
+    function = getattr(importlib.import_module(module), attribute)
+    with StopSignals() as signals:
+        _Cell(folder, cell, given).compute(function, signals)
+
+
+def _as_json(value: Any) -> Any:
+    """As it comes back from a JSON file: lists for tuples, names for keys."""
+    if isinstance(value, Mapping):
+        return {str(name): _as_json(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(item) for item in value]
+    return value
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def list_studies() -> dict[str, str]:
+    """The first line of every study's docstring, by name (with dashes)."""
+    import zorl.studies
+
+    found = {}
+    for module in pkgutil.iter_modules(zorl.studies.__path__):
+        path = Path(zorl.studies.__path__[0]) / f"{module.name}.py"
+        tree = ast.parse(path.read_text())  # to import them all would take seconds
+        functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+        if "run" in functions:
+            title = (ast.get_docstring(tree) or "").partition("\n")[0]
+            found[module.name.replace("_", "-")] = title
+    return found
+
+
+def run_study(
+    name: str,
+    out: str | Path | None = None,
+    smoke: bool = False,
+    data: str | Path | None = None,
+    jobs: int = 1,
+    fresh: bool = False,
+    options: Mapping[str, Any] | None = None,
+    stop: Stop = lambda: False,
+) -> Path:
+    """Run a study by its name; returns the folder with its results.
+
+    Args:
+        name: as `list_studies` has it.
+        out: where its results go; study-results/NAME, or study-results/NAME-smoke of a smoke run.
+        smoke: see `Study`.
+        data: see `Study`.
+        jobs: see `Study`.
+        fresh: forget what an earlier run computed there.
+        options: of the study's `run`.
+        stop: see `Study`.
+
+    Raises:
+        UnknownNameError: there is no such study, or no such option of it.
+        RunFolderError: the folder is another study's, or none.
+        Stopped: a signal came.
+    """
+    known = list_studies()
+    if name not in known:
+        raise UnknownNameError("study", name, known)
+    program = importlib.import_module(f"zorl.studies.{name.replace('-', '_')}").run
+    resolved = resolve_options(partial(program, None), options or {}, f"option of the study {name}")
+    path = (
+        Path("study-results") / (f"{name}-smoke" if smoke else name) if out is None else Path(out)
+    )
+    mark = path / "study.json"
+    if path.exists() and not mark.is_file() and (path.is_file() or any(path.iterdir())):
+        raise RunFolderError(f"{path} exists and is not a study's folder; choose another --out")
+    if mark.is_file() and (found := read_json(mark).get("study")) != name:
+        raise RunFolderError(
+            f"{path} holds the study {found!r}, not {name!r}; choose another --out"
+        )
+    if fresh:
+        shutil.rmtree(path / "cells", ignore_errors=True)
+    write_json(mark, {"study": name, "smoke": smoke, "options": resolved})
+    with Study(name, path, smoke, data, jobs, stop) as study:
+        program(study, **resolved)
+    return path
