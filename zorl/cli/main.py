@@ -271,7 +271,7 @@ def list_command(args: argparse.Namespace) -> int:
 
     for title, entries in (
         ("agents", list_agents()),
-        ("gates", {name: _first_line(gate) for name, gate in GATES.items()}),
+        ("gates", GATES.summaries()),
         ("wrappers", {name: _first_line(wrapper) for name, wrapper in WRAPPERS.items()}),
     ):
         print(f"{title}:")

@@ -1,12 +1,14 @@
-"""Options by name: the keyword arguments of a recipe, checked and completed with its defaults."""
+"""Options by name: read from text, described, checked, and completed with their defaults."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
 
@@ -47,11 +49,98 @@ def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
         name, separator, text = pair.partition("=")
         if not separator or not name:
             raise ConfigurationError(f"expected NAME=VALUE, got {pair!r}")
-        try:
-            options[name.strip()] = ast.literal_eval(text)
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            options[name.strip()] = text
+        options[name.strip()] = parse_value(text)
     return options
+
+
+def parse_value(text: str) -> Any:
+    """A Python literal, or else the text itself. Nothing is evaluated."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
+def parse_call(text: str, kind: str) -> tuple[str, dict[str, Any]]:
+    """Read "name" or "name(option=value, …)": the one form in which things are named with options.
+
+    Values are Python literals, or else plain text: `gate=paired` and `gate="paired"` are the same.
+    Nothing is evaluated; whether the names exist is for the caller to say.
+
+    Args:
+        text: to read.
+        kind: what is named, for messages, as "wrapper".
+
+    Raises:
+        ConfigurationError: the text is not of that form.
+
+    Example:
+        >>> parse_call("ars(m=4, gate=paired, hidden=(8, 8))", "agent")
+        ('ars', {'m': 4, 'gate': 'paired', 'hidden': (8, 8)})
+    """
+    form = f"expected {kind} or {kind}(option=value, …), got {text!r}"
+    match = re.fullmatch(r"\s*([^\s()=,]+)\s*(?:\((.*)\))?\s*", text, flags=re.DOTALL)
+    if match is None:
+        raise ConfigurationError(form)
+    name, arguments = match[1], match[2] or ""
+    source = f"f({arguments})"
+    try:
+        call = ast.parse(source, mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise ConfigurationError(form) from error
+    # The second test refuses text that closes the bracket early, such as "ars(m=1)(top=1)".
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+        raise ConfigurationError(form)
+    options: dict[str, Any] = {}
+    for keyword in call.keywords:
+        if keyword.arg is None or keyword.arg in options:
+            raise ConfigurationError(f"each option once, by name; {form}")
+        options[keyword.arg] = parse_value(ast.get_source_segment(source, keyword.value) or "")
+    return name, options
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a class or function, as its signature and docstring tell it.
+
+    Attributes:
+        name: the keyword.
+        type: its annotation, as it is written.
+        default: the value where none is given; `Option.REQUIRED` where one must be.
+        meaning: what the docstring's Args or Attributes say, on one line.
+    """
+
+    REQUIRED: ClassVar[object] = inspect.Parameter.empty
+
+    name: str
+    type: str
+    default: Any
+    meaning: str
+
+
+def describe_options(thing: Callable[..., Any]) -> list[Option]:
+    """The options that a class or function takes, in the order of its signature."""
+    meanings = _meanings(inspect.getdoc(thing) or "")
+    found = []
+    for item in inspect.signature(thing).parameters.values():
+        if item.kind in (item.VAR_POSITIONAL, item.VAR_KEYWORD):
+            continue
+        annotation = "" if item.annotation is item.empty else item.annotation
+        kind = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+        found.append(Option(item.name, kind, item.default, meanings.get(item.name, "")))
+    return found
+
+
+def _meanings(text: str) -> dict[str, str]:
+    """What the sections Args and Attributes of a docstring say, by name."""
+    found: dict[str, str] = {}
+    for section in re.findall(r"^(?:Args|Attributes):\n((?:[ ]+.*\n?|\n)+)", text, re.M):
+        for names, meaning in re.findall(
+            r"^    (\w+(?:, \w+)*): (.*(?:\n {5,}.*)*)", section, re.M
+        ):
+            for name in names.split(", "):
+                found[name] = " ".join(meaning.split())
+    return found
 
 
 class Options(Mapping[str, Any]):

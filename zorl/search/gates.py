@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.registry import Registry
 from zorl.common.types import Matrix, Vector
 from zorl.common.validation import at_least, non_negative
 
@@ -59,6 +60,11 @@ class Gate(Protocol):
         """Keep the proposal or not."""
 
 
+GATES: Registry[Callable[..., Gate]] = Registry("gate")
+register_gate = GATES.register
+
+
+@register_gate("off")
 @dataclass(frozen=True)
 class AlwaysAccept:
     """Every update is kept; costs nothing."""
@@ -70,6 +76,7 @@ class AlwaysAccept:
         return Decision(True, state)
 
 
+@register_gate("stale-best")
 @dataclass(frozen=True)
 class StaleBest:
     """The published keep-only-improving gate: beat the best mean seen so far, never re-measured.
@@ -95,6 +102,7 @@ class StaleBest:
         return Decision(score > state.best, GateState(best), best, self.episodes)
 
 
+@register_gate("blocking")
 @dataclass(frozen=True)
 class Blocking:
     """SPSA's blocking (Spall 1998, section III.B): refuse a proposal that is worse by too much.
@@ -125,6 +133,7 @@ class Blocking:
         return Decision(False, state, state.best, self.episodes)
 
 
+@register_gate("paired")
 @dataclass(frozen=True)
 class Paired:
     """Incumbent and proposal on the same fresh seeds; kept when its mean is not worse.
@@ -153,6 +162,7 @@ class Paired:
 _STAKES = np.array([0.1, 0.25, 0.5, 0.75, 0.95])
 
 
+@register_gate("sequential")
 @dataclass(frozen=True)
 class Sequential:
     """Paired episodes only while undecided: an anytime-valid sign test with a cap.
@@ -212,24 +222,14 @@ class Sequential:
         return bool(wealth.max() >= 1 / self.error_rate)
 
 
-GATES: dict[str, Callable[..., Gate]] = {
-    "off": AlwaysAccept,
-    "stale-best": StaleBest,
-    "blocking": Blocking,
-    "paired": Paired,
-    "sequential": Sequential,
-}
-
-
 def make_gate(name: str, **options: float) -> Gate:
-    """The gate registered under `name`."""
-    if name not in GATES:
-        raise UnknownNameError("gate", name, GATES)
-    known = inspect.signature(GATES[name]).parameters
+    """The gate registered under `name`, or that "module:Class" leads to."""
+    gate = GATES.resolve(name)
+    known = inspect.signature(gate).parameters
     for option in options:
         if option not in known:
             raise UnknownNameError(f"option of the gate {name!r}:", option, known)
-    return GATES[name](**options)
+    return gate(**options)
 
 
 def _scored(returns: Matrix) -> Matrix:

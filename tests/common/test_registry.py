@@ -1,0 +1,73 @@
+"""A registry: one name, one thing, found where it is defined."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.registry import Registry
+
+
+def pets() -> Registry[Any]:
+    registry = Registry[Any]("pet")
+
+    @registry.register("cat", lives=9)
+    class Cat:
+        """Sleeps.
+
+        A lot.
+        """
+
+    return registry
+
+
+def test_a_thing_is_registered_with_its_defaults_beside_its_definition() -> None:
+    registry = pets()
+    assert list(registry) == ["cat"]
+    assert registry["cat"].__name__ == "Cat"
+    assert registry.defaults("cat") == {"lives": 9}
+    assert registry.summaries() == {"cat": "Sleeps."}
+
+
+def test_a_name_is_given_once() -> None:
+    registry = pets()
+    registry.add("cat", registry["cat"], lives=8)  # its module was loaded again
+    with pytest.raises(ConfigurationError, match="the pet 'cat' is registered already"):
+        registry.add("cat", dict)
+    with pytest.raises(ConfigurationError, match="must be a class or function, got 5"):
+        registry.add("dog", 5)
+
+
+def test_names_are_resolved_or_the_nearest_is_named() -> None:
+    registry = pets()
+    assert registry.resolve("cat") is registry["cat"]
+    assert registry.resolve("pathlib:Path") is Path
+    with pytest.raises(UnknownNameError, match="unknown pet 'cta'; did you mean 'cat'"):
+        registry.resolve("cta")
+    with pytest.raises(ConfigurationError, match="'pathlib' has no class or function 'Pathh'"):
+        registry.resolve("pathlib:Pathh")
+    with pytest.raises(ConfigurationError, match="no module named 'no_such_module'"):
+        registry.resolve("no_such_module:Dog")
+    with pytest.raises(ConfigurationError, match="named by text, got 3"):
+        registry.resolve(3)  # type: ignore[arg-type]
+
+
+def test_a_file_in_a_package_is_found_when_the_registry_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kennel").mkdir()
+    (tmp_path / "kennel" / "__init__.py").write_text(
+        "from zorl.common.registry import Registry\nDOGS = Registry('dog', __name__)\n"
+    )
+    (tmp_path / "kennel" / "rex.py").write_text(
+        "from kennel import DOGS\n@DOGS.register('rex')\ndef rex(): 'Barks.'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    from kennel import DOGS
+
+    assert "kennel.rex" not in sys.modules
+    assert DOGS.summaries() == {"rex": "Barks."}

@@ -1,0 +1,130 @@
+"""Registries: things by name, each registered once, beside its definition, with its defaults."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.references import import_for
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+class Registry(Mapping[str, T]):
+    """Things of one kind by name: what help texts, `zorl list`, checks and tests draw on.
+
+    Args:
+        kind: for messages, as "gate".
+        places: modules that register things when they are imported, and packages, whose modules
+            do; they are imported when the registry is first looked at.
+
+    Example:
+        >>> PETS = Registry[type]("pet")
+        >>> @PETS.register("cat", lives=9)
+        ... class Cat:
+        ...     '''Sleeps.'''
+        >>> PETS["cat"] is Cat, dict(PETS.defaults("cat")), PETS.summaries()
+        (True, {'lives': 9}, {'cat': 'Sleeps.'})
+    """
+
+    def __init__(self, kind: str, *places: str) -> None:
+        self.kind = kind
+        self._places = list(places)
+        self._things: dict[str, T] = {}
+        self._defaults: dict[str, Mapping[str, Any]] = {}
+
+    def register(self, name: str, **defaults: Any) -> Callable[[S], S]:
+        """A decorator that registers a class or function under a name.
+
+        Args:
+            name: in lower case, with dashes.
+            defaults: settings that differ from the thing's own where zorl chooses them.
+
+        Raises:
+            ConfigurationError: the name is another one's.
+        """
+
+        def add(thing: S) -> S:
+            self.add(name, thing, **defaults)
+            return thing
+
+        return add
+
+    def add(self, name: str, thing: Any, **defaults: Any) -> None:
+        """Register a thing without decorating it; see `register`."""
+        if not callable(thing):
+            raise ConfigurationError(
+                f"the {self.kind} {name!r} must be a class or function, got {thing!r}"
+            )
+        known = self._things.get(name)
+        if known is not None and _identity(known) != _identity(thing):
+            raise ConfigurationError(f"the {self.kind} {name!r} is registered already: {known!r}")
+        self._things[name] = thing
+        self._defaults[name] = MappingProxyType(defaults)
+
+    def resolve(self, name: str) -> T:
+        """The thing under a name, or the attribute that "module:name" leads to.
+
+        Raises:
+            UnknownNameError: nothing has the name; the nearest ones are named.
+            ConfigurationError: the module cannot be imported, or what it has is not callable.
+        """
+        if not isinstance(name, str):
+            raise ConfigurationError(f"a {self.kind} is named by text, got {name!r}")
+        module, colon, attribute = name.partition(":")
+        if not colon:
+            if name not in self:
+                hint = f"(a {self.kind} of your own is named 'module:name')"
+                raise UnknownNameError(self.kind, name, self, hint)
+            return self[name]
+        found = getattr(import_for(module, f"{self.kind} {name!r}"), attribute, None)
+        if not callable(found):
+            raise ConfigurationError(
+                f"{self.kind} {name!r}: {module!r} has no class or function {attribute!r}"
+            )
+        thing: T = found
+        return thing
+
+    def defaults(self, name: str) -> Mapping[str, Any]:
+        """The settings that a thing was registered with."""
+        self._look()
+        return self._defaults.get(name, MappingProxyType({}))
+
+    def summaries(self) -> dict[str, str]:
+        """The first line of what each one's docstring says, by name."""
+        return {name: summary(thing) for name, thing in self.items()}
+
+    def _look(self) -> None:
+        while self._places:
+            module = importlib.import_module(self._places.pop(0))
+            for inner in pkgutil.iter_modules(getattr(module, "__path__", ())):
+                importlib.import_module(f"{module.__name__}.{inner.name}")
+
+    def __getitem__(self, name: str) -> T:
+        self._look()
+        return self._things[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._look()
+        return iter(self._things)
+
+    def __len__(self) -> int:
+        self._look()
+        return len(self._things)
+
+
+def summary(thing: object) -> str:
+    """The first line of a docstring."""
+    lines = (thing.__doc__ or "").strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def _identity(thing: Any) -> Any:
+    """Equal for a class or function and for what it becomes when its module is loaded again."""
+    where = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
+    return where if None not in where else thing
