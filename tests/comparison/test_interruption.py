@@ -23,7 +23,7 @@ from zorl.runs.folder import RunFolder
 ROOT = Path(__file__).parents[2]
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
@@ -57,13 +57,13 @@ def test_an_interrupted_comparison_goes_on(
     try:
         wait_until(lambda: len(read_curve(first.validation)) > 1, "a run under way")
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        printed, complaints = process.communicate(timeout=30)
-        left = members(process.pid)
+        printed, complaints = process.communicate(timeout=60)
+        # Its helpers end when its pipes close, which on a busy machine is after it.
+        wait_until(lambda: not members(process.pid), "the end of its processes")
     finally:
         if members(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130
-    assert left == []
     assert "Traceback" not in complaints
     assert f"--out {out} --resume" in complaints
     assert "0 (2 unfinished)" in printed
@@ -77,7 +77,7 @@ def test_an_interrupted_comparison_goes_on(
     assert "kept" not in capsys.readouterr().err
     result = read_json(first.result)
     assert result["status"] == "finished"
-    assert result["curve"][: len(rows)] == rows  # with their seconds: it was not begun anew
+    assert result["curve"][: len(rows)] == rows  # with their seconds: it did not start again
     assert len(result["curve"]) > len(rows)
 
 
@@ -110,9 +110,10 @@ def test_processes_end_with_their_parent() -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    sleepers: Callable[[], list[str]] = lambda: [  # noqa: E731
-        line for line in members(process.pid) if "spawn_main" in line
-    ]
+
+    def sleepers() -> list[str]:
+        return [line for line in members(process.pid) if "spawn_main" in line]
+
     try:
         wait_until(lambda: len(sleepers()) == 2, "two processes")
         process.kill()
