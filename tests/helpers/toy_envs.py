@@ -136,7 +136,7 @@ class Walk(gym.Env[Any, Any]):
         return observation, reward
 
 
-gym.register("toy/Walk-v0", Walk, max_episode_steps=25, disable_env_checker=True)
+gym.register("toy/Walk-v0", Walk, max_episode_steps=25, disable_env_checker=True)  # type: ignore[arg-type]
 WALK = "toy_envs:toy/Walk-v0"
 
 
@@ -288,7 +288,7 @@ class CountdownVector(gym.vector.VectorEnv[Any, Any, Any]):
 gym.register(
     "toy/Countdown-v0",
     Countdown,
-    vector_entry_point=CountdownVector,
+    vector_entry_point=CountdownVector,  # type: ignore[arg-type]
     disable_env_checker=True,
 )
 COUNTDOWN = "toy_envs:toy/Countdown-v0"
@@ -306,8 +306,8 @@ def walk_vector(num_envs: int, max_episode_steps: int, **kwargs: Any) -> gym.vec
 
 gym.register(
     "toy/VectorWalk-v0",
-    Walk,
-    vector_entry_point=walk_vector,
+    Walk,  # type: ignore[arg-type]
+    vector_entry_point=walk_vector,  # type: ignore[arg-type]
     max_episode_steps=25,
     disable_env_checker=True,
 )
@@ -348,4 +348,4 @@ class Loose(gym.Env[Any, Any]):
         return self._observe(), int(self._x[0]), self._steps >= 9, False, {}
 
 
-gym.register("toy/Loose-v0", Loose, disable_env_checker=True)
+gym.register("toy/Loose-v0", Loose, disable_env_checker=True)  # type: ignore[arg-type]

@@ -156,7 +156,7 @@ def kill_and_resume(folder: Path, options: list[str], kills: int) -> None:
     from zorl.cli.main import main
 
     training.CHECKPOINT_SECONDS = 0.0  # one after every generation
-    os.fsync = lambda _: None  # which is against the end of the machine, and slow
+    os.fsync = lambda fd: None  # which is against the end of the machine, and slow
     chance = random.Random(1)
     sys.stdout = sys.stderr = (folder / "log").open("w", buffering=1)
 

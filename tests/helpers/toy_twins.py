@@ -89,14 +89,16 @@ class EchoOne(CompiledEnv):
 
 @dataclass(frozen=True)
 class EchoTwo(EchoOne):
-    def step(self, x: Any, y: Any, z: Any, which: Any, left: Any, a: Any, b: Any) -> Any:
+    def step(  # type: ignore[override]
+        self, x: Any, y: Any, z: Any, which: Any, left: Any, a: Any, b: Any
+    ) -> Any:
         x, y, z = self.moved(x, y, z)
         return (x, y, z, 1 - which, left - 1), b if which == 1 else a, left - 1 == 0
 
 
 @dataclass(frozen=True)
 class EchoFive(EchoOne):
-    def step(
+    def step(  # type: ignore[override]
         self, x: Any, y: Any, z: Any, which: Any, left: Any, a: Any, b: Any, c: Any, d: Any, e: Any
     ) -> Any:
         x, y, z = self.moved(x, y, z)
@@ -113,7 +115,7 @@ def echo_twin(action: str = "box", single: bool = True) -> EchoOne:
     return {"two": EchoOne, "seven": EchoOne, "wide": EchoTwo, "box": EchoFive}[action](single)
 
 
-gym.register("toy/Echo-v0", Echo, max_episode_steps=8, disable_env_checker=True)
+gym.register("toy/Echo-v0", Echo, max_episode_steps=8, disable_env_checker=True)  # type: ignore[arg-type]
 register_twin("toy/Echo-v0", echo_twin)
 ECHO = "toy_twins:toy/Echo-v0"
 
@@ -207,10 +209,10 @@ class Cancelling(RightDrift):
         x, speed = drift_start(rng)
         return x, speed, 2.0**20
 
-    def observe(self, x: Any, speed: Any, large: Any) -> Any:
+    def observe(self, x: Any, speed: Any, large: Any) -> Any:  # type: ignore[override]
         return x, speed
 
-    def step(self, x: Any, speed: Any, large: Any, action: Any) -> Any:
+    def step(self, x: Any, speed: Any, large: Any, action: Any) -> Any:  # type: ignore[override]
         speed = 0.9 * speed + (self.push * (action - 1) + 0.03 * math.sin(x))
         x = x + speed
         over = x > 2 or x < -2
@@ -232,7 +234,7 @@ class LongObservation(RightDrift):
 
 @dataclass(frozen=True)
 class FewParameters(RightDrift):
-    def step(self, x: Any, speed: Any) -> Any:
+    def step(self, x: Any, speed: Any) -> Any:  # type: ignore[override]
         return (x, speed), 0.0, False
 
 
@@ -293,7 +295,7 @@ DRIFTS: dict[str, Callable[..., CompiledEnv]] = {
     "loops": Loops,
     "undefined": Undefined,
 }
-gym.register("toy/Drift-v0", Drift, max_episode_steps=50, disable_env_checker=True)
+gym.register("toy/Drift-v0", Drift, max_episode_steps=50, disable_env_checker=True)  # type: ignore[arg-type]
 register_twin("toy/Drift-v0", lambda twin="right": DRIFTS[twin]())
 DRIFT = "toy_twins:toy/Drift-v0"
 
@@ -322,7 +324,8 @@ class Fault(gym.Env[Any, Any]):
         return self._observe(), {}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        self._state, reward, over = self._twin.step(*self._state, float(action))
+        x, t = self._state
+        self._state, reward, over = self._twin.step(x, t, float(action))
         return self._observe(), reward, over, False, {}
 
 
@@ -352,7 +355,7 @@ class FaultTwin(CompiledEnv):
         return (x, t), reward, bad and self.fault == 5
 
 
-gym.register("toy/Fault-v0", Fault, max_episode_steps=6, disable_env_checker=True)
+gym.register("toy/Fault-v0", Fault, max_episode_steps=6, disable_env_checker=True)  # type: ignore[arg-type]
 register_twin("toy/Fault-v0", FaultTwin)
 FAULT = "toy_twins:toy/Fault-v0"
 
@@ -407,7 +410,7 @@ class Language(CompiledEnv):
         chosen = left if x < y else right
         either = 1.0 if (x > 0 or y > 0) else 2.0
         both = 1.0 if (x > 0 and y > 0 and not x > 2) else 2.0
-        chained = 1.0 if -1 < x <= y < 2 != 5 else 0.0
+        chained = 1.0 if -1 < x <= y < 2 != 5 else 0.0  # type: ignore[comparison-overlap]
         inside = float(x > y) + 2 * float(x != y) + 4 * (x == y)
         return (
             zero,

@@ -27,7 +27,9 @@ def runner(lanes: int = 4, **kwargs: Any) -> EpisodeRunner:
 
 
 def work(n: int = 5, seeds: tuple[int, ...] = (7, 8, 9)) -> Work:
-    thetas = np.random.default_rng(n).normal(size=(n, runner().policy.dim))
+    policy = runner().policy
+    assert isinstance(policy, MlpPolicy)
+    thetas = np.random.default_rng(n).normal(size=(n, policy.dim))
     return Work(thetas.astype(np.float32), seeds, RUNNING)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -120,5 +122,6 @@ def test_searches_pay_for_what_they_take() -> None:
 
 
 def test_clustering_cells_twice_are_the_same_bits() -> None:
-    cell = {"kind": "6-D", "method": "CMA-ES", "draws": 2, "steps": 0, "cost": 200, "rounds": 10}
+    cell: dict[str, Any] = {"kind": "6-D", "method": "CMA-ES", "draws": 2, "steps": 0,
+                            "cost": 200, "rounds": 10}  # fmt: skip
     assert ratios(**cell) == ratios(**cell)

@@ -61,7 +61,7 @@ def test_every_row_is_read_off_its_longest_run() -> None:
     assert LONGEST["antithetic", 50] == 3600
     assert BATCH == 50
     assert len(PUBLISHED) == 11
-    curve = [{"generation": g} for g in (0, 250, 500)]
+    curve = [{"generation": float(g)} for g in (0, 250, 500)]
     assert at(curve, 250) == {"generation": 250}
     assert at(curve, 251) == {"generation": 500}
     for method, n in LONGEST:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -116,8 +118,8 @@ def test_hadamard_blocks_are_balanced() -> None:
 
 
 def test_regression_cells_twice_are_the_same_bits() -> None:
-    one = {"method": "SPSA", "d": 11, "seeds": 2, "steps": 20, "start": "normal"}
+    one: dict[str, Any] = {"method": "SPSA", "d": 11, "seeds": 2, "steps": 20, "start": "normal"}
     assert follow(**one) == follow(**one)
-    two = {"method": "CMA-ES", "seeds": 2, "budget": 100, "start": "zeros", "turned": True,
-           "first": 5}  # fmt: skip
+    two: dict[str, Any] = {"method": "CMA-ES", "seeds": 2, "budget": 100, "start": "zeros",
+                           "turned": True, "first": 5}  # fmt: skip
     assert solve(**two) == solve(**two)
