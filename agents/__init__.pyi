@@ -1,5 +1,5 @@
 from .base import Agent as Agent
-from .plan import Plan as Plan
+from .plan import TrainingPlan as TrainingPlan
 from .registry import (
     agent_of as agent_of,
     config_from_json as config_from_json,

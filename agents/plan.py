@@ -12,7 +12,7 @@ SELECT = ("last", "best")
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """How a training run is conducted around the agent.
 
     Attributes:
@@ -49,7 +49,7 @@ class Plan:
         return self.validate_every or max(1, self.total_timesteps // 20)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Plan:
+    def from_json(cls, values: Mapping[str, Any]) -> TrainingPlan:
         """The plan that `asdict` wrote."""
         try:
             return cls(**values)

@@ -20,7 +20,7 @@ import numpy as np
 
 import zorl
 from zorl.agents.base import Agent
-from zorl.agents.plan import Plan
+from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import agent_of, config_from_json, load_agent
 from zorl.agents.search.agent import SearchAgent
 from zorl.agents.search.backend_choice import Place
@@ -46,7 +46,7 @@ COLUMNS = (
 _LIBRARIES = ("numpy", "scipy", "gymnasium", "stable-baselines3", "torch")
 
 
-def run_config(agent: Agent, plan: Plan) -> dict[str, Any]:
+def run_config(agent: Agent, plan: TrainingPlan) -> dict[str, Any]:
     """What config.json holds: all that decides a run, and the versions it ran on."""
     versions = {"zorl": zorl.__version__, "python": platform.python_version()}
     for name in _LIBRARIES:
@@ -57,7 +57,7 @@ def run_config(agent: Agent, plan: Plan) -> dict[str, Any]:
 
 def train(
     agent: Agent,
-    plan: Plan,
+    plan: TrainingPlan,
     folder: RunFolder | None = None,
     recorders: Iterable[Recorder] = (),
     stop: Stop | None = None,
@@ -101,7 +101,7 @@ def resume(
     """
     saved = folder.read_config()
     try:
-        config, plan = config_from_json(saved["agent"]), Plan.from_json(saved["plan"])
+        config, plan = config_from_json(saved["agent"]), TrainingPlan.from_json(saved["plan"])
     except KeyError as error:
         raise FileFormatError(f"{folder.config}: {error} is missing") from error
     if folder.agent.exists():
@@ -134,7 +134,7 @@ class _Training:
     def __init__(
         self,
         agent: Agent,
-        plan: Plan,
+        plan: TrainingPlan,
         folder: RunFolder | None,
         best: Path,
         recorders: Iterable[Recorder],

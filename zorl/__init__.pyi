@@ -14,7 +14,7 @@ from . import (
     studies as studies,
     testing as testing,
 )
-from .agents.plan import Plan as Plan
+from .agents.plan import TrainingPlan as TrainingPlan
 from .agents.registry import (
     list_agents as list_agents,
     load_agent as load_agent,

@@ -22,7 +22,7 @@ from toy_envs import WALK, CountReal
 
 import zorl
 from zorl.agents import training
-from zorl.agents.plan import Plan
+from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import load_agent, make_agent
 from zorl.agents.search.agent import SearchAgent
 from zorl.agents.training import held_out_summary, resume, run_config, train
@@ -42,7 +42,7 @@ from zorl.recorders.jsonl import JsonlRecorder
 from zorl.runs.curves import first_reaching, read_curve
 from zorl.runs.folder import RunFolder
 
-PLAN = Plan(6000, validate_every=1100, validate_episodes=4, held_out=6, select="last")
+PLAN = TrainingPlan(6000, validate_every=1100, validate_episodes=4, held_out=6, select="last")
 OPTIONS: dict[str, Any] = {
     "settings": "default",
     "normalize": "running",
@@ -65,7 +65,7 @@ def fresh(**changes: Any) -> SearchAgent:
     return agent
 
 
-def begin(path: Path, plan: Plan = PLAN, **changes: Any) -> tuple[SearchAgent, RunFolder]:
+def begin(path: Path, plan: TrainingPlan = PLAN, **changes: Any) -> tuple[SearchAgent, RunFolder]:
     agent = fresh(**changes)
     return agent, RunFolder.create(path, run_config(agent, plan))
 
@@ -86,7 +86,9 @@ class StopAfter:
 
 
 @pytest.fixture(scope="module", params=["last", "best"])
-def unbroken(request: pytest.FixtureRequest, tmp_path_factory: Any) -> tuple[Plan, dict[str, Any]]:
+def unbroken(
+    request: pytest.FixtureRequest, tmp_path_factory: Any
+) -> tuple[TrainingPlan, dict[str, Any]]:
     plan = replace(PLAN, select=request.param)
     agent, folder = begin(tmp_path_factory.mktemp("run") / "unbroken", plan)
     train(agent, plan, folder, recorders(folder))
@@ -126,7 +128,7 @@ def test_the_accounts_are_exact(tmp_path: Path) -> None:
 
 
 def test_the_learning_curve_has_a_point_at_the_start_every_interval_and_at_the_end(
-    unbroken: tuple[Plan, dict[str, Any]],
+    unbroken: tuple[TrainingPlan, dict[str, Any]],
 ) -> None:
     _, left = unbroken
     curve = left["result"]["curve"]
@@ -157,7 +159,7 @@ def test_a_point_of_the_curve_is_the_mean_of_the_validation_episodes(tmp_path: P
 
 
 def test_the_result_is_an_honest_estimate_of_the_file_that_was_saved(
-    unbroken: tuple[Plan, dict[str, Any]], tmp_path: Path
+    unbroken: tuple[TrainingPlan, dict[str, Any]], tmp_path: Path
 ) -> None:
     plan, left = unbroken
     path = tmp_path / "agent.zip"
@@ -202,7 +204,7 @@ def test_select_best_takes_the_best_point_of_the_curve(tmp_path: Path) -> None:
 
 
 def test_of_equal_points_the_later_one_is_best(tmp_path: Path) -> None:
-    plan = Plan(2000, validate_every=500, validate_episodes=2, held_out=2, select="best")
+    plan = TrainingPlan(2000, validate_every=500, validate_episodes=2, held_out=2, select="best")
     agent = make_agent("spsa", "MountainCar-v0", hidden=(2,), m=1, episodes=1, settings="default")
     folder = RunFolder.create(tmp_path / "run", run_config(agent, plan))
     result = train(agent, plan, folder)
@@ -275,7 +277,7 @@ def test_recorders_hear_of_everything_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stops", [(1,), (3, 2, 1), (9,)], ids=str)
 def test_an_interrupted_run_goes_on_to_the_same_bits(
-    stops: tuple[int, ...], unbroken: tuple[Plan, dict[str, Any]], tmp_path: Path
+    stops: tuple[int, ...], unbroken: tuple[TrainingPlan, dict[str, Any]], tmp_path: Path
 ) -> None:
     plan, expected = unbroken
     agent, folder = begin(tmp_path / "unbroken", plan)
@@ -292,7 +294,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
 
 @pytest.mark.parametrize("at", ["start", "early", "late"])
 def test_a_run_that_was_killed_between_checkpoints_goes_on_to_the_same_bits(
-    at: str, unbroken: tuple[Plan, dict[str, Any]], tmp_path: Path
+    at: str, unbroken: tuple[TrainingPlan, dict[str, Any]], tmp_path: Path
 ) -> None:
     """The checkpoint is older than the lines, the curve and the best policy beside it."""
     plan, expected = unbroken
@@ -325,7 +327,7 @@ def test_a_run_that_was_killed_between_checkpoints_goes_on_to_the_same_bits(
 
 
 def test_workers_may_change_at_a_resume(
-    unbroken: tuple[Plan, dict[str, Any]], tmp_path: Path
+    unbroken: tuple[TrainingPlan, dict[str, Any]], tmp_path: Path
 ) -> None:
     plan, expected = unbroken
     agent, folder = begin(tmp_path / "unbroken", plan)
@@ -356,7 +358,7 @@ def test_the_best_policy_is_evaluated_by_the_workers_too(tmp_path: Path) -> None
 
 
 def test_a_run_killed_while_its_result_was_measured_is_finished_by_resume(
-    unbroken: tuple[Plan, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unbroken: tuple[TrainingPlan, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, expected = unbroken
     agent, folder = begin(tmp_path / "unbroken", plan)
@@ -443,7 +445,7 @@ def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_baseline_is_not_resumed(tmp_path: Path) -> None:
-    plan = Plan(64, validate_episodes=1, held_out=2, select="last")
+    plan = TrainingPlan(64, validate_episodes=1, held_out=2, select="last")
     agent = make_agent("ppo", "CartPole-v1", settings="default", n_steps=16, batch_size=16)
     folder = RunFolder.create(tmp_path / "run", run_config(agent, plan))
     result = train(agent, plan, folder, stop=StopAfter(20))
@@ -521,14 +523,14 @@ def test_a_broken_learning_curve_is_refused(text: str, words: str, tmp_path: Pat
 )
 def test_a_plan_is_checked(values: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        Plan(**{"total_timesteps": 10, **values})
+        TrainingPlan(**{"total_timesteps": 10, **values})
 
 
 def test_a_plan_s_interval_is_a_twentieth() -> None:
-    assert Plan(1000).interval == 50
-    assert Plan(7).interval == 1
-    assert Plan(1000, 300).interval == 300
-    assert Plan.from_json(asdict(PLAN)) == PLAN
+    assert TrainingPlan(1000).interval == 50
+    assert TrainingPlan(7).interval == 1
+    assert TrainingPlan(1000, 300).interval == 300
+    assert TrainingPlan.from_json(asdict(PLAN)) == PLAN
 
 
 def test_the_versions_are_kept(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from toy_envs import WALK
 
-from zorl.agents.plan import Plan
+from zorl.agents.plan import TrainingPlan
 from zorl.cli.main import main
 from zorl.common.errors import ConfigurationError, RunFolderError, UnknownNameError
 from zorl.common.stats import bootstrap
@@ -35,7 +35,7 @@ from zorl.runs.folder import RunFolder
 ROOT = Path(__file__).parents[2]
 CARTPOLE = make_task("CartPole-v1", threshold=30)
 AGENTS = ["cma-es(episodes=1, popsize=6)", "random-search(hidden=none, episodes=1)"]
-PLAN = Plan(1500, validate_every=500, validate_episodes=3, held_out=5)
+PLAN = TrainingPlan(1500, validate_every=500, validate_episodes=3, held_out=5)
 OPTIONS = [
     *("--agents", *AGENTS, "--env", "CartPole-v1", "--threshold", "30", "--seeds", "2"),
     *("--timesteps", "1500", "--validate-every", "500", "--validate-episodes", "3"),
@@ -315,7 +315,7 @@ def test_a_folder_in_use_is_left_alone(trained: Path, tmp_path: Path) -> None:
     before = stamps(trained)
     with pytest.raises(RunFolderError, match=r"is not empty.*--resume"):
         run_comparison(comparison(), trained)
-    other = Comparison.create(CARTPOLE, AGENTS, Plan(1600), range(2))
+    other = Comparison.create(CARTPOLE, AGENTS, TrainingPlan(1600), range(2))
     with pytest.raises(RunFolderError, match=r"plan\.held_out is 5 there and 100 here"):
         run_comparison(other, trained, resume=True)
     shaped = Comparison.create(make_task("CartPole-v1", threshold=31), AGENTS, PLAN, range(2))
@@ -364,7 +364,7 @@ def test_a_run_that_fails_is_recorded_and_stops_no_other(
 def test_a_process_that_dies_is_a_failure_and_is_run_anew(tmp_path: Path) -> None:
     kwargs = {"fault": "kill", "fault_seed": Streams(0).episodes(0, 1)[0], "at": 1}
     task = make_task(WALK, env_kwargs=kwargs, threshold=-5)
-    compared = Comparison.create(task, ["random-search"], Plan(500, held_out=2), [0])
+    compared = Comparison.create(task, ["random-search"], TrainingPlan(500, held_out=2), [0])
     (run,) = run_comparison(compared, tmp_path / "out")
     assert run.status == "failed"
     assert run.error is not None

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 
-from zorl.agents.plan import Plan
+from zorl.agents.plan import TrainingPlan
 from zorl.common.stats import bootstrap, iqm, paired_difference
 from zorl.comparison import ComparedRun, Comparison, figures, summarize, write_figures, write_table
 from zorl.envs import make_task
 from zorl.runs.folder import RunFolder
 
 CARTPOLE = make_task("CartPole-v1", threshold=30)
-PLAN = Plan(1500)
+PLAN = TrainingPlan(1500)
 LABELS = ["ars", "ppo"]
 
 

@@ -14,7 +14,7 @@ from gymnasium import spaces
 from torch import nn
 
 import zorl
-from zorl.agents.plan import Plan
+from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import config_from_json, make_config
 from zorl.common.errors import ConfigurationError
 from zorl.policies.mlp import MlpPolicy
@@ -300,7 +300,7 @@ def test_a_module_without_a_name_is_needed_again_to_load(tmp_path, caplog):
 def test_a_network_without_a_name_is_trained_to_the_end():
     """Its best version is evaluated in the end, which no file could tell how to make."""
     agent = zorl.make_agent("openai-es", "CartPole-v1", policy=lambda *size: nn.Linear(*size))
-    plan = Plan(2000, validate_every=500, validate_episodes=2, held_out=3, select="best")
+    plan = TrainingPlan(2000, validate_every=500, validate_episodes=2, held_out=3, select="best")
     try:
         result = zorl.train(agent, plan)
     finally:

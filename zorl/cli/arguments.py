@@ -276,9 +276,9 @@ def place_from(args: argparse.Namespace) -> dict[str, Any]:
 
 def plan_from(args: argparse.Namespace) -> Any:
     """The plan that the options describe."""
-    from zorl.agents.plan import Plan
+    from zorl.agents.plan import TrainingPlan
 
-    return Plan(
+    return TrainingPlan(
         args.timesteps,
         args.validate_every,
         args.validate_episodes,

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from zorl.agents.plan import Plan
+from zorl.agents.plan import TrainingPlan
 from zorl.common.errors import ConfigurationError
 from zorl.common.stop_signals import StopSignals
 from zorl.common.subprocesses import available_cores
@@ -20,7 +20,7 @@ from zorl.comparison.table import FILES, write_table
 from zorl.envs import Task
 
 
-def compare_from(args: argparse.Namespace, task: Task, plan: Plan) -> int:
+def compare_from(args: argparse.Namespace, task: Task, plan: TrainingPlan) -> int:
     """`zorl compare`, by the options of `zorl.cli.arguments.compare_parser`.
 
     Returns:

@@ -3,7 +3,7 @@
 In a script, below `if __name__ == "__main__":`, it is
 
     task, out = make_task("CartPole-v1"), "comparisons/cartpole"
-    comparison = Comparison.create(task, ["ars", "ppo"], Plan(50_000), seeds=range(5))
+    comparison = Comparison.create(task, ["ars", "ppo"], TrainingPlan(50_000), seeds=range(5))
     runs = run_comparison(comparison, out)
     print(write_table(comparison, runs, out))
     write_figures(comparison, runs, out)

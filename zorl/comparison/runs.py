@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zorl.agents.plan import Plan
+from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import agent_of, config_from_json
 from zorl.agents.training import resume as resume_training, train
 from zorl.common.errors import RunFolderError
@@ -174,7 +174,7 @@ def _train(path: str, config: Mapping[str, Any]) -> None:
             folder = RunFolder.create(path, config)
             agent = agent_of(config_from_json(config["agent"]))
             try:
-                train(agent, Plan.from_json(config["plan"]), folder, stop=stop)
+                train(agent, TrainingPlan.from_json(config["plan"]), folder, stop=stop)
             finally:
                 agent.close()
         except Exception as error:

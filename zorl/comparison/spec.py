@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from zorl.agents.plan import Plan
+from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import agent_of, make_config
 from zorl.agents.training import run_config
 from zorl.common.errors import ConfigurationError, UnknownNameError
@@ -105,7 +105,7 @@ class Comparison:
 
     task: Task
     agents: tuple[AgentSpec, ...]
-    plan: Plan
+    plan: TrainingPlan
     seeds: tuple[int, ...]
     reference: str
 
@@ -132,7 +132,7 @@ class Comparison:
         cls,
         task: Task,
         agents: Iterable[str | AgentSpec],
-        plan: Plan,
+        plan: TrainingPlan,
         seeds: Iterable[int],
         reference: str | None = None,
     ) -> Comparison:

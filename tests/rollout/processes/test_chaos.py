@@ -17,7 +17,7 @@ import pytest
 import run_outcomes
 from toy_envs import WALK
 
-from zorl.agents.plan import Plan
+from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import make_agent
 from zorl.agents.training import run_config, train
 from zorl.common.storage import read_json
@@ -36,7 +36,7 @@ def outcome(folder: RunFolder) -> dict[str, Any]:
 @pytest.mark.parametrize("agent_name", ["ars", "cma-es"])
 def test_a_search_whose_workers_are_killed_at_random(agent_name: str, tmp_path: Path) -> None:
     """By SIGKILL from a thread, also while they start; nothing but times may differ."""
-    plan = Plan(9_000, validate_every=3_000, validate_episodes=3, held_out=5)
+    plan = TrainingPlan(9_000, validate_every=3_000, validate_episodes=3, held_out=5)
     task = make_task(WALK, env_kwargs={"nap": 0.002})
     outcomes, killed, replaced = [], set[int](), 0
     for workers in (1, 2):
