@@ -15,4 +15,5 @@ from .wrappers.registry import (
     WRAPPERS as WRAPPERS,
     find_wrapper as find_wrapper,
     parse_wrapper as parse_wrapper,
+    register_wrapper as register_wrapper,
 )

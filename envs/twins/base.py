@@ -10,13 +10,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
 from zorl.common.errors import ConfigurationError
+from zorl.common.registry import Registry
 from zorl.envs.ids import find_spec
 from zorl.envs.task import Task
+
+T = TypeVar("T")
 
 
 class CompiledEnv:
@@ -82,34 +85,49 @@ class Twin:
     limit: int
 
 
-TWINS: dict[str, Callable[..., CompiledEnv]] = {}
-REWARD_TWINS: dict[str, Callable[..., CompiledReward]] = {}
+TWINS: Registry[Callable[..., CompiledEnv]] = Registry("twin", "zorl.envs.twins")
+REWARD_TWINS: Registry[Callable[..., CompiledReward]] = Registry(
+    "twin of a wrapper", "zorl.envs.twins"
+)
 
 
-def register_twin(env_id: str, twin: Callable[..., CompiledEnv]) -> None:
-    """Let a twin take an environment's place from now on.
+@overload
+def register_twin(env_id: str) -> Callable[[T], T]: ...
+@overload
+def register_twin(env_id: str, twin: Callable[..., CompiledEnv]) -> None: ...
+def register_twin(env_id: str, twin: Callable[..., CompiledEnv] | None = None) -> Any:
+    """Let a twin take an environment's place from now on; without `twin`, a decorator of a class.
 
     Args:
         env_id: the Gymnasium id, with its version and without a module.
         twin: called with the task's `env_kwargs`; where its signature does not take these, the
             twin does not cover them, and the environment itself is used.
+
+    Raises:
+        ConfigurationError: `twin` is not callable, or the environment has another twin already.
     """
-    if not callable(twin):
-        raise ConfigurationError(f"the twin of {env_id} must be a class or function, got {twin!r}")
-    TWINS[env_id] = twin
+    return TWINS.register(env_id) if twin is None else TWINS.add(env_id, twin)
 
 
-def register_reward_twin(wrapper: str, twin: Callable[..., CompiledReward]) -> None:
-    """Let a twin take a wrapper's place; `twin` is called with the wrapper's options."""
-    if not callable(twin):
-        raise ConfigurationError(f"the twin of {wrapper} must be callable, got {twin!r}")
-    REWARD_TWINS[wrapper] = twin
+@overload
+def register_reward_twin(wrapper: str) -> Callable[[T], T]: ...
+@overload
+def register_reward_twin(wrapper: str, twin: Callable[..., CompiledReward]) -> None: ...
+def register_reward_twin(wrapper: str, twin: Callable[..., CompiledReward] | None = None) -> Any:
+    """Let a twin take a wrapper's place; without `twin`, a decorator of a class.
+
+    Args:
+        wrapper: the name of the wrapper.
+        twin: called with the wrapper's options.
+
+    Raises:
+        ConfigurationError: `twin` is not callable, or the wrapper has another twin already.
+    """
+    return REWARD_TWINS.register(wrapper) if twin is None else REWARD_TWINS.add(wrapper, twin)
 
 
 def find_twin(task: Task) -> Twin | None:
     """The twin of a task, or None: no twin is registered, or it does not cover the options."""
-    from zorl.envs.twins import classic_control  # registers zorl's own
-
     spec = find_spec(task.env_id)
     kwargs: dict[str, Any] = dict(task.env_kwargs)
     limit = kwargs.pop("max_episode_steps", spec.max_episode_steps)
@@ -117,7 +135,7 @@ def find_twin(task: Task) -> Twin | None:
         return None
     if spec.id not in TWINS or task.success == "info" or spec.additional_wrappers:
         return None
-    own = getattr(TWINS[spec.id], "__module__", "") == classic_control.__name__
+    own = getattr(TWINS[spec.id], "__module__", "").startswith("zorl.")
     if own and not str(spec.entry_point).startswith("gymnasium.envs."):
         return None  # somebody has registered another environment under this id
     env = _made(TWINS[spec.id], {**spec.kwargs, **kwargs})

@@ -1,7 +1,7 @@
 """Gymnasium's classic control as compiled twins: its arithmetic, operation by operation.
 
 What looks odd here follows Gymnasium: which operations run in single precision, squares that are
-powers, the order of sums. `tests/envs/test_twins.py` compares every bit.
+powers, the order of sums. `tests/envs/twins/test_classic_control.py` compares every bit.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from zorl.envs.twins.base import CompiledEnv, CompiledReward, register_reward_twin, register_twin
 
 
+@register_twin("MountainCar-v0")
 @dataclass(frozen=True)
 class MountainCar(CompiledEnv):
     """MountainCar-v0."""
@@ -38,6 +39,7 @@ class MountainCar(CompiledEnv):
         return (position, velocity), -1.0, terminated
 
 
+@register_twin("MountainCarContinuous-v0")
 @dataclass(frozen=True)
 class MountainCarContinuous(CompiledEnv):
     """MountainCarContinuous-v0: the state is single precision after the first step."""
@@ -82,6 +84,8 @@ class MountainCarContinuous(CompiledEnv):
         return np.float32(3 * position)
 
 
+@register_twin("CartPole-v0")
+@register_twin("CartPole-v1")
 @dataclass(frozen=True)
 class CartPole(CompiledEnv):
     """CartPole-v0 and -v1."""
@@ -120,6 +124,7 @@ _FOUR_THIRDS = 4.0 / 3.0
 _THRESHOLD = 12 * 2 * math.pi / 360
 
 
+@register_twin("Pendulum-v1")
 @dataclass(frozen=True)
 class Pendulum(CompiledEnv):
     """Pendulum-v1: what comes from the action alone is single precision."""
@@ -144,6 +149,7 @@ class Pendulum(CompiledEnv):
         return (theta, speed), -costs, False
 
 
+@register_twin("Acrobot-v1")
 @dataclass(frozen=True)
 class Acrobot(CompiledEnv):
     """Acrobot-v1: a Runge–Kutta step of the double pendulum."""
@@ -217,6 +223,7 @@ _SIXTH = 0.2 / 6.0
 _WEIGHT = 0.5 * 9.8
 
 
+@register_reward_twin("momentum")
 @dataclass(frozen=True)
 class Momentum(CompiledReward):
     """The twin of `zorl.envs.MomentumReward`."""
@@ -233,12 +240,3 @@ class Momentum(CompiledReward):
             - self.step_cost
         )
         return shaped + self.goal_reward if terminated else shaped
-
-
-register_twin("MountainCar-v0", MountainCar)
-register_twin("MountainCarContinuous-v0", MountainCarContinuous)
-register_twin("CartPole-v0", CartPole)
-register_twin("CartPole-v1", CartPole)
-register_twin("Pendulum-v1", Pendulum)
-register_twin("Acrobot-v1", Acrobot)
-register_reward_twin("momentum", Momentum)

@@ -11,8 +11,10 @@ from gymnasium.spaces import Box
 from gymnasium.utils import RecordConstructorArgs
 
 from zorl.common.errors import ConfigurationError
+from zorl.envs.wrappers.registry import register_wrapper
 
 
+@register_wrapper("momentum")
 class MomentumReward(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Pays Mountain Car for speed and height, so that random policies already differ in return.
 

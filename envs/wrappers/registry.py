@@ -2,99 +2,58 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
-import re
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, TypeAlias
 
 import gymnasium as gym
 from gymnasium import wrappers
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
-from zorl.common.options import Options
-from zorl.common.references import import_for
-from zorl.envs.wrappers.momentum_reward import MomentumReward
+from zorl.common.options import Options, parse_call
+from zorl.common.registry import Registry
 
-Wrapper = gym.Wrapper[Any, Any, Any, Any]
+Wrapper: TypeAlias = gym.Wrapper[Any, Any, Any, Any]
 
-# Only wrappers whose arguments are JSON values and which come back from `env.spec` (tested). Two
-# are left out on purpose: a second TimeLimit (`max_episode_steps` in env_kwargs does it), and
+WRAPPERS: Registry[type[Wrapper]] = Registry("wrapper", "zorl.envs.wrappers")
+register_wrapper = WRAPPERS.register
+
+# Gymnasium's wrappers whose arguments are JSON values and which come back from `env.spec` (tested).
+# Two are left out on purpose: a second TimeLimit (`max_episode_steps` in env_kwargs does it), and
 # RescaleAction (policies map [−1, 1] to the bounds; given Python floats it warns of precision).
-WRAPPERS: Final[Mapping[str, type[Wrapper]]] = MappingProxyType(
-    {
-        "clip-reward": wrappers.ClipReward,
-        "flatten-observation": wrappers.FlattenObservation,
-        "frame-stack": wrappers.FrameStackObservation,
-        "momentum": MomentumReward,
-        "time-aware-observation": wrappers.TimeAwareObservation,
-    }
-)
+for _name, _class in {
+    "clip-reward": wrappers.ClipReward,
+    "flatten-observation": wrappers.FlattenObservation,
+    "frame-stack": wrappers.FrameStackObservation,
+    "time-aware-observation": wrappers.TimeAwareObservation,
+}.items():
+    WRAPPERS.add(_name, _class)
 
 
 def parse_wrapper(text: str) -> tuple[str, Options]:
     """Read a wrapper from text: "name" or "name(option=value, …)".
 
-    Values are Python literals: numbers, quoted text, True or False. Nothing is evaluated. Whether
-    the name and the options exist is `check_wrapper`'s business.
+    See `zorl.common.options.parse_call`; `check_wrapper` says whether name and options exist.
 
     Raises:
-        ConfigurationError: if the text is not of that form.
+        ConfigurationError: the text is not of that form, or a value is none that JSON can hold.
 
     Example:
-        >>> parse_wrapper("momentum(speed_weight=10, step_cost=1)")
-        ('momentum', Options({'speed_weight': 10, 'step_cost': 1}))
+        >>> parse_wrapper("frame-stack(stack_size=4, padding_type=zero)")
+        ('frame-stack', Options({'stack_size': 4, 'padding_type': 'zero'}))
     """
-    match = re.fullmatch(r"\s*([^\s()=,]+)\s*(?:\((.*)\))?\s*", text, flags=re.DOTALL)
-    form = f"expected name or name(option=value, …), got {text!r}"
-    if match is None:
-        raise ConfigurationError(f"not a wrapper: {form}")
-    name, arguments = match.groups()
-    try:
-        call = ast.parse(f"f({arguments or ''})", mode="eval").body
-    except (SyntaxError, ValueError) as error:
-        raise ConfigurationError(f"wrapper {name!r}: {form}") from error
-    # The second test refuses text that closes the bracket early, such as "name(a=1)(b=2)".
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
-        raise ConfigurationError(f"wrapper {name!r}: {form}")
-    options: dict[str, Any] = {}
-    for keyword in call.keywords:
-        if keyword.arg is None or keyword.arg in options:
-            raise ConfigurationError(f"wrapper {name!r}: each option once, by name; {form}")
-        try:
-            value = ast.literal_eval(keyword.value)
-        except ValueError:
-            value = None
-        if not isinstance(value, (bool, int, float, str)):
-            raise ConfigurationError(
-                f"wrapper {name!r}: {keyword.arg} must be a number, quoted text, True or False, "
-                f"got {ast.unparse(keyword.value)}"
-            )
-        options[keyword.arg] = value
+    name, options = parse_call(text, "wrapper")
     return name, Options(options)
 
 
 def find_wrapper(name: str) -> type[Wrapper]:
-    """Find the class of a wrapper's name, from `WRAPPERS` or as "module:Class".
+    """The class registered under a name, or the one that "module:Class" leads to.
 
     Raises:
-        UnknownNameError: for a name that is not in `WRAPPERS`; names the nearest ones.
-        ConfigurationError: if the module or the class cannot be found, or is no wrapper.
+        UnknownNameError: nothing has the name; the nearest ones are named.
+        ConfigurationError: the module cannot be imported, or what it has is not a wrapper.
     """
-    if name in WRAPPERS:
-        return WRAPPERS[name]
-    module_name, colon, class_name = name.partition(":")
-    if not colon:
-        hint = "(a wrapper of your own is named 'module:Class')"
-        raise UnknownNameError("wrapper", name, WRAPPERS, hint)
-    module = import_for(module_name, f"wrapper {name!r}")
-    found = getattr(module, class_name, None)
-    if found is None:
-        classes = [key for key, value in vars(module).items() if _is_wrapper(value)]
-        if not classes:
-            raise ConfigurationError(f"wrapper {name!r}: {module_name!r} has no {class_name!r}")
-        raise UnknownNameError(f"wrapper of module {module_name!r}", class_name, classes)
+    found: Any = WRAPPERS.resolve(name)
     if not _is_wrapper(found):
         raise ConfigurationError(f"wrapper {name!r}: {found!r} is not a gymnasium.Wrapper class")
     wrapper: type[Wrapper] = found

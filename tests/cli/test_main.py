@@ -17,10 +17,8 @@ from toy_envs import WALK
 
 import zorl
 from zorl.agents.registry import list_agents, load_agent, make_agent
-from zorl.cli.arguments import parse_hidden
 from zorl.cli.main import COMMANDS, main
 from zorl.common.errors import ConfigurationError
-from zorl.common.options import parse_options, resolve_options
 from zorl.common.storage import load_archive, read_json, save_archive
 from zorl.common.streams import Streams, held_out_seeds
 from zorl.envs import WRAPPERS
@@ -82,7 +80,7 @@ UNKNOWN = [
     (["--wrapper", "momentm"], "unknown wrapper 'momentm'; did you mean 'momentum'"),
     (["--wrapper", "momentum(sped_weight=1)"], "'sped_weight'; .*'speed_weight'"),
     (["--wrapper", "toy_envs:Doubld"], "'Doubld'; did you mean 'Doubled'"),
-    (["--wrapper", "momentum("], "expected name or name.option=value"),
+    (["--wrapper", "momentum("], "expected wrapper or wrapper.option=value"),
     (["--wrapper", "momentum"], r"observations \[position, velocity\]"),
     (["--set", "lerning_rate=1"], "unknown option of spsa 'lerning_rate'; .*'learning_rate'"),
     (["--set", "learning_rate"], "expected NAME=VALUE, got 'learning_rate'"),
@@ -650,48 +648,3 @@ def test_the_module_is_a_program_and_its_exit_status_is_the_command_s(tmp_path: 
     assert message.startswith("zorl: error: the episode of toy_envs:toy/Walk-v0 with seed ")
     assert "ended its worker 3 times, alone in it (signal 9)" in message
     assert (path / "checkpoint.zip").is_file()
-
-
-# Options as text
-
-
-def test_options_are_python_literals_or_text() -> None:
-    pairs = ["a=1", "b=0.5", "c=x-y", "d='7'", "e=True", "f=None", "g=[1, 2]", "h=", " i =a=b"]
-    assert parse_options(pairs) == {
-        "a": 1,
-        "b": 0.5,
-        "c": "x-y",
-        "d": "7",
-        "e": True,
-        "f": None,
-        "g": [1, 2],
-        "h": "",
-        "i": "a=b",
-    }
-    assert parse_options(["a={[]: 1}", "b=" + "(" * 500]) == {"a": "{[]: 1}", "b": "(" * 500}
-    for text in ("a", "=1", ""):
-        with pytest.raises(ConfigurationError, match="expected NAME=VALUE"):
-            parse_options([text])
-
-
-def test_hidden_sizes() -> None:
-    assert parse_hidden("8") == (8,)
-    assert parse_hidden("64,32") == parse_hidden("64x32") == (64, 32)
-    assert parse_hidden("none") == parse_hidden("None") == parse_hidden("") == ()
-
-
-def test_options_are_completed_and_checked() -> None:
-    def recipe(a: int = 1, b: float = 0.5, c: str = "x", d: bool = False, e: Any = None) -> None:
-        pass
-
-    assert resolve_options(recipe, {"b": 2}, "option") == {
-        "a": 1,
-        "b": 2,
-        "c": "x",
-        "d": False,
-        "e": None,
-    }
-    assert resolve_options(recipe, {"e": [1]}, "option")["e"] == [1]
-    for bad in ({"a": 1.0}, {"a": True}, {"b": "1"}, {"c": 1}, {"d": 0}, {"b": None}):
-        with pytest.raises(ConfigurationError, match=r"option . must be like"):
-            resolve_options(recipe, bad, "option")

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from zorl.common.errors import ConfigurationError
-from zorl.common.options import Option, describe_options, parse_call
+from zorl.common.options import (
+    Option,
+    Options,
+    describe_options,
+    parse_call,
+    parse_options,
+    parse_sizes,
+    resolve_options,
+    split_call,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +33,13 @@ from zorl.common.options import Option, describe_options, parse_call
 )  # fmt: skip
 def test_a_call_is_read(text: str, name: str, options: dict[str, Any]) -> None:
     assert parse_call(text, "thing") == (name, options)
+
+
+def test_a_call_is_split_as_it_was_written() -> None:
+    assert split_call(" a(x=0.10,  y='q', z=(1,2))", "thing") == (
+        "a",
+        {"x": "0.10", "y": "'q'", "z": "(1,2)"},
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,3 +70,66 @@ def test_options_are_described_by_signature_and_docstring() -> None:
         Option("low", "float", 0, "the bounds."),
         Option("high", "float", 1, "the bounds."),
     ]
+
+
+def test_options_are_python_literals_or_text() -> None:
+    pairs = ["a=1", "b=0.5", "c=x-y", "d='7'", "e=True", "f=None", "g=[1, 2]", "h=", " i =a=b"]
+    assert parse_options(pairs) == {
+        "a": 1,
+        "b": 0.5,
+        "c": "x-y",
+        "d": "7",
+        "e": True,
+        "f": None,
+        "g": [1, 2],
+        "h": "",
+        "i": "a=b",
+    }
+    assert parse_options(["a={[]: 1}", "b=" + "(" * 500]) == {"a": "{[]: 1}", "b": "(" * 500}
+    for text in ("a", "=1", ""):
+        with pytest.raises(ConfigurationError, match="expected NAME=VALUE"):
+            parse_options([text])
+
+
+def test_hidden_sizes() -> None:
+    assert parse_sizes("8") == (8,)
+    assert parse_sizes("64,32") == parse_sizes("64x32") == (64, 32)
+    assert parse_sizes("none") == parse_sizes("None") == parse_sizes("") == parse_sizes(None) == ()
+    assert parse_sizes(8) == (8,)
+    for other in ((8, 8), 0.5, True):  # for the configuration to take or refuse
+        assert parse_sizes(other) is other
+    with pytest.raises(ConfigurationError, match="must be like 8, 64,64 or none, got '8,x'"):
+        parse_sizes("8,x")
+
+
+def test_options_are_completed_and_checked() -> None:
+    def recipe(a: int = 1, b: float = 0.5, c: str = "x", d: bool = False, e: Any = None) -> None:
+        pass
+
+    assert resolve_options(recipe, {"b": 2}, "option") == {
+        "a": 1,
+        "b": 2,
+        "c": "x",
+        "d": False,
+        "e": None,
+    }
+    assert resolve_options(recipe, {"e": [1]}, "option")["e"] == [1]
+    for bad in ({"a": 1.0}, {"a": True}, {"b": "1"}, {"c": 1}, {"d": 0}, {"b": None}):
+        with pytest.raises(ConfigurationError, match=r"option . must be like"):
+            resolve_options(recipe, bad, "option")
+
+
+def test_options_are_values() -> None:
+    first = Options({"a": [1, {"b": 2}], "c": np.float32(0.5)})
+    second = Options({"c": 0.5, "a": (1, {"b": 2})})
+    assert first == second
+    assert hash(first) == hash(second)
+    assert first.thaw() == {"a": [1, {"b": 2}], "c": 0.5}
+    first.thaw()["a"].append(3)
+    assert first == second
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, float("nan"), np.zeros(2), {"a": {1: 2}}])
+def test_options_hold_only_what_json_can(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="option"):
+        Options({"x": value})

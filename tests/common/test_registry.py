@@ -48,7 +48,9 @@ def test_names_are_resolved_or_the_nearest_is_named() -> None:
     assert registry.resolve("pathlib:Path") is Path
     with pytest.raises(UnknownNameError, match="unknown pet 'cta'; did you mean 'cat'"):
         registry.resolve("cta")
-    with pytest.raises(ConfigurationError, match="'pathlib' has no class or function 'Pathh'"):
+    with pytest.raises(
+        ConfigurationError, match="function of 'pathlib': 'Pathh'; did you mean 'Path'"
+    ):
         registry.resolve("pathlib:Pathh")
     with pytest.raises(ConfigurationError, match="no module named 'no_such_module'"):
         registry.resolve("no_such_module:Dog")

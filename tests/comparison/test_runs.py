@@ -99,12 +99,15 @@ def test_an_agent_is_read_from_text(
 
 @pytest.mark.parametrize(
     "text",
-    ["", "ars(4)", "ars(m=4", "ars(m=4)(m=5)", "ars(**x)", "ars(m=1, m=2)", "a b", "ars(seed=1)",
+    ["", "ars(4)", "ars(m=4", "ars(m=4)(m=5)", "ars(**x)", "ars(m=1, m=2)", "a b",
      "ars(m=4), es"],
 )  # fmt: skip
 def test_what_is_not_an_agent_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="expected agent or agent"):
         AgentSpec.parse(text)
+    for shared in ("agent", "env", "seed"):
+        with pytest.raises(ConfigurationError, match=f"{shared} is the same for all agents"):
+            AgentSpec.parse(f"ars({shared}=1)")
 
 
 def test_text_is_never_evaluated(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
-from zorl.common.options import parse_options
+from zorl.common.options import parse_options, parse_sizes
 
 
 class Parser(argparse.ArgumentParser):
@@ -249,7 +249,7 @@ def config_from(args: argparse.Namespace) -> Any:
         if getattr(args, name) is not None:
             options[name] = getattr(args, name)
     if args.hidden is not None:
-        options["hidden"] = parse_hidden(args.hidden)
+        options["hidden"] = parse_sizes(args.hidden)
     if args.gate_options:
         options["gate_options"] = parse_options(args.gate_options)
     if args.backend == "ray":  # where, not what: see `place_from`
@@ -286,15 +286,3 @@ def plan_from(args: argparse.Namespace) -> Any:
         args.select,
         args.stop_at,
     )
-
-
-def parse_hidden(text: str) -> tuple[int, ...]:
-    """Hidden sizes from "8", "64,64" or "none"."""
-    if text.strip().lower() in ("none", ""):
-        return ()
-    try:
-        return tuple(int(part) for part in text.replace("x", ",").split(","))
-    except ValueError:
-        raise ConfigurationError(
-            f"hidden sizes must be like 8, 64,64 or none, got {text!r}"
-        ) from None

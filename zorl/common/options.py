@@ -65,7 +65,7 @@ def parse_call(text: str, kind: str) -> tuple[str, dict[str, Any]]:
     """Read "name" or "name(option=value, …)": the one form in which things are named with options.
 
     Values are Python literals, or else plain text: `gate=paired` and `gate="paired"` are the same.
-    Nothing is evaluated; whether the names exist is for the caller to say.
+    Nothing is evaluated. The caller checks whether the names exist.
 
     Args:
         text: to read.
@@ -78,12 +78,17 @@ def parse_call(text: str, kind: str) -> tuple[str, dict[str, Any]]:
         >>> parse_call("ars(m=4, gate=paired, hidden=(8, 8))", "agent")
         ('ars', {'m': 4, 'gate': 'paired', 'hidden': (8, 8)})
     """
+    name, options = split_call(text, kind)
+    return name, {key: parse_value(value) for key, value in options.items()}
+
+
+def split_call(text: str, kind: str) -> tuple[str, dict[str, str]]:
+    """The name and the options of `parse_call`, each value still as it was written."""
     form = f"expected {kind} or {kind}(option=value, …), got {text!r}"
     match = re.fullmatch(r"\s*([^\s()=,]+)\s*(?:\((.*)\))?\s*", text, flags=re.DOTALL)
     if match is None:
         raise ConfigurationError(form)
-    name, arguments = match[1], match[2] or ""
-    source = f"f({arguments})"
+    source = f"f({match[2] or ''})"
     try:
         call = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
@@ -91,12 +96,36 @@ def parse_call(text: str, kind: str) -> tuple[str, dict[str, Any]]:
     # The second test refuses text that closes the bracket early, such as "ars(m=1)(top=1)".
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
         raise ConfigurationError(form)
-    options: dict[str, Any] = {}
+    options: dict[str, str] = {}
     for keyword in call.keywords:
         if keyword.arg is None or keyword.arg in options:
             raise ConfigurationError(f"each option once, by name; {form}")
-        options[keyword.arg] = parse_value(ast.get_source_segment(source, keyword.value) or "")
-    return name, options
+        options[keyword.arg] = ast.get_source_segment(source, keyword.value) or ""
+    return match[1], options
+
+
+def parse_sizes(value: Any) -> Any:
+    """Sizes of hidden layers: (64, 64) from "64,64" or "64x64", (8,) from "8" or 8, () from "none".
+
+    Other values come back as they are: the configuration refuses what cannot work.
+
+    Raises:
+        ConfigurationError: a text that is not of that form.
+    """
+    if value is None:
+        return ()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value,)
+    if not isinstance(value, str):
+        return value
+    if value.strip().lower() in ("none", ""):
+        return ()
+    try:
+        return tuple(int(part) for part in value.replace("x", ",").split(","))
+    except ValueError:
+        raise ConfigurationError(
+            f"hidden sizes must be like 8, 64,64 or none, got {value!r}"
+        ) from None
 
 
 @dataclass(frozen=True)

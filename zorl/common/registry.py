@@ -72,7 +72,7 @@ class Registry(Mapping[str, T]):
 
         Raises:
             UnknownNameError: nothing has the name; the nearest ones are named.
-            ConfigurationError: the module cannot be imported, or what it has is not callable.
+            ConfigurationError: the module cannot be imported.
         """
         if not isinstance(name, str):
             raise ConfigurationError(f"a {self.kind} is named by text, got {name!r}")
@@ -82,11 +82,11 @@ class Registry(Mapping[str, T]):
                 hint = f"(a {self.kind} of your own is named 'module:name')"
                 raise UnknownNameError(self.kind, name, self, hint)
             return self[name]
-        found = getattr(import_for(module, f"{self.kind} {name!r}"), attribute, None)
+        place = import_for(module, f"{self.kind} {name!r}")
+        found = getattr(place, attribute, None)
         if not callable(found):
-            raise ConfigurationError(
-                f"{self.kind} {name!r}: {module!r} has no class or function {attribute!r}"
-            )
+            known = [key for key, value in vars(place).items() if callable(value)]
+            raise UnknownNameError(f"class or function of {module!r}:", attribute, known)
         thing: T = found
         return thing
 
@@ -101,9 +101,14 @@ class Registry(Mapping[str, T]):
 
     def _look(self) -> None:
         while self._places:
-            module = importlib.import_module(self._places.pop(0))
-            for inner in pkgutil.iter_modules(getattr(module, "__path__", ())):
-                importlib.import_module(f"{module.__name__}.{inner.name}")
+            place = self._places.pop(0)  # now: a module that is imported may look here itself
+            try:
+                module = importlib.import_module(place)
+                for inner in pkgutil.iter_modules(getattr(module, "__path__", ())):
+                    importlib.import_module(f"{module.__name__}.{inner.name}")
+            except BaseException:
+                self._places.insert(0, place)
+                raise
 
     def __getitem__(self, name: str) -> T:
         self._look()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,7 @@ from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import agent_of, make_config
 from zorl.agents.training import run_config
 from zorl.common.errors import ConfigurationError, UnknownNameError
-from zorl.common.options import Options
+from zorl.common.options import Options, parse_sizes, parse_value, split_call
 from zorl.common.streams import Streams
 from zorl.envs import Task
 
@@ -38,54 +37,26 @@ class AgentSpec:
     def parse(cls, text: str) -> AgentSpec:
         """Read "ars" or "ars(m=4, gate=paired, hidden=(8, 8))"; the label is the text, tidied.
 
-        Values are Python literals, or else plain text. Nothing is evaluated. Whether the names
-        exist is for `make_config` to say.
+        See `zorl.common.options.parse_call`. `make_config` says whether the names exist.
 
         Raises:
             ConfigurationError: the text is not of that form.
         """
-        form = f"expected agent or agent(option=value, …), got {text!r}"
-        match = re.fullmatch(r"\s*([^\s()=,]+)\s*(?:\((.*)\))?\s*", text, flags=re.DOTALL)
-        if match is None:
-            raise ConfigurationError(form)
-        source = f"f({match[2] or ''})"
-        try:
-            call = ast.parse(source, mode="eval").body
-        except (SyntaxError, ValueError) as error:
-            raise ConfigurationError(form) from error
-        # The second test refuses text that closes the bracket early, such as "ars(m=1)(top=1)".
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
-            raise ConfigurationError(form)
-        options: dict[str, Any] = {}
-        words = []
-        for keyword in call.keywords:
-            if keyword.arg is None or keyword.arg in options:
-                raise ConfigurationError(f"each option once, by name; {form}")
-            if keyword.arg in ("agent", "env", "seed"):
-                raise ConfigurationError(f"{keyword.arg} is the same for all agents; {form}")
-            value = ast.get_source_segment(source, keyword.value) or ""
-            words.append(f"{keyword.arg}={value}")
-            try:
-                options[keyword.arg] = ast.literal_eval(keyword.value)
-            except ValueError:
-                options[keyword.arg] = value
+        name, written = split_call(text, "agent")
+        for taken in ("agent", "env", "seed"):
+            if taken in written:
+                raise ConfigurationError(f"{taken} is the same for all agents: leave it out")
+        options = {key: parse_value(value) for key, value in written.items()}
         if "hidden" in options:
-            options["hidden"] = _hidden(options["hidden"])
+            options["hidden"] = parse_sizes(options["hidden"])
         settings = str(options.pop("settings", "tuned"))
-        label = f"{match[1]}({', '.join(words)})" if words else match[1]
-        return cls(label, match[1], settings, Options(options))
+        words = ", ".join(f"{key}={value}" for key, value in written.items())
+        return cls(f"{name}({words})" if words else name, name, settings, Options(options))
 
     @property
     def folder_name(self) -> str:
         """The label, without what would make trouble in the name of a folder."""
         return re.sub(r"[^\w.,=()+-]+", "_", self.label)
-
-
-def _hidden(value: Any) -> Any:
-    """Hidden sizes as `zorl train --hidden` has them: also a number, or none."""
-    if value is None or value == "none":
-        return ()
-    return (value,) if isinstance(value, int) else value
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from toy_twins import DRIFT, ECHO, EchoFive, EchoTwo, RightDrift
 from zorl.common.errors import ConfigurationError
 from zorl.envs import CompiledEnv, Task, find_twin, make_task, register_twin
 from zorl.envs.twins import classic_control as twins
-from zorl.envs.twins.base import TWINS, Twin, register_reward_twin, rehearse
+from zorl.envs.twins.base import REWARD_TWINS, TWINS, Twin, register_reward_twin, rehearse
 
 
 @pytest.mark.parametrize(
@@ -94,25 +94,37 @@ def test_a_type_error_inside_a_constructor_is_an_error(monkeypatch: pytest.Monke
         def __init__(self) -> None:
             len(5)  # type: ignore[arg-type]
 
-    monkeypatch.setitem(TWINS, "CartPole-v1", Broken)
+    monkeypatch.setitem(TWINS._things, "CartPole-v1", Broken)
     with pytest.raises(TypeError, match=r"no len\(\)"):
         find_twin(Task("CartPole-v1"))
 
 
 def test_twins_are_registered_by_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(TWINS, "CartPole-v1", None)  # restored afterwards
-    register_twin("CartPole-v1", lambda **options: RightDrift(**options))
-    assert find_twin(Task("CartPole-v1", {"push": 3.0})) == Twin(RightDrift(3.0), (), 500)
+    for registry in (TWINS, REWARD_TWINS):
+        monkeypatch.setattr(registry, "_things", dict(registry))
+    register_twin("CartPole-v3", RightDrift)
+    assert register_twin("CartPole-v4")(RightDrift) is RightDrift
+    assert TWINS["CartPole-v3"] is TWINS["CartPole-v4"] is RightDrift
+    register_reward_twin("half", twins.Momentum)
+    assert register_reward_twin("double")(twins.Momentum) is twins.Momentum
+    assert REWARD_TWINS["half"] is REWARD_TWINS["double"] is twins.Momentum
     for register in (register_twin, register_reward_twin):
         with pytest.raises(ConfigurationError, match="must be"):
-            register("CartPole-v1", RightDrift())  # type: ignore[arg-type]
+            register("CartPole-v5", RightDrift())  # type: ignore[operator]
+    with pytest.raises(ConfigurationError, match="'CartPole-v1' is registered already"):
+        register_twin("CartPole-v1", RightDrift)
+
+
+def test_options_that_a_twin_takes_as_they_come_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TWINS._things, "CartPole-v1", lambda **options: RightDrift(**options))
+    assert find_twin(Task("CartPole-v1", {"push": 3.0})) == Twin(RightDrift(3.0), (), 500)
 
 
 def test_an_error_of_a_twins_own_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(**options: Any) -> CompiledEnv:
         raise ConfigurationError("length must be > 0")
 
-    monkeypatch.setitem(TWINS, "CartPole-v1", broken)
+    monkeypatch.setitem(TWINS._things, "CartPole-v1", broken)
     with pytest.raises(ConfigurationError, match="length must be"):
         find_twin(Task("CartPole-v1"))
 
