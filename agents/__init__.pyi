@@ -11,7 +11,7 @@ from .registry import (
 from .sb3.agent import BaselineAgent as BaselineAgent
 from .sb3.config import BaselineConfig as BaselineConfig
 from .search.agent import SearchAgent as SearchAgent
-from .search.backend_choice import Place as Place
+from .search.backend_choice import Resources as Resources
 from .search.config import SearchConfig as SearchConfig
 from .training import (
     held_out_summary as held_out_summary,

@@ -15,7 +15,7 @@ from zorl.agents.sb3 import agent as baselines
 from zorl.agents.sb3.agent import BASELINES, BaselineAgent, BaselineConfig
 from zorl.agents.search import agent as search_agent
 from zorl.agents.search.agent import SearchAgent
-from zorl.agents.search.backend_choice import Place
+from zorl.agents.search.backend_choice import Resources
 from zorl.agents.search.config import SearchConfig
 from zorl.agents.search.defaults import DEFAULTS
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
@@ -117,22 +117,22 @@ def make_agent(
         agent: a name in `list_agents()`, as "cma-es" or "ppo".
         env: an environment id, a task, or an environment made by `gymnasium.make`.
         settings: see `make_config`.
-        workers: see `Place`, as for the next two; for search agents only.
+        workers: see `Resources`, as for the next two; for search agents only.
         timeout: likewise.
         ray: likewise; `backend="ray"` is `ray="local"`.
         options: see `make_config`.
     """
     if options.get("backend") == "ray":
         options["backend"], ray = "gymnasium", ray or "local"
-    place = Place(workers, timeout, ray)
-    return agent_of(make_config(agent, env, settings, **options), place)
+    resources = Resources(workers, timeout, ray)
+    return agent_of(make_config(agent, env, settings, **options), resources)
 
 
-def agent_of(config: Config, place: Place = Place()) -> Agent:  # noqa: B008  # frozen
+def agent_of(config: Config, resources: Resources = Resources()) -> Agent:  # noqa: B008  # frozen
     """The agent that a configuration describes."""
     if isinstance(config, SearchConfig):
-        return SearchAgent(config, place)
-    if place.ray is not None or place.timeout is not None:
+        return SearchAgent(config, resources)
+    if resources.ray is not None or resources.timeout is not None:
         raise ConfigurationError(
             f"{config.agent} is a baseline of stable-baselines3, which runs in this process: "
             "neither on Ray nor with a timeout"
@@ -140,20 +140,20 @@ def agent_of(config: Config, place: Place = Place()) -> Agent:  # noqa: B008  # 
     return BaselineAgent(config)
 
 
-def load_agent(path: str | Path, policy: Any = None, **place: Any) -> Agent:
+def load_agent(path: str | Path, policy: Any = None, **resources: Any) -> Agent:
     """The agent that `save` wrote to a file.
 
     Args:
         path: of the file.
         policy: the network again, where it was given in Python and has no name to import.
-        place: fields of `zorl.agents.search.backend_choice.Place`: workers, timeout, ray, lanes.
+        resources: fields of `zorl.agents.Resources`: workers, timeout, ray, lanes.
 
     Raises:
         FileFormatError: the file is missing, corrupt, truncated, newer, or not an agent's.
     """
     _, metadata, arrays = load_archive(path, "agent")
     if metadata.get("family") == search_agent.FAMILY:
-        return SearchAgent.from_archive(metadata, arrays, Place(**place), policy)
+        return SearchAgent.from_archive(metadata, arrays, Resources(**resources), policy)
     if metadata.get("family") == baselines.FAMILY:
         return BaselineAgent.from_archive(metadata, arrays)
     raise FileFormatError(f"{path}: unknown family of agents {metadata.get('family')!r}")

@@ -23,7 +23,7 @@ from zorl.agents.base import Agent
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import agent_of, config_from_json, load_agent
 from zorl.agents.search.agent import SearchAgent
-from zorl.agents.search.backend_choice import Place
+from zorl.agents.search.backend_choice import Resources
 from zorl.common.errors import FileFormatError, NonFiniteRewardError, RunFolderError
 from zorl.common.storage import read_json, remove_leftovers, write_json
 from zorl.common.streams import Streams, held_out_seeds
@@ -85,7 +85,7 @@ def resume(
     folder: RunFolder,
     recorders: Iterable[Recorder] = (),
     stop: Stop | None = None,
-    **place: Any,
+    **resources: Any,
 ) -> dict[str, Any]:
     """Go on with an interrupted run, to the same bits as an unbroken one.
 
@@ -93,7 +93,7 @@ def resume(
         folder: the run's.
         recorders: consumers of the run's records.
         stop: asked after every generation; True ends the run with everything saved.
-        place: fields of `zorl.agents.search.backend_choice.Place`: workers, timeout, ray, lanes.
+        resources: fields of `zorl.agents.Resources`: workers, timeout, ray, lanes.
 
     Raises:
         RunFolderError: there is no checkpoint, it is another configuration's, the run is over, or
@@ -112,9 +112,9 @@ def resume(
             "stable-baselines3 keeps no state of environments and random numbers; train anew"
         )
     if not folder.checkpoint.exists():  # stopped before the first generation was saved
-        agent = agent_of(config, Place(**place))
+        agent = agent_of(config, Resources(**resources))
     else:
-        agent = load_agent(folder.checkpoint, **place)
+        agent = load_agent(folder.checkpoint, **resources)
     if agent.config != saved["agent"]:
         raise RunFolderError(
             f"{folder.checkpoint} was written by another configuration than {folder.config}; "

@@ -27,7 +27,7 @@ import numpy as np
 
 from zorl.agents.registry import make_config
 from zorl.agents.search.agent import SearchAgent
-from zorl.agents.search.backend_choice import Place
+from zorl.agents.search.backend_choice import Resources
 from zorl.agents.search.config import SearchConfig
 from zorl.common.storage import write_json
 from zorl.recorders.base import Recorder, Recorders, Run
@@ -168,7 +168,7 @@ def measure(env_id: str, args: argparse.Namespace, processes: int, folder: Path)
         seed=1,
     )
     assert isinstance(config, SearchConfig)
-    agent = SearchAgent(config, Place(workers=processes))
+    agent = SearchAgent(config, Resources(workers=processes))
     steps = args.steps or STEPS.get(env_id, 150_000)
     start = agent.state
     traces = record(agent, start, steps)

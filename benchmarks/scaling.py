@@ -32,11 +32,11 @@ from zorl.optimizers.registry import METHODS
 from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import ActionDecoder, ObservationEncoder
-from zorl.rollout.batch import Episodes, Work
-from zorl.rollout.local.gymnasium_runner import EpisodeRunner
-from zorl.rollout.local.serial import Serial
-from zorl.rollout.origin import Origin, fingerprint
-from zorl.rollout.processes.backend import Processes
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
+from zorl.rollout.local.serial import SerialBackend
+from zorl.rollout.origin import CandidateOrigin, fingerprint
+from zorl.rollout.processes.backend import ProcessBackend
 from zorl.rollout.ray.actor import Broadcast
 from zorl.rollout.ray.backend import RayBackend
 
@@ -55,26 +55,28 @@ def closing(backend: Any) -> Iterator[Any]:
         backend.close()
 
 
-def make(task: Task, lanes: int = 16) -> tuple[EpisodeRunner, Normalizer]:
+def make(task: Task, lanes: int = 16) -> tuple[GymnasiumRunner, Normalizer]:
     """A runner with the 8-unit network, and a normalizer that learns."""
     env = task.make()
     encoder = ObservationEncoder.for_space(env.observation_space)
     policy = MlpPolicy(encoder.size, ActionDecoder.for_space(env.action_space), (8,))
     env.close()
     return (
-        EpisodeRunner(task, policy, lanes=lanes),
+        GymnasiumRunner(task, policy, lanes=lanes),
         Normalizer.create("running", encoder.low, encoder.high),
     )
 
 
-def work_of(
-    runner: EpisodeRunner, normalizer: Normalizer, candidates: int, episodes: int, g: int = 0
-) -> Work:
+def batch_of(
+    runner: GymnasiumRunner, normalizer: Normalizer, candidates: int, episodes: int, g: int = 0
+) -> EpisodeBatch:
     """A generation of ARS, as the search makes it."""
     optimizer = METHODS["ars"](m=candidates // 2, top=candidates // 4)
     policy: Any = runner.policy
-    origin = Origin(optimizer, optimizer.init(policy.init(Streams(0).init())), Streams(0), g)
-    return Work(origin.thetas(), Streams(0).episodes(g, episodes), normalizer, origin)
+    origin = CandidateOrigin(
+        optimizer, optimizer.init(policy.init(Streams(0).init())), Streams(0), g
+    )
+    return EpisodeBatch(origin.thetas(), Streams(0).episodes(g, episodes), normalizer, origin)
 
 
 def throughput(repeats: int, smoke: bool) -> dict[str, float]:
@@ -91,19 +93,19 @@ def throughput(repeats: int, smoke: bool) -> dict[str, float]:
     speeds = {}
     for name, task, candidates, episodes in cases:
         runner, normalizer = make(task)
-        work = work_of(runner, normalizer, candidates, episodes)
+        batch = batch_of(runner, normalizer, candidates, episodes)
         with (
-            closing(Serial(runner)) as one,
-            closing(Processes(make(task)[0], 2)) as two,
+            closing(SerialBackend(runner)) as one,
+            closing(ProcessBackend(make(task)[0], 2)) as two,
             closing(RayBackend(make(task)[0], 2)) as far,
         ):
             backends = (one, two, far)
-            results = [bits(backend.run(work)) for backend in backends]  # and warm them up
+            results = [bits(backend.run(batch)) for backend in backends]  # and warm them up
             assert results[0] == results[1] == results[2], "the backends disagree"
             rows = []
             for _ in range(repeats):
-                rows.append([seconds_of(partial(backend.run, work)) for backend in backends])
-            steps = int(one.run(work).lengths.sum())
+                rows.append([seconds_of(partial(backend.run, batch)) for backend in backends])
+            steps = int(one.run(batch).lengths.sum())
         seconds = np.array(rows)
         speeds[name] = float(steps / np.median(seconds[:, 0]))
         gains = seconds[:, :1] / seconds[:, 1:]
@@ -112,7 +114,7 @@ def throughput(repeats: int, smoke: bool) -> dict[str, float]:
     return speeds
 
 
-def bits(episodes: Episodes) -> list[bytes]:
+def bits(episodes: EpisodeResults) -> list[bytes]:
     """All results, to be compared."""
     return [values.tobytes() for values in vars(episodes).values()]
 
@@ -138,20 +140,20 @@ def traffic(repeats: int) -> None:
         env = runner.task.make()
         decoder = ActionDecoder.for_space(env.action_space)
         env.close()
-        runner = EpisodeRunner(runner.task, MlpPolicy(4, decoder, (hidden, hidden)))
-        works = [work_of(runner, normalizer, candidates, 1, g) for g in range(repeats)]
-        size = len(cloudpickle.dumps(Broadcast.of(works[0], 1)))
+        runner = GymnasiumRunner(runner.task, MlpPolicy(4, decoder, (hidden, hidden)))
+        batches = [batch_of(runner, normalizer, candidates, 1, g) for g in range(repeats)]
+        size = len(cloudpickle.dumps(Broadcast.of(batches[0], 1)))
         with closing(RayBackend(runner, 2)) as backend:
-            backend.run(works[0])
+            backend.run(batches[0])
             idle, began = loopback(), time.perf_counter()
             time.sleep(2)
             noise = (loopback() - idle) / (time.perf_counter() - began)
             idle, began = loopback(), time.perf_counter()
-            for work in works:
-                backend.run(work)
+            for batch in batches:
+                backend.run(batch)
             sent = loopback() - idle - noise * (time.perf_counter() - began)
         print(
-            f"| {candidates} | {works[0].thetas.shape[1]:,} | {works[0].thetas.nbytes:,} "
+            f"| {candidates} | {batches[0].thetas.shape[1]:,} | {batches[0].thetas.nbytes:,} "
             f"| {size:,} | {size / candidates:.1f} | {sent / repeats / candidates:,.0f} |",
             flush=True,
         )
@@ -170,11 +172,11 @@ def measure_costs(repeats: int) -> Costs:
     """The constants of the model, on this machine."""
     options = {"seconds": 0.0, "shortest": 1, "longest": 1}
     runner, normalizer = make(make_task(ASLEEP, env_kwargs=options))
-    work = work_of(runner, normalizer, 8, 1)
+    batch = batch_of(runner, normalizer, 8, 1)
     with closing(RayBackend(runner, 2)) as backend:
-        backend.run(work)
+        backend.run(batch)
         ray, handle = backend._ray, backend._actors[0].handle
-        ref = ray.put(Broadcast.of(work, 10**9))
+        ref = ray.put(Broadcast.of(batch, 10**9))
 
         def one() -> None:
             ray.get(handle.run.remote(ref, 0, 1))
@@ -189,8 +191,8 @@ def measure_costs(repeats: int) -> Costs:
         cpu = time.process_time()
         seconds = [seconds_of(many) for _ in range(2 * repeats)]
         driver = (time.process_time() - cpu) / len(seconds) / 100
-        whole = median(lambda: backend.run(work), 5 * repeats)
-    episode = median(lambda: Serial(runner).run(work), 20)
+        whole = median(lambda: backend.run(batch), 5 * repeats)
+    episode = median(lambda: SerialBackend(runner).run(batch), 20)
     n, d = 200, 10_000
     optimizer = METHODS["ars"](m=n // 2, top=n // 4)
     state = optimizer.init(np.zeros(d))
@@ -199,9 +201,11 @@ def measure_costs(repeats: int) -> Costs:
     returns = np.arange(float(n))
     return Costs(
         message=driver,
-        latency=max(around - driver - episode / len(work), 0.0),
-        work=max(whole - around - 2 * driver - episode, 0.0),
-        ask=median(lambda: Origin(optimizer, state, Streams(0), 0).thetas(), repeats) / n / d,
+        latency=max(around - driver - episode / len(batch), 0.0),
+        batch=max(whole - around - 2 * driver - episode, 0.0),
+        ask=median(lambda: CandidateOrigin(optimizer, state, Streams(0), 0).thetas(), repeats)
+        / n
+        / d,
         fingerprint=median(lambda: fingerprint(rows), repeats) / n / d,
         tell=median(lambda: optimizer.tell(state, asked, returns), repeats) / n / d,
     )
@@ -214,22 +218,22 @@ def check(costs: Costs, actors: tuple[int, ...], repeats: int) -> None:
     options = {"seconds": 2e-3, "busy": False, "shortest": 5, "longest": 45}
     for count in actors:
         runner, normalizer = make(make_task(ASLEEP, env_kwargs=options), lanes=1)
-        one = Serial(make(runner.task, lanes=1)[0])
-        work = work_of(runner, normalizer, 32, 5)
+        one = SerialBackend(make(runner.task, lanes=1)[0])
+        batch = batch_of(runner, normalizer, 32, 5)
         with closing(RayBackend(runner, count)) as backend:
             while sum(actor.started for actor in backend._actors) < count or not backend._actors:
-                out = backend.run(work)
-            first = Work(work.thetas[:2], work.seeds, work.normalizer)
+                out = backend.run(batch)
+            first = EpisodeBatch(batch.thetas[:2], batch.seeds, batch.normalizer)
             pairs = []
             for _ in range(repeats):
                 alone = seconds_of(partial(one.run, first)) / out.lengths[: len(first)].sum()
-                pairs.append((seconds_of(partial(backend.run, work)), alone))
+                pairs.append((seconds_of(partial(backend.run, batch)), alone))
         measured, step = map(float, np.median(pairs, axis=0))
         asleep = out.lengths * step
         ideal = float(asleep.sum()) / count
-        simulated = costs.work + play(asleep, [1.0] * count, costs)[0]
+        simulated = costs.batch + play(asleep, [1.0] * count, costs)[0]
         print(
-            f"| {count} | {len(work)} | {measured:.3f} | {simulated:.3f} "
+            f"| {count} | {len(batch)} | {measured:.3f} | {simulated:.3f} "
             f"| {measured / simulated:.2f} | {ideal / measured:.2f} |",
             flush=True,
         )

@@ -1,6 +1,6 @@
 """A generation on a cluster, event by event: broadcast, regenerate, play, gather, tell.
 
-The decisions are those of the backend: the simulation runs `Dispatch` itself.
+The decisions are those of the backend: the simulation runs `Scheduler` itself.
 Time is made of constants, which `benchmarks/scaling.py` measures, and of these assumptions: a
 network of 10 Gbit/s, machines of 32 cores, cores of two speeds.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zorl.rollout.ray.actor import LARGEST
-from zorl.rollout.ray.scheduler import Chunk, Dispatch
+from zorl.rollout.ray.scheduler import Chunk, Scheduler
 
 BANDWIDTH = 1.25e9  # bytes/s, assumed
 CORES = 32  # of a machine, assumed
@@ -33,7 +33,7 @@ class Costs:
     Attributes:
         message: of the driver, for sending a chunk and taking its answer.
         latency: beyond, from sending a chunk that takes no time to its answer.
-        work: of the driver, for a work without candidates to speak of.
+        batch: of the driver, for a batch with next to no candidates.
         ask: per number of the candidates.
         fingerprint: per number of the candidates.
         tell: per number of the candidates.
@@ -41,7 +41,7 @@ class Costs:
 
     message: float
     latency: float
-    work: float
+    batch: float
     ask: float
     fingerprint: float
     tell: float
@@ -59,7 +59,7 @@ def play(
         prepare: seconds that an actor of speed 1 needs before its first job.
     """
     total = np.concatenate([[0.0], np.cumsum(seconds)])
-    dispatch = Dispatch(len(seconds), len(speeds), float(seconds.mean() / np.mean(speeds)))
+    scheduler = Scheduler(len(seconds), len(speeds), float(seconds.mean() / np.mean(speeds)))
     driver = 0.0  # when the driver is free
     sent = 0
     fresh = [True] * len(speeds)
@@ -68,7 +68,7 @@ def play(
 
     def hand_out() -> None:
         nonlocal driver, sent
-        while idle and (chunk := dispatch.take(driver)) is not None:
+        while idle and (chunk := scheduler.next_chunk(driver)) is not None:
             actor = idle.pop()
             driver += costs.message / 2
             sent += 1
@@ -83,13 +83,13 @@ def play(
         driver = max(driver, now)
         if actor < 0:
             if idle:
-                dispatch.reissue(driver)
+                scheduler.reissue(driver)
             heapq.heappush(events, (driver + TICK, -1, None))
         else:
             assert isinstance(chunk, Chunk)
             driver += costs.message / 2
-            dispatch.finish(chunk, driver)
-            if dispatch.finished:
+            scheduler.complete(chunk, driver)
+            if scheduler.finished:
                 return driver, sent
             idle.append(actor)
         hand_out()
@@ -145,7 +145,7 @@ def generation(
     else:
         sent, prepare = numbers * 4, 0.0
         asking = numbers * costs.ask
-    broadcast = costs.work + rounds(math.ceil(cores / CORES)) * sent / BANDWIDTH
+    broadcast = costs.batch + rounds(math.ceil(cores / CORES)) * sent / BANDWIDTH
     speeds = [1.0 if i % 2 else SLOW for i in range(cores)]
     seconds = lengths / speed
     rollouts, messages = play(seconds, speeds, costs, prepare)

@@ -1,4 +1,4 @@
-"""Env steps per second in vector environments, as a multiple of `EpisodeRunner`'s.
+"""Env steps per second in vector environments, as a multiple of `GymnasiumRunner`'s.
 
 Each side evaluates the same population on the same number of episodes in one process, with one
 numerical thread; they alternate, and the median of the ratios within a round is reported, because
@@ -30,10 +30,10 @@ from zorl.envs.vector.envpool import PoolLanes
 from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import ActionDecoder, ObservationEncoder
-from zorl.rollout.batch import Runner
+from zorl.rollout.batch import EnvRunner
 from zorl.rollout.evaluator import RolloutEvaluator
-from zorl.rollout.local.gymnasium_runner import EpisodeRunner
-from zorl.rollout.local.serial import Serial
+from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
+from zorl.rollout.local.serial import SerialBackend
 from zorl.rollout.vector.runner import VectorRunner, check_vector
 
 ENVS = ("CartPole-v1", "Pendulum-v1", "HalfCheetah-v5")
@@ -43,14 +43,14 @@ EPISODES = 5
 
 def runners(
     env_id: str, hidden: tuple[int, ...], threads: int
-) -> tuple[MlpPolicy, dict[str, Runner]]:
+) -> tuple[MlpPolicy, dict[str, EnvRunner]]:
     """The runners that can play an environment, by name; the first is the yardstick."""
     task = make_task(env_id)
     env = task.make()
     encoder = ObservationEncoder.for_space(env.observation_space)
     policy = MlpPolicy(encoder.size, ActionDecoder.for_space(env.action_space), hidden)
     env.close()
-    found: dict[str, Runner] = {"EpisodeRunner": EpisodeRunner(task, policy, compiled=True)}
+    found: dict[str, EnvRunner] = {"GymnasiumRunner": GymnasiumRunner(task, policy, compiled=True)}
     for kind in ("vector", "envpool"):
         try:
             check_vector(task, kind)
@@ -78,14 +78,14 @@ def measure(
     for repeat in range(repeats + 1):
         seeds = Streams(0).episodes(repeat, EPISODES)
         for name, runner in found.items():
-            evaluator = RolloutEvaluator(Serial(runner))
+            evaluator = RolloutEvaluator(SerialBackend(runner))
             began = time.perf_counter()
             steps = evaluator.evaluate(thetas, seeds, off).env_steps
             if repeat:  # the first warms up
                 rates[name].append(steps / (time.perf_counter() - began))
     for runner in found.values():
         runner.close()
-    base = np.array(rates["EpisodeRunner"])
+    base = np.array(rates["GymnasiumRunner"])
     return [
         {
             "env": env_id,
@@ -129,7 +129,7 @@ def main() -> None:
         envs, hidden, population, repeats = ("CartPole-v1",), ((4,),), 4, 1
     if importlib.util.find_spec("envpool") is None:
         print("EnvPool is not installed: without its rows\n")
-    print("| environment | hidden | runner | env steps/s | × EpisodeRunner | quartiles |")
+    print("| environment | hidden | runner | env steps/s | × GymnasiumRunner | quartiles |")
     print("|---|---|---|---|---|---|")
     rows = []
     for env_id in envs:

@@ -11,9 +11,9 @@ from contextlib import closing
 from pathlib import Path
 
 from zorl.agents.registry import agent_of
-from zorl.agents.search.backend_choice import Place
+from zorl.agents.search.backend_choice import Resources
 from zorl.agents.training import run_config, train
-from zorl.cli.arguments import config_from, place_from, plan_from, train_parser
+from zorl.cli.arguments import config_from, plan_from, resources_from, train_parser
 from zorl.cli.main import guarded
 from zorl.common.stop_signals import StopSignals
 from zorl.recorders.base import Recorder
@@ -32,7 +32,7 @@ def main(args: Namespace) -> int:
     plan = plan_from(args)  # how it is conducted: budget, validation, final estimate
 
     path = args.run or Path("runs") / run_name(config.task.env_id, config.agent, config.seed)
-    with closing(agent_of(config, Place(**place_from(args)))) as agent:
+    with closing(agent_of(config, Resources(**resources_from(args)))) as agent:
         folder = RunFolder.create(path, run_config(agent, plan))
 
         # Recorders consume what the training loop yields; add your own beside them.

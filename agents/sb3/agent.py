@@ -20,7 +20,7 @@ from typing_extensions import Self
 from zorl.agents.base import read_agent
 from zorl.agents.sb3.config import BaselineConfig
 from zorl.agents.sb3.options import BASELINES, algorithm, check_action_space, keywords, resolve
-from zorl.agents.sb3.policy import Decider, acting_parameters, restore, to_arrays
+from zorl.agents.sb3.policy import BaselinePolicy, acting_parameters, restore, to_arrays
 from zorl.common.errors import ConfigurationError, FileFormatError
 from zorl.common.storage import Arrays, save_archive
 from zorl.common.streams import Purpose, Seeds, Streams
@@ -31,8 +31,8 @@ from zorl.recorders.base import Recorder, Run
 from zorl.recorders.console import ConsoleRecorder
 from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.evaluator import RolloutEvaluator
-from zorl.rollout.local.gymnasium_runner import EpisodeRunner
-from zorl.rollout.local.serial import Serial
+from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
+from zorl.rollout.local.serial import SerialBackend
 
 __all__ = ["BASELINES", "FAMILY", "BaselineAgent", "BaselineConfig"]
 
@@ -69,7 +69,7 @@ class BaselineAgent:
             self.model = self._build(self._seed(0))
         self.model.set_logger(silent_logger())
         self._normalizer = self.model.get_vec_normalize_env()
-        self._runner: EpisodeRunner | None = None
+        self._runner: GymnasiumRunner | None = None
 
     def _build(self, seed: int) -> Any:
         from zorl.agents.sb3.training import make_training_env
@@ -208,9 +208,9 @@ class BaselineAgent:
         if self._runner is None:
             # One lane: torch rounds a row of a batch differently from the row alone, and an
             # episode must not depend on its neighbours.
-            decider = Decider(self.predict, self._encoder)
-            self._runner = EpisodeRunner(self.task, decider, lanes=1)
-        evaluator = RolloutEvaluator(Serial(self._runner))
+            decider = BaselinePolicy(self.predict, self._encoder)
+            self._runner = GymnasiumRunner(self.task, decider, lanes=1)
+        evaluator = RolloutEvaluator(SerialBackend(self._runner))
         with one_thread():
             return evaluator.evaluate(np.zeros((1, 0)), seeds, Normalizer.create("off", [], []))
 

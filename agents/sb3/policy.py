@@ -88,14 +88,14 @@ def _statistics(model: BaseAlgorithm) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Decider:
+class BaselinePolicy:
     """SB3's policy as the hot loop wants it; it has no parameters that could be varied."""
 
     predict: Callable[[Any], tuple[Any, Any]]
     encoder: ObservationEncoder
 
     def bind(self, thetas: NDArray[np.float32]) -> Actor:
-        """See `zorl.rollout.local.gymnasium_runner.Decider`."""
+        """See `zorl.rollout.local.gymnasium_runner.BaselinePolicy`."""
         encoder, predict = self.encoder, self.predict
 
         def actor(n: int, features: NDArray[Any], uniforms: NDArray[Any] | None) -> Any:

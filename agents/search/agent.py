@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from typing_extensions import Self
 
 from zorl.agents.base import read_agent
-from zorl.agents.search.backend_choice import Place, log, make_backend, resolve_backend
+from zorl.agents.search.backend_choice import Resources, log, make_backend, resolve_backend
 from zorl.agents.search.callbacks import Hook, as_hook
 from zorl.agents.search.config import SearchConfig
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, FileFormatError
@@ -28,13 +28,13 @@ from zorl.policies.normalization import Normalizer
 from zorl.policies.source import module_policy, tell_if_unnamed
 from zorl.policies.spaces import ActionDecoder, ObservationEncoder, check_spaces
 from zorl.recorders.base import Recorder
-from zorl.rollout.compiled.backend import Compiled
+from zorl.rollout.compiled.backend import CompiledBackend
 from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.evaluator import RolloutEvaluator
 from zorl.rollout.failures import FailedEpisode, FailureRule
-from zorl.rollout.local.gymnasium_runner import EpisodeRunner
-from zorl.rollout.local.serial import Serial
-from zorl.rollout.processes.backend import Processes
+from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
+from zorl.rollout.local.serial import SerialBackend
+from zorl.rollout.processes.backend import ProcessBackend
 from zorl.runs.replay import save_episode
 from zorl.search.gates import GATES, make_gate
 from zorl.search.loop import Counters, Search
@@ -47,7 +47,7 @@ class SearchAgent:
 
     Args:
         config: what and how to learn.
-        place: where episodes run; results do not depend on it.
+        resources: where episodes run; results do not depend on it.
 
     Attributes:
         failures: folder for episodes that failed, which `zorl replay` plays again; None keeps none.
@@ -55,7 +55,7 @@ class SearchAgent:
 
     failures: Path | None = None
 
-    def __init__(self, config: SearchConfig, place: Place = Place()) -> None:  # noqa: B008  # frozen
+    def __init__(self, config: SearchConfig, resources: Resources = Resources()) -> None:  # noqa: B008  # frozen
         recipe = METHODS[config.agent]
         options = resolve_options(recipe, config.options, f"option of {config.agent}")
         gate_options = resolve_options(
@@ -81,7 +81,7 @@ class SearchAgent:
             config,
             options=options,
             gate_options=gate_options,
-            backend=resolve_backend(config.backend, self.task, self.policy, place),
+            backend=resolve_backend(config.backend, self.task, self.policy, resources),
         )
         uniforms = self._decoder.outputs if config.stochastic else 0
         self._backend = make_backend(
@@ -89,9 +89,9 @@ class SearchAgent:
             self.task,
             self.policy,
             self._encoder,
-            place,
+            resources,
             FailureRule(config.on_failure, partial(self._keep, uniforms)),
-            tolerant=config.non_finite == "worst",
+            allow_non_finite=config.non_finite == "worst",
         )
         self._evaluator = RolloutEvaluator(self._backend)
         streams = Streams(config.seed)
@@ -105,8 +105,8 @@ class SearchAgent:
         )
         normalizer = Normalizer.create(config.normalize, self._encoder.low, self._encoder.high)
         self.state = self.search.init(self.policy.init(streams.init()), normalizer)
-        tolerant = config.non_finite == "worst"
-        self._greedy = EpisodeRunner(self.task, self.policy, tolerant=tolerant)
+        allow_non_finite = config.non_finite == "worst"
+        self._greedy = GymnasiumRunner(self.task, self.policy, allow_non_finite=allow_non_finite)
         self._told = False
 
     @property
@@ -158,8 +158,8 @@ class SearchAgent:
         target = self.num_timesteps + total_timesteps
         hook = as_hook(callback, self, target, progress_bar)
         hook.start()
-        if self.notice is not None:
-            log.info(self.notice)
+        if self.description is not None:
+            log.info(self.description)
         try:
             # Policies' matrices are small: threads would only wait for each other.
             with threadpool_limits(1, "blas"):
@@ -207,7 +207,9 @@ class SearchAgent:
         thetas = self.state.theta[None]
         if self._config.backend == "gymnasium" and not self._config.stochastic:
             return self._evaluator.evaluate(thetas, seeds, self.state.normalizer)
-        backend = Serial(self._greedy, FailureRule(self._config.on_failure, partial(self._keep, 0)))
+        backend = SerialBackend(
+            self._greedy, FailureRule(self._config.on_failure, partial(self._keep, 0))
+        )
         return RolloutEvaluator(backend).evaluate(thetas, seeds, self.state.normalizer)
 
     def _keep(self, uniforms: int, episode: FailedEpisode) -> Path | None:
@@ -217,19 +219,19 @@ class SearchAgent:
         return save_episode(self.failures, self.task, self.policy, episode, uniforms)
 
     @property
-    def notice(self) -> str | None:
+    def description(self) -> str | None:
         """What plays the episodes of the search, where it is not simply the environment."""
-        return getattr(self._backend, "notice", None)
+        return getattr(self._backend, "description", None)
 
     @property
     def compile_seconds(self) -> float | None:
         """What compiling took, where compiled code plays the episodes."""
-        return self._backend.compile_seconds if isinstance(self._backend, Compiled) else None
+        return self._backend.compile_seconds if isinstance(self._backend, CompiledBackend) else None
 
     @property
-    def processes(self) -> Processes | None:
+    def processes(self) -> ProcessBackend | None:
         """The worker processes, where there are some."""
-        return self._backend if isinstance(self._backend, Processes) else None
+        return self._backend if isinstance(self._backend, ProcessBackend) else None
 
     def save(self, path: str | Path) -> None:
         """Write configuration, policy, normalizer and the whole search state, atomically.
@@ -251,26 +253,26 @@ class SearchAgent:
         }
 
     @classmethod
-    def load(cls, path: str | Path, policy: Any = None, **place: Any) -> SearchAgent:
+    def load(cls, path: str | Path, policy: Any = None, **resources: Any) -> SearchAgent:
         """The agent that `save` wrote to a file; `zorl.load_agent` takes every family's.
 
         Args:
             path: of the file.
             policy: the network again, where it was given in Python and has no name to import.
-            place: fields of `Place`: workers, timeout, ray, lanes.
+            resources: fields of `Resources`: workers, timeout, ray, lanes.
 
         Raises:
             FileFormatError: the file is missing, corrupt, truncated, newer, or not such an agent's.
         """
         metadata, arrays = read_agent(path, FAMILY)
-        return cls.from_archive(metadata, arrays, Place(**place), policy)
+        return cls.from_archive(metadata, arrays, Resources(**resources), policy)
 
     @classmethod
     def from_archive(
         cls,
         metadata: Mapping[str, Any],
         arrays: Arrays,
-        place: Place = Place(),  # noqa: B008  # frozen
+        resources: Resources = Resources(),  # noqa: B008  # frozen
         policy: Any = None,
     ) -> SearchAgent:
         """The agent that `save` wrote; it acts and goes on learning to the same bits."""
@@ -282,7 +284,7 @@ class SearchAgent:
             raise FileFormatError(f"the file lacks {error}") from error
         if not isinstance(scalars, Mapping):
             raise FileFormatError(f"the state of an agent is a mapping of names, got {scalars!r}")
-        agent = cls(config, place)
+        agent = cls(config, resources)
         agent.state = unflatten(agent.state, "state", scalars, arrays)
         return agent
 

@@ -14,13 +14,13 @@ from zorl.envs import Task, find_twin
 from zorl.policies.mlp import Policy
 from zorl.policies.spaces import ObservationEncoder
 from zorl.rollout.backend import Backend
-from zorl.rollout.compiled.backend import Compiled
+from zorl.rollout.compiled.backend import CompiledBackend
 from zorl.rollout.compiled.cache import why_no_numba
 from zorl.rollout.compiled.source import why_not
 from zorl.rollout.failures import FailureRule
-from zorl.rollout.local.gymnasium_runner import EpisodeRunner
-from zorl.rollout.local.serial import Serial
-from zorl.rollout.processes.backend import Processes
+from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
+from zorl.rollout.local.serial import SerialBackend
+from zorl.rollout.processes.backend import ProcessBackend
 from zorl.rollout.vector.runner import VECTOR_KINDS, VectorRunner, check_vector
 
 log = logging.getLogger("zorl")
@@ -39,7 +39,7 @@ BACKENDS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Place:
+class Resources:
     """Where episodes run; what is learned does not depend on it.
 
     Attributes:
@@ -64,17 +64,17 @@ class Place:
                 at_least(name, getattr(self, name), 1)
 
 
-def resolve_backend(name: str, task: Task, policy: Policy, place: Place) -> str:
+def resolve_backend(name: str, task: Task, policy: Policy, resources: Resources) -> str:
     """The backend itself for "auto", and the name as it is otherwise.
 
     Raises:
         ConfigurationError: the task cannot be played so; says why.
     """
-    if place.ray is not None and name not in ("auto", "gymnasium"):
+    if resources.ray is not None and name not in ("auto", "gymnasium"):
         raise ConfigurationError(f"Ray plays Gymnasium's environments, not the backend {name!r}")
     if name == "auto":
         # These ask for processes around the environment.
-        if place.ray is not None or place.timeout is not None:
+        if resources.ray is not None or resources.timeout is not None:
             return "gymnasium"
         if why_not_compiled(task, policy) is not None:
             return "gymnasium"
@@ -92,13 +92,13 @@ def resolve_backend(name: str, task: Task, policy: Policy, place: Place) -> str:
         if why is not None:
             raise ConfigurationError(f"the backend {name!r} cannot play {task.env_id}: {why}")
     if name in VECTOR_KINDS:
-        if place.timeout is not None:
+        if resources.timeout is not None:
             raise ConfigurationError(
                 f"the backend {name!r} plays in this process, where nothing could stop an "
                 "environment that hangs: leave out the timeout, or use the backend gymnasium"
             )
         decoder: Any = policy.decoder
-        processes = 1 if name == "envpool" else place.workers or 1
+        processes = 1 if name == "envpool" else resources.workers or 1
         check_vector(task, name, processes, decoder.stochastic)
     return name
 
@@ -118,9 +118,9 @@ def make_backend(
     task: Task,
     policy: Any,
     encoder: ObservationEncoder,
-    place: Place,
+    resources: Resources,
     failures: FailureRule,
-    tolerant: bool,
+    allow_non_finite: bool,
 ) -> Backend:
     """The backend of a resolved name.
 
@@ -129,27 +129,29 @@ def make_backend(
         task: the task.
         policy: what decides.
         encoder: of the task's observations.
-        place: where.
+        resources: processes, timeout, lanes and Ray.
         failures: what becomes of episodes that fail.
-        tolerant: let non-finite rewards through to the search's rule instead of raising.
+        allow_non_finite: let non-finite rewards through to the search's rule instead of raising.
     """
     if name.startswith("compiled"):
         twin = find_twin(task)
         assert twin is not None  # says resolve_backend
         exact = name == "compiled"
-        return Compiled(task, twin, policy, encoder, exact, place.workers, tolerant)
-    workers = place.workers or 1
+        return CompiledBackend(
+            task, twin, policy, encoder, exact, resources.workers, allow_non_finite
+        )
+    workers = resources.workers or 1
     if name in VECTOR_KINDS:
-        lanes = place.lanes or 64
-        vector = VectorRunner(task, policy, name, lanes, workers, tolerant)
-        return Serial(vector, failures)
+        lanes = resources.lanes or 64
+        vector = VectorRunner(task, policy, name, lanes, workers, allow_non_finite)
+        return SerialBackend(vector, failures)
     uniforms = policy.decoder.outputs if policy.decoder.stochastic else 0
-    runner = EpisodeRunner(task, policy, place.lanes, uniforms, tolerant)
-    if place.ray is not None:
+    runner = GymnasiumRunner(task, policy, resources.lanes, uniforms, allow_non_finite)
+    if resources.ray is not None:
         from zorl.rollout.ray.backend import RayBackend
 
-        address = None if place.ray == "local" else place.ray
-        return RayBackend(runner, place.workers, address, failures, place.timeout)
-    if workers == 1 and place.timeout is None:
-        return Serial(runner, failures)
-    return Processes(runner, workers, failures, place.timeout)
+        address = None if resources.ray == "local" else resources.ray
+        return RayBackend(runner, resources.workers, address, failures, resources.timeout)
+    if workers == 1 and resources.timeout is None:
+        return SerialBackend(runner, failures)
+    return ProcessBackend(runner, workers, failures, resources.timeout)

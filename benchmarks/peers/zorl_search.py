@@ -11,7 +11,7 @@ import numpy as np
 from protocol import Played, options, serve
 
 from zorl.agents.search.agent import SearchAgent
-from zorl.agents.search.backend_choice import Place
+from zorl.agents.search.backend_choice import Resources
 from zorl.agents.search.config import SearchConfig
 from zorl.envs import make_task
 
@@ -34,7 +34,7 @@ def main() -> None:
         episodes=told.episodes,
         backend=BACKENDS[told.variant],
     )
-    agent = SearchAgent(config, Place(2))
+    agent = SearchAgent(config, Resources(2))
     center = told.center or np.zeros(agent.parameters)
     generations = agent.search.run(agent.search.init(center, agent.state.normalizer))
 

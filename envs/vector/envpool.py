@@ -18,7 +18,7 @@ from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.common.options import Options
 from zorl.envs.ids import find_spec
 from zorl.envs.task import Task
-from zorl.envs.vector.lanes import Array, Turn, info_of_one, refuse_wrappers, without
+from zorl.envs.vector.lanes import Array, StepResult, info_of_one, refuse_wrappers, without
 
 
 class PoolLanes:
@@ -52,17 +52,17 @@ class PoolLanes:
         self._ids = np.arange(self._begun, dtype=np.int32)
         return self._env.reset(self._ids)[0]
 
-    def step(self, actions: Array) -> Turn:
+    def step(self, actions: Array) -> StepResult:
         """See `Lanes`."""
-        turn: Turn = self._env.step(actions, self._ids)
-        return turn
+        result: StepResult = self._env.step(actions, self._ids)
+        return result
 
-    def renew(self, rows: Array, seeds: Sequence[int]) -> None:
+    def begin_next(self, rows: Array, seeds: Sequence[int]) -> None:
         """See `Lanes`: an environment that was never stepped starts at its first step."""
         self._ids[rows] = np.arange(self._begun, self._begun + len(rows))
         self._begun += len(rows)
 
-    def drop(self, row: int) -> None:
+    def remove(self, row: int) -> None:
         """See `Lanes`."""
         self._ids = without(self._ids, row)
 

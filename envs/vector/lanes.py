@@ -25,7 +25,7 @@ from zorl.envs.ids import find_spec
 from zorl.envs.task import Task
 
 Array = NDArray[Any]
-Turn = tuple[Any, Any, Any, Any, Mapping[str, Any]]  # what `step` returns, one entry per lane
+StepResult = tuple[Any, Any, Any, Any, Mapping[str, Any]]  # what `step` returns, one entry per lane
 
 
 class Lanes(Protocol):
@@ -46,17 +46,17 @@ class Lanes(Protocol):
     def begin(self, seeds: Sequence[int]) -> Any:
         """Start one episode in each of as many rows as seeds; their observations."""
 
-    def step(self, actions: Array) -> Turn:
+    def step(self, actions: Array) -> StepResult:
         """Take one step in every row."""
 
-    def renew(self, rows: Array, seeds: Sequence[int]) -> Any:
+    def begin_next(self, rows: Array, seeds: Sequence[int]) -> Any:
         """Start the next episodes in rows whose last ones are over.
 
         Returns:
             The observations of all rows if these have changed since `step`, else None.
         """
 
-    def drop(self, row: int) -> None:
+    def remove(self, row: int) -> None:
         """End a row whose last episode is over, and move the last row into its place."""
 
     def final_info(self, info: Mapping[str, Any], row: int) -> Mapping[str, Any]:
@@ -140,7 +140,7 @@ class NativeLanes:
         observations = self._reset(list(self._seeds) if self.seeded else seeds[0])
         return observations[: len(seeds)]
 
-    def step(self, actions: Array) -> Turn:
+    def step(self, actions: Array) -> StepResult:
         """See `Lanes`."""
         ids = self._ids
         if len(ids) == self._count:
@@ -155,7 +155,7 @@ class NativeLanes:
         self._ended[ids] = False
         return observations[ids], rewards[ids], terminated[ids], truncated[ids], info
 
-    def renew(self, rows: Array, seeds: Sequence[int]) -> Any:
+    def begin_next(self, rows: Array, seeds: Sequence[int]) -> Any:
         """See `Lanes`; every sub-environment has a row as long as there are jobs."""
         if self._mode is not AutoresetMode.DISABLED:
             return None
@@ -164,7 +164,7 @@ class NativeLanes:
             self._seeds[index] = seed
         return self._reset_some(ids, list(self._seeds) if self.seeded else None)
 
-    def drop(self, row: int) -> None:
+    def remove(self, row: int) -> None:
         """See `Lanes`."""
         self._ended[self._ids[row]] = True
         self._ids = without(self._ids, row)

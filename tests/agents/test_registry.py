@@ -27,8 +27,8 @@ from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameE
 from zorl.common.storage import load_archive, save_archive
 from zorl.envs import Task, make_task
 from zorl.optimizers.registry import METHODS
-from zorl.rollout.local.serial import Serial
-from zorl.rollout.processes.backend import Processes
+from zorl.rollout.local.serial import SerialBackend
+from zorl.rollout.processes.backend import ProcessBackend
 
 CART = "CartPole-v1"
 
@@ -196,10 +196,10 @@ def test_workers_choose_the_backend(tmp_path: Path) -> None:
         return agent._evaluator._backend
 
     agent = make_agent("spsa", CART, workers=3, backend="gymnasium")
-    assert isinstance(backend(agent), Processes)
+    assert isinstance(backend(agent), ProcessBackend)
     assert backend(agent).workers == 3
     agent.save(tmp_path / "agent.zip")
-    assert isinstance(backend(load_agent(tmp_path / "agent.zip")), Serial)
+    assert isinstance(backend(load_agent(tmp_path / "agent.zip")), SerialBackend)
     assert backend(load_agent(tmp_path / "agent.zip", workers=2)).workers == 2
     assert "workers" not in agent.config  # they do not decide anything
 

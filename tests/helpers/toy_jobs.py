@@ -19,7 +19,7 @@ import numpy as np
 from zorl.common.errors import EnvironmentFailure
 from zorl.common.storage import write_json
 from zorl.optimizers.base import Asked
-from zorl.rollout.batch import Episodes, Work
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 
 
 def describe(path: Path) -> None:
@@ -60,18 +60,18 @@ class ToyRunner:
         self._seconds, self._folder, self._fault, self._seed = seconds, folder, fault, seed
         self._long = long
 
-    def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
+    def run(self, batch: EpisodeBatch, jobs: Iterable[int], results: EpisodeResults) -> None:
         taken = list(jobs)
         for job in taken:
-            row, seed = work.job(job)
+            row, seed = batch.job(job)
             if seed == self._seed:
                 self._go_wrong(f"row {row} seed {seed} of {len(taken)}")
             time.sleep(self._seconds)
-            theta = work.thetas[row]
-            out.returns[job] = float(np.sin(theta.astype(np.float64)).sum()) * seed
-            out.native_returns[job] = out.returns[job] + 1
-            out.lengths[job] = seed % 7 + 1
-            out.successes[job] = seed % 2
+            theta = batch.thetas[row]
+            results.returns[job] = float(np.sin(theta.astype(np.float64)).sum()) * seed
+            results.native_returns[job] = results.returns[job] + 1
+            results.lengths[job] = seed % 7 + 1
+            results.successes[job] = seed % 2
 
     def _go_wrong(self, line: str) -> None:
         path = self._folder / "marks"
@@ -94,9 +94,9 @@ class ToyRunner:
 class ThreadsRunner(ToyRunner):
     """Returns the number of threads that a numerical library of this process may use; 0: any."""
 
-    def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
+    def run(self, batch: EpisodeBatch, jobs: Iterable[int], results: EpisodeResults) -> None:
         for job in jobs:
-            out.returns[job] = float(os.environ.get("MKL_NUM_THREADS", 0))
+            results.returns[job] = float(os.environ.get("MKL_NUM_THREADS", 0))
 
 
 class PreparedRunner(ToyRunner):
@@ -108,9 +108,9 @@ class PreparedRunner(ToyRunner):
         time.sleep(1.0)
         self.prepared = 1.0
 
-    def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
+    def run(self, batch: EpisodeBatch, jobs: Iterable[int], results: EpisodeResults) -> None:
         for job in jobs:
-            out.returns[job], out.lengths[job] = self.prepared, 1
+            results.returns[job], results.lengths[job] = self.prepared, 1
 
 
 def _make_nothing() -> None:

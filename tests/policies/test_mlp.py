@@ -14,7 +14,7 @@ from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.policies.mlp import ACTIVATIONS, LinearPolicy, MlpPolicy
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import ActionDecoder
-from zorl.rollout.local.batch_step import CompiledTurn
+from zorl.rollout.local.step_batch import CompiledStepBatch
 
 TORCH = {
     "tanh": nn.Tanh,
@@ -347,19 +347,21 @@ def test_compiled_code_gives_the_same_bits(inputs, hidden, outputs, activation, 
     thetas = (scale * rng.normal(size=(9, policy.dim))).astype(np.float32)
     x = rng.normal(size=(9, inputs)) * rng.choice([1e-20, 1, 10], size=(9, 1))
     off = Normalizer.create("off", np.zeros(inputs), np.zeros(inputs))
-    turn = CompiledTurn(policy, thetas, off, 9, inputs)
+    step_batch = CompiledStepBatch(policy, thetas, off, 9, inputs)
     for row in range(9):
-        turn.seat(row, row)
-    turn.take(x, np.zeros(9))
-    turn.decide(7)
+        step_batch.assign(row, row)
+    step_batch.observe(x, np.zeros(9))
+    step_batch.decide(7)
     expected = policy.forward(thetas, x)[:7]
     known = ~np.isnan(expected)
     if scale == 1e37 and inputs == 17 and activation == "relu":
         assert not known.all()  # it overflows
-    np.testing.assert_array_equal(turn._outputs[:7], expected)
-    assert turn._outputs[:7][known].tobytes() == expected[known].tobytes()  # and signs of zeros
-    assert turn._choices[:7].tolist() == expected.argmax(axis=1).tolist()
-    assert not turn._outputs[7:].any()
+    np.testing.assert_array_equal(step_batch._outputs[:7], expected)
+    assert (
+        step_batch._outputs[:7][known].tobytes() == expected[known].tobytes()
+    )  # and signs of zeros
+    assert step_batch._choices[:7].tolist() == expected.argmax(axis=1).tolist()
+    assert not step_batch._outputs[7:].any()
 
 
 def test_packed_parameters_are_the_same_numbers_with_weights_by_input():

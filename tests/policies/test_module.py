@@ -21,8 +21,8 @@ from zorl.policies.mlp import MlpPolicy
 from zorl.policies.module import ModulePolicy
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import ActionDecoder
-from zorl.rollout.batch import Episodes, Work
-from zorl.rollout.local.gymnasium_runner import EpisodeRunner
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
 
 FEATURES = 6
 
@@ -241,11 +241,11 @@ def test_rollouts_of_the_same_network_agree_with_zorls_own():
     theirs = ModulePolicy(toy_networks.perceptron, 4, decoder)
     assert own.dim == theirs.dim
     thetas = np.random.default_rng(2).normal(size=(6, own.dim)).astype(np.float32)
-    work = Work(thetas, (3, 4, 5), Normalizer.create("off", np.zeros(4), np.zeros(4)))
+    batch = EpisodeBatch(thetas, (3, 4, 5), Normalizer.create("off", np.zeros(4), np.zeros(4)))
     results = []
     for policy, lanes in ((own, 4), (theirs, 4), (theirs, 64)):
-        out = Episodes.empty(work)
-        EpisodeRunner(task, policy, lanes).run(work, range(len(work)), out)
+        out = EpisodeResults.empty(batch)
+        GymnasiumRunner(task, policy, lanes).run(batch, range(len(batch)), out)
         results.append(out.returns.tolist())
     assert results[1] == results[2]
     assert results[0] == results[1]  # outputs differ by rounding, and no choice by that little

@@ -13,9 +13,9 @@ from zorl.common.errors import ConfigurationError
 from zorl.common.streams import Streams
 from zorl.optimizers.registry import METHODS
 from zorl.policies.normalization import Normalizer
-from zorl.rollout.batch import Work
+from zorl.rollout.batch import EpisodeBatch
 from zorl.rollout.evaluation import Evaluation, FunctionEvaluator
-from zorl.rollout.origin import Origin, fingerprint
+from zorl.rollout.origin import CandidateOrigin, fingerprint
 from zorl.rollout.ray import actor as ray_actor
 from zorl.rollout.ray.actor import Broadcast
 from zorl.search.loop import Search
@@ -67,13 +67,13 @@ def _paired() -> Any:
     return make_gate("paired")
 
 
-def origin_of(method: str, dim: int, **options: Any) -> Origin:
+def origin_of(method: str, dim: int, **options: Any) -> CandidateOrigin:
     optimizer = METHODS[method](**options)
-    return Origin(optimizer, optimizer.init(np.zeros(dim)), Streams(1), 7)
+    return CandidateOrigin(optimizer, optimizer.init(np.zeros(dim)), Streams(1), 7)
 
 
-def work_of(origin: Origin) -> Work:
-    return Work(origin.thetas(), (3, 5), OFF, origin)
+def work_of(origin: CandidateOrigin) -> EpisodeBatch:
+    return EpisodeBatch(origin.thetas(), (3, 5), OFF, origin)
 
 
 def test_the_smaller_form_travels() -> None:
@@ -84,28 +84,28 @@ def test_the_smaller_form_travels() -> None:
     small = work_of(origin_of("cma-es", 40))  # a covariance matrix and a few rows
     rows = Broadcast.of(small, 1).candidates
     assert isinstance(rows, np.ndarray)
-    for work in (large, small, replace(large, origin=None)):
-        there = cloudpickle.loads(cloudpickle.dumps(Broadcast.of(work, 1))).work()
-        assert there.thetas.tobytes() == work.thetas.tobytes()
-        assert there.seeds == work.seeds
+    for batch in (large, small, replace(large, origin=None)):
+        there = cloudpickle.loads(cloudpickle.dumps(Broadcast.of(batch, 1))).batch()
+        assert there.thetas.tobytes() == batch.thetas.tobytes()
+        assert there.seeds == batch.seeds
 
 
 def test_large_rows_travel_so_that_the_actors_of_a_machine_share_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    work = work_of(origin_of("ars", 500, m=32))
-    monkeypatch.setattr(ray_actor, "LARGEST", work.thetas.nbytes)
-    assert isinstance(Broadcast.of(work, 1).candidates, bytes)
-    monkeypatch.setattr(ray_actor, "LARGEST", work.thetas.nbytes - 1)
-    assert Broadcast.of(work, 1).candidates is work.thetas
+    batch = work_of(origin_of("ars", 500, m=32))
+    monkeypatch.setattr(ray_actor, "LARGEST", batch.thetas.nbytes)
+    assert isinstance(Broadcast.of(batch, 1).candidates, bytes)
+    monkeypatch.setattr(ray_actor, "LARGEST", batch.thetas.nbytes - 1)
+    assert Broadcast.of(batch, 1).candidates is batch.thetas
 
 
 def test_other_candidates_are_an_error() -> None:
-    work = work_of(origin_of("ars", 500, m=32))
-    thetas = work.thetas.copy()
+    batch = work_of(origin_of("ars", 500, m=32))
+    thetas = batch.thetas.copy()
     thetas[3, 4] = np.nextafter(thetas[3, 4], np.float32(9))
     with pytest.raises(ConfigurationError, match=r"other candidates.*numpy \d"):
-        Broadcast.of(replace(work, thetas=thetas), 1).work()
+        Broadcast.of(replace(batch, thetas=thetas), 1).batch()
 
 
 def test_a_fingerprint_sees_every_bit_and_the_shape() -> None:

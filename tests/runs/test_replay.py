@@ -21,10 +21,10 @@ from zorl.envs import Task, make_task
 from zorl.policies.mlp import LinearPolicy, MlpPolicy
 from zorl.policies.normalization import Moments, Normalizer
 from zorl.policies.spaces import ActionDecoder
-from zorl.rollout.batch import Work
+from zorl.rollout.batch import EpisodeBatch
 from zorl.rollout.failures import FailedEpisode
-from zorl.rollout.local.gymnasium_runner import EpisodeRunner
-from zorl.rollout.local.serial import Serial
+from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
+from zorl.rollout.local.serial import SerialBackend
 from zorl.runs.folder import RunFolder
 from zorl.runs.replay import MOST_FILES, load_episode, replay, save_episode
 
@@ -70,8 +70,8 @@ def test_a_saved_episode_is_played_to_the_same_bits(
         a.tolist() for a in SEEN.affine()
     ]
 
-    work = Work(failed.theta[None], (5,), SEEN)
-    out = Serial(EpisodeRunner(task(), network, 16, uniforms)).run(work)
+    batch = EpisodeBatch(failed.theta[None], (5,), SEEN)
+    out = SerialBackend(GymnasiumRunner(task(), network, 16, uniforms)).run(batch)
     steps: list[int] = []
     result = replay(path, lambda moment: steps.append(moment.step))
     assert result.error is None

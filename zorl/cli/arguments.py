@@ -252,7 +252,7 @@ def config_from(args: argparse.Namespace) -> Any:
         options["hidden"] = parse_sizes(args.hidden)
     if args.gate_options:
         options["gate_options"] = parse_options(args.gate_options)
-    if args.backend == "ray":  # where, not what: see `place_from`
+    if args.backend == "ray":  # where, not what: see `resources_from`
         options["backend"] = "gymnasium"
     from zorl.agents.registry import make_config
 
@@ -266,8 +266,8 @@ def task_from(args: argparse.Namespace) -> Any:
     return make_task(args.env, args.wrappers, parse_options(args.env_options), args.threshold)
 
 
-def place_from(args: argparse.Namespace) -> dict[str, Any]:
-    """The fields of `zorl.agents.search.backend_choice.Place` that the options describe."""
+def resources_from(args: argparse.Namespace) -> dict[str, Any]:
+    """The fields of `zorl.agents.search.backend_choice.Resources` that the options describe."""
     ray = args.ray_address
     if ray is None and getattr(args, "backend", None) == "ray":
         ray = "local"

@@ -20,8 +20,8 @@ from zorl.cli.arguments import (
     count,
     display_options,
     named_values,
-    place_from,
     plan_from,
+    resources_from,
     task_from,
     train_parser,
     workers_options,
@@ -133,7 +133,7 @@ def recorders_for(folder: Any, args: argparse.Namespace) -> list[Any]:
 def train_command(args: argparse.Namespace) -> int:
     """`zorl train`."""
     from zorl.agents.registry import agent_of
-    from zorl.agents.search.backend_choice import Place
+    from zorl.agents.search.backend_choice import Resources
     from zorl.agents.training import run_config, train
     from zorl.common.stop_signals import StopSignals
     from zorl.runs.folder import RunFolder, run_name
@@ -141,7 +141,7 @@ def train_command(args: argparse.Namespace) -> int:
     config, plan = config_from(args), plan_from(args)
     path = args.run or Path("runs") / run_name(config.task.env_id, config.agent, config.seed)
     recorders = recorders_for(RunFolder(path), args)  # refuses bad options before there is a folder
-    agent = agent_of(config, Place(**place_from(args)))
+    agent = agent_of(config, Resources(**resources_from(args)))
     try:
         folder = RunFolder.create(path, run_config(agent, plan))
         with StopSignals() as signals:
@@ -160,7 +160,7 @@ def resume_command(args: argparse.Namespace) -> int:
     folder = RunFolder.open(args.folder)
     with StopSignals() as signals:
         recorders = recorders_for(folder, args)
-        result = resume(folder, recorders, stop=signals, **place_from(args))
+        result = resume(folder, recorders, stop=signals, **resources_from(args))
     return report(result, folder, signals)
 
 

@@ -49,7 +49,7 @@ class EnvironmentFailure(ZorlError):
     """An environment raised, returned something unusable, hung, or its worker died.
 
     Attributes:
-        job: index in its `Work` of the episode that is to blame, where that is known.
+        job: index in its `EpisodeBatch` of the episode that is to blame, where that is known.
         trace: the traceback of what the environment itself raised; "" where it did not.
         replay: where that episode is saved for `zorl replay`; None where it is not.
     """

@@ -69,7 +69,7 @@ MOVED = {
     "zorl.rollout.rows": "zorl.rollout.vector.episodes",
     "zorl.rollout.shared": "zorl.rollout.processes.shared_memory",
     "zorl.rollout.spawning": "zorl.common.spawning",
-    "zorl.rollout.turns": "zorl.rollout.local.batch_step",
+    "zorl.rollout.turns": "zorl.rollout.local.step_batch",
     "zorl.rollout.work": "zorl.rollout.batch",
     "zorl.rollout.worker": "zorl.rollout.processes.worker",
     "zorl.spaces": "zorl.policies.spaces",

@@ -1,4 +1,4 @@
-"""Compiled twins of what numpy does at every turn of the hot loop, to the same last bit.
+"""Compiled twins of what numpy does at every step of the hot loop, to the same last bit.
 
 Importing this module loads numba. The machine code is kept on disk by numba, beside this file or
 in the user's cache.
@@ -124,8 +124,8 @@ def _layer(theta, x, h, fan_in, fan_out, bias):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def turn(  # type: ignore[no-untyped-def]
-    n, singles, doubles, gains, state, moments, affine, thetas, layout, scratch, outputs, choices
+def decide(  # type: ignore[no-untyped-def]
+    n, singles, doubles, rewards, state, moments, affine, thetas, layout, scratch, outputs, choices
 ):
     """Take in n observations, normalise them, take their moments, and run every row's network.
 
@@ -135,7 +135,7 @@ def turn(  # type: ignore[no-untyped-def]
         n: rows to do.
         singles: (n, o) float32, observations, if there are any to take in, and
         doubles: (n, o) float64, else; what is not there is empty.
-        gains: (n,) float64, rewards.
+        rewards: (n,) float64, rewards.
         state: (L, o + 1) float64, written: observations, and beside each the sum of the rewards.
         moments: (2, L, o) float64, added to: sums about the center, and squares.
         affine: (3, o) float64: center, factor and bound of the normalizer.
@@ -164,8 +164,8 @@ def turn(  # type: ignore[no-untyped-def]
         elif doubles.size:
             for i in range(width):
                 state[row, i] = doubles[row, i]
-        if gains.size:
-            state[row, width] += gains[row]
+        if rewards.size:
+            state[row, width] += rewards[row]
         for i in range(width + 1):
             finite &= np.isfinite(state[row, i])
     if not finite:

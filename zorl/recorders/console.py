@@ -33,9 +33,9 @@ class ConsoleRecorder(BaseRecorder):
         self._run = run
         self._began = time.perf_counter()
         self._last = -float("inf")
-        notice = getattr(run.agent, "notice", None)
-        if notice is not None:
-            print(notice, file=self._stream)
+        description = getattr(run.agent, "description", None)
+        if description is not None:
+            print(description, file=self._stream)
         if not self._stream.isatty():
             return
         from rich.console import Console

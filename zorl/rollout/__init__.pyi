@@ -1,5 +1,9 @@
 from .backend import Backend as Backend
-from .batch import Episodes as Episodes, Runner as Runner, Work as Work
+from .batch import (
+    EnvRunner as EnvRunner,
+    EpisodeBatch as EpisodeBatch,
+    EpisodeResults as EpisodeResults,
+)
 from .evaluation import (
     Evaluation as Evaluation,
     Evaluator as Evaluator,
@@ -7,7 +11,7 @@ from .evaluation import (
 )
 from .evaluator import RolloutEvaluator as RolloutEvaluator
 from .failures import FailedEpisode as FailedEpisode, FailureRule as FailureRule
-from .local.gymnasium_runner import EpisodeRunner as EpisodeRunner
-from .local.serial import Serial as Serial
-from .processes.backend import Processes as Processes
+from .local.gymnasium_runner import GymnasiumRunner as GymnasiumRunner
+from .local.serial import SerialBackend as SerialBackend
+from .processes.backend import ProcessBackend as ProcessBackend
 from .vector.runner import VectorRunner as VectorRunner

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from zorl.common.streams import Seeds
 from zorl.policies.normalization import Moments, Normalizer
-from zorl.rollout.origin import Origin
+from zorl.rollout.origin import CandidateOrigin
 
 
 @dataclass(frozen=True)
-class Work:
+class EpisodeBatch:
     """Every candidate plays an episode from every seed: job j is row j // e from seed j mod e.
 
     Attributes:
@@ -28,7 +28,7 @@ class Work:
     thetas: NDArray[np.float32]
     seeds: Seeds
     normalizer: Normalizer
-    origin: Origin | None = None
+    origin: CandidateOrigin | None = None
 
     def __len__(self) -> int:
         return len(self.thetas) * len(self.seeds)
@@ -40,7 +40,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Episodes:
+class EpisodeResults:
     """Results of k jobs in their order, filled in as episodes end; arrays (k,) or (k, o).
 
     Attributes:
@@ -61,10 +61,10 @@ class Episodes:
     squares: NDArray[np.float64]
 
     @staticmethod
-    def empty(work: Work) -> Episodes:
+    def empty(batch: EpisodeBatch) -> EpisodeResults:
         """Room for the results of a work's jobs."""
-        k, o = len(work), work.normalizer.low.size if work.normalizer.learns else 0
-        return Episodes(
+        k, o = len(batch), batch.normalizer.low.size if batch.normalizer.learns else 0
+        return EpisodeResults(
             np.zeros(k),
             np.zeros(k),
             np.zeros(k, np.int64),
@@ -90,15 +90,15 @@ class Episodes:
         )
 
 
-class Runner(Protocol):
+class EnvRunner(Protocol):
     """Plays episodes in this process.
 
     It is pickled for workers before its first run. Where a timeout watches over these, an attribute
-    `beat`, if there is one, is called to report progress, and a method `prepare`, if there is one,
-    is called before that to do what may take longer than any step, as compiling.
+    `heartbeat`, if there is one, is called to report progress, and a method `prepare`, if there is
+    one, is called before that to do what may take longer than any step, as compiling.
     """
 
-    def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> Any:
+    def run(self, batch: EpisodeBatch, jobs: Iterable[int], results: EpisodeResults) -> Any:
         """Play jobs to the end of their episodes and write each into its place of `out`.
 
         An episode's numbers depend on its theta, its seed and the normalizer alone: neither on

@@ -48,8 +48,8 @@ class Evaluator(Protocol):
 
     One with a true attribute `structured` is given a search's candidates as the optimizer made
     them, which may be `zorl.optimizers.Candidates` instead of a matrix. One with a true attribute
-    `regenerates` also takes a keyword `origin`: the `zorl.rollout.origin.Origin` of a search's
-    candidates, for machines that make them again instead of receiving them.
+    `regenerates` also takes a keyword `origin`: the `zorl.rollout.origin.CandidateOrigin` of a
+    search's candidates, for machines that make them again instead of receiving them.
     """
 
     def evaluate(self, thetas: NDArray[Any], seeds: Seeds, normalizer: Normalizer) -> Evaluation:

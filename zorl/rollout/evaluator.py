@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from zorl.common.streams import Seeds
 from zorl.policies.normalization import Normalizer
 from zorl.rollout.backend import Backend
-from zorl.rollout.batch import Work
+from zorl.rollout.batch import EpisodeBatch
 from zorl.rollout.evaluation import Evaluation
-from zorl.rollout.origin import Origin
+from zorl.rollout.origin import CandidateOrigin
 
 
 class RolloutEvaluator:
@@ -31,13 +31,13 @@ class RolloutEvaluator:
         thetas: NDArray[Any],
         seeds: Seeds,
         normalizer: Normalizer,
-        origin: Origin | None = None,
+        origin: CandidateOrigin | None = None,
     ) -> Evaluation:
         """See `Evaluator`."""
         rows = np.ascontiguousarray(thetas, dtype=np.float32)
-        work = Work(rows, tuple(seeds), normalizer, origin)
-        episodes = self._backend.run(work)
-        shape = (len(work.thetas), len(work.seeds))
+        batch = EpisodeBatch(rows, tuple(seeds), normalizer, origin)
+        episodes = self._backend.run(batch)
+        shape = (len(batch.thetas), len(batch.seeds))
         return Evaluation(
             episodes.returns.reshape(shape),
             episodes.native_returns.reshape(shape),

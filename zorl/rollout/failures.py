@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from zorl.common.errors import EnvironmentFailure, NonFiniteRewardError, UnknownNameError, ZorlError
 from zorl.policies.normalization import Normalizer
-from zorl.rollout.batch import Episodes, Work
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 
 ON_FAILURE = ("fail", "worst")
 log = logging.getLogger("zorl")
@@ -66,7 +66,9 @@ class FailureRule:
         """Whether a failed episode is the end of the run."""
         return self.on_failure == "fail"
 
-    def settle(self, error: EnvironmentFailure, work: Work, job: int, out: Episodes) -> None:
+    def resolve(
+        self, error: EnvironmentFailure, batch: EpisodeBatch, job: int, results: EpisodeResults
+    ) -> None:
         """Raise, or write down the results of an episode that failed.
 
         Raises:
@@ -74,23 +76,23 @@ class FailureRule:
         """
         error.job = job
         error.trace = error.trace or own_trace(error)
-        words = self._keep_episode(error, work, job)
+        words = self._keep_episode(error, batch, job)
         if words:
             error.args = (f"{error}; {words}",)
         if self.raises or isinstance(error, NonFiniteRewardError):
             raise error
         log.warning("scored worst: %s", error)
-        out.void(job)
-        out.lengths[job] = 0
-        for values in (out.sums, out.squares):
+        results.void(job)
+        results.lengths[job] = 0
+        for values in (results.sums, results.squares):
             values[job] = 0.0
 
-    def _keep_episode(self, error: EnvironmentFailure, work: Work, job: int) -> str:
+    def _keep_episode(self, error: EnvironmentFailure, batch: EpisodeBatch, job: int) -> str:
         """Save an episode, and say where or why not."""
-        row, seed = work.job(job)
+        row, seed = batch.job(job)
         crashed = not error.trace and not isinstance(error, NonFiniteRewardError)
-        theta = work.thetas[row].copy()
-        episode = FailedEpisode(seed, theta, work.normalizer, str(error), error.trace, crashed)
+        theta = batch.thetas[row].copy()
+        episode = FailedEpisode(seed, theta, batch.normalizer, str(error), error.trace, crashed)
         try:
             path = None if self._keep is None else self._keep(episode)
         except ZorlError as reason:

@@ -19,7 +19,7 @@ from zorl.optimizers.base import Optimizer
 
 
 @dataclass(frozen=True)
-class Origin:
+class CandidateOrigin:
     """What a generation's candidates are a function of.
 
     Attributes:

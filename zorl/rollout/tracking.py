@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zorl.rollout.batch import Episodes, Runner, Work
+from zorl.rollout.batch import EnvRunner, EpisodeBatch, EpisodeResults
 
 WAITING, BEGUN, OVER = 0, 1, 2
 
 
-class Tracker:
+class JobTracker:
     """Hands jobs to a runner and notes what becomes of them.
 
     A runner writes an episode down before it takes another job in its place, so whatever has a
@@ -21,32 +21,32 @@ class Tracker:
 
     Args:
         jobs: what to hand out.
-        out: what the runner fills in; lengths of jobs that are not over must be 0.
+        results: what the runner fills in; lengths of jobs that are not over must be 0.
         status: (k,) kept up to date.
         most: a batch ends where so many jobs are begun and not over, so that a runner with many
             lanes does not take the share of others.
-        beat: called whenever something gets on.
+        heartbeat: called whenever something gets on.
     """
 
     def __init__(
         self,
         jobs: Iterable[int],
-        out: Episodes,
+        results: EpisodeResults,
         status: NDArray[np.uint8],
         most: int | None = None,
-        beat: Callable[[], object] = lambda: None,
+        heartbeat: Callable[[], object] = lambda: None,
     ) -> None:
         self._more = True
         self._jobs = iter(jobs)
         # Numbers out of a memoryview come several times as fast as out of an array.
-        self._lengths: Any = memoryview(out.lengths)  # type: ignore[arg-type]
+        self._lengths: Any = memoryview(results.lengths)  # type: ignore[arg-type]
         self._status: Any = memoryview(status)  # type: ignore[arg-type]
         self._most = len(status) if most is None else max(most, 1)
-        self._beat = beat
+        self._heartbeat = heartbeat
         self._begun: list[int] = []
         self._handed = 0
 
-    def play(self, runner: Runner, work: Work, out: Episodes) -> None:
+    def play(self, runner: EnvRunner, batch: EpisodeBatch, results: EpisodeResults) -> None:
         """Let a runner play all jobs; if it raises, `status` says how far each one is.
 
         Raises:
@@ -55,7 +55,7 @@ class Tracker:
         try:
             while self._more:
                 before = self._handed
-                runner.run(work, self._batch(), out)
+                runner.run(batch, self._batch(), results)
                 if self._more and self._handed == before:
                     raise RuntimeError(f"{type(runner).__name__}.run returned and took no job")
                 for job in self._begun:
@@ -67,7 +67,7 @@ class Tracker:
     def _batch(self) -> Iterator[int]:
         due = 1  # look when so many are begun: seldom enough to cost two looks a job
         while True:
-            self._beat()
+            self._heartbeat()
             if len(self._begun) >= min(due, self._most):
                 self._look()
                 due = 2 * len(self._begun) or 1

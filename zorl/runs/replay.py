@@ -17,9 +17,9 @@ from zorl.envs.task import Task
 from zorl.policies.mlp import LinearPolicy, MlpPolicy
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import ActionDecoder
-from zorl.rollout.batch import Episodes, Work
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.failures import FailedEpisode, own_trace
-from zorl.rollout.local.gymnasium_runner import EpisodeRunner
+from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
 
 KIND = "failed episode"
 MOST_FILES = 20  # kept of one run
@@ -163,11 +163,11 @@ def replay(path: str | Path, watch: Callable[[Moment], object] | None = None) ->
     last = Moment()
     task = _WatchedTask(**{item.name: getattr(saved.task, item.name) for item in fields(Task)})
     object.__setattr__(task, "watcher", lambda env: _Watched(env, last, watch))
-    runner = EpisodeRunner(task, saved.policy, lanes=1, uniforms=saved.uniforms)
-    work = Work(np.atleast_2d(episode.theta), (episode.seed,), episode.normalizer)
-    out = Episodes.empty(work)
+    runner = GymnasiumRunner(task, saved.policy, lanes=1, uniforms=saved.uniforms)
+    batch = EpisodeBatch(np.atleast_2d(episode.theta), (episode.seed,), episode.normalizer)
+    out = EpisodeResults.empty(batch)
     try:
-        runner.run(work, [0], out)
+        runner.run(batch, [0], out)
     except EnvironmentFailure as error:
         return Replay(error, own_trace(error), last, float("nan"))
     finally:

@@ -22,7 +22,7 @@ from zorl.common.types import Matrix, Vector
 from zorl.optimizers.base import Optimizer
 from zorl.policies.normalization import Normalizer
 from zorl.rollout.evaluation import Evaluation, Evaluator
-from zorl.rollout.origin import Origin
+from zorl.rollout.origin import CandidateOrigin
 from zorl.search.gates import AlwaysAccept, Decision, Gate, GateState
 from zorl.search.signal_to_noise import UpdateSignal
 
@@ -262,7 +262,7 @@ class Search:
         candidates: Any = asked.candidates if structured else asked.thetas
         more: dict[str, Any] = {}
         if getattr(self.evaluator, "regenerates", False):
-            more["origin"] = Origin(self.optimizer, state.optimizer, self.streams, g)
+            more["origin"] = CandidateOrigin(self.optimizer, state.optimizer, self.streams, g)
         evaluation = self.evaluator.evaluate(candidates, seeds, normalizer, **more)
         t2 = clock()
         with np.errstate(invalid="ignore"):  # the mean of +∞ and −∞ is NaN

@@ -19,7 +19,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 import zorl
 from zorl.agents.sb3.agent import BaselineAgent, BaselineConfig
 from zorl.agents.sb3.options import LinearSchedule
-from zorl.agents.sb3.policy import Decider
+from zorl.agents.sb3.policy import BaselinePolicy
 from zorl.agents.sb3.training import REPORT_STEPS
 from zorl.common.errors import (
     ConfigurationError,
@@ -485,7 +485,7 @@ def test_the_policy_sees_what_the_environment_gave(space, values):
 
     encoder = ObservationEncoder.for_space(space)
     features = encoder.batch(values)[0]
-    actions = Decider(predict, encoder).bind(np.zeros((1, 0), np.float32))(1, features, None)
+    actions = BaselinePolicy(predict, encoder).bind(np.zeros((1, 0), np.float32))(1, features, None)
     assert np.array_equal(seen[0], values)
     assert seen[0].dtype.kind == values.dtype.kind
     assert seen[0].dtype == values.dtype

@@ -17,14 +17,14 @@ from zorl.policies.activations import ACTIVATIONS
 from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Moments, Normalizer
 from zorl.policies.spaces import ActionDecoder, ObservationEncoder
-from zorl.rollout.batch import Episodes, Work
-from zorl.rollout.compiled.backend import Compiled
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.rollout.compiled.backend import CompiledBackend
 from zorl.rollout.compiled.parts import LANES
 from zorl.rollout.compiled.source import why_not
 from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.evaluator import RolloutEvaluator
-from zorl.rollout.local.gymnasium_runner import EpisodeRunner
-from zorl.rollout.local.serial import Serial
+from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
+from zorl.rollout.local.serial import SerialBackend
 
 FIGURES = ("returns", "native_returns", "lengths", "successes")
 ARRAYS = (*FIGURES, "sums", "squares")
@@ -45,8 +45,8 @@ class Setting:
         """(n, d) networks whose units are neither dead nor saturated."""
         rng = np.random.default_rng(seed)
         parts = []
-        for out, fan_in in self.policy.layers:
-            size = out * (fan_in + self.policy.bias)
+        for results, fan_in in self.policy.layers:
+            size = results * (fan_in + self.policy.bias)
             parts.append(rng.normal(0, 1.5 / np.sqrt(fan_in), (n, size)))
         return np.concatenate(parts, axis=1).astype(np.float32)
 
@@ -59,13 +59,13 @@ class Setting:
             normalizer = normalizer.merge(Moments.of_shifted_sums(9, mean, nothing, squares))
         return replace(normalizer, clip=0.8)
 
-    def compiled(self, exact: bool, threads: int = 1, **kwargs: Any) -> Compiled:
+    def compiled(self, exact: bool, threads: int = 1, **kwargs: Any) -> CompiledBackend:
         twin = find_twin(self.task)
         assert twin is not None
-        return Compiled(self.task, twin, self.policy, self.encoder, exact, threads, **kwargs)
+        return CompiledBackend(self.task, twin, self.policy, self.encoder, exact, threads, **kwargs)
 
-    def in_lockstep(self) -> Serial:
-        return Serial(EpisodeRunner(self.task, self.policy, compiled=False))
+    def in_lockstep(self) -> SerialBackend:
+        return SerialBackend(GymnasiumRunner(self.task, self.policy, compiled=False))
 
     def evaluate(self, backend: Any, thetas: np.ndarray, seeds: range) -> Evaluation:
         try:
@@ -227,15 +227,17 @@ def test_fast_mountain_car_is_close_to_gymnasiums() -> None:
     assert np.allclose(mine.moments.mean, exact.moments.mean, rtol=0, atol=1e-3)
 
 
-def played(here: Setting, exact: bool, thetas: np.ndarray, seeds: Any, threads: int) -> Episodes:
+def played(
+    here: Setting, exact: bool, thetas: np.ndarray, seeds: Any, threads: int
+) -> EpisodeResults:
     backend = here.compiled(exact, threads)
     try:
-        return backend.run(Work(thetas, tuple(seeds), here.normalizer()))
+        return backend.run(EpisodeBatch(thetas, tuple(seeds), here.normalizer()))
     finally:
         backend.close()
 
 
-def same(mine: Episodes, truth: Episodes, jobs: Any = slice(None)) -> None:
+def same(mine: EpisodeResults, truth: EpisodeResults, jobs: Any = slice(None)) -> None:
     for name in ARRAYS:
         assert getattr(mine, name).tobytes() == getattr(truth, name)[jobs].tobytes(), name
 
@@ -267,16 +269,16 @@ def test_a_backend_that_is_used_again_gives_the_same_and_reads_no_old_arrays() -
     backend = here.compiled(exact=False, threads=2)
     frozen = thetas.copy()
     frozen.setflags(write=False)
-    first = backend.run(Work(frozen, seeds, here.normalizer()))
-    again = backend.run(Work(thetas, seeds, here.normalizer()))
+    first = backend.run(EpisodeBatch(frozen, seeds, here.normalizer()))
+    again = backend.run(EpisodeBatch(thetas, seeds, here.normalizer()))
     same(again, first)
     spread = np.repeat(thetas, 2, axis=1)[:, ::2]  # not contiguous
-    same(backend.run(Work(spread, seeds, here.normalizer())), first)
-    other = backend.run(Work(thetas[::-1], seeds[::-1], here.normalizer()))
+    same(backend.run(EpisodeBatch(spread, seeds, here.normalizer())), first)
+    other = backend.run(EpisodeBatch(thetas[::-1], seeds[::-1], here.normalizer()))
     same(other, first, np.arange(280)[::-1])
     backend.close()
     backend.close()
-    same(backend.run(Work(thetas, seeds, here.normalizer())), first)
+    same(backend.run(EpisodeBatch(thetas, seeds, here.normalizer())), first)
     backend.close()
 
 
@@ -290,7 +292,7 @@ def test_nothing_is_compiled_anew_for_read_only_arrays() -> None:
     for normalizer in (fresh, here.normalizer()):
         for frozen in (False, True):
             thetas.setflags(write=not frozen)
-            backend.run(Work(thetas, (1,), normalizer))
+            backend.run(EpisodeBatch(thetas, (1,), normalizer))
     (kernel,) = backend._kernels.values()
     assert len(kernel.__wrapped__.signatures) == 1  # type: ignore[attr-defined]
 
@@ -340,12 +342,12 @@ def test_what_is_not_finite_raises_with_its_seed_or_counts_as_nan(fault: int) ->
     )
     sound = setting(replace(here.task, env_kwargs={"fault": 0}), ())
     assert 0 < len(BAD) < len(SEEDS)
-    work = Work(here.thetas(10), SEEDS, here.normalizer())
+    batch = EpisodeBatch(here.thetas(10), SEEDS, here.normalizer())
     with pytest.raises(NonFiniteRewardError, match=rf"toy/Fault.*seed {BAD[0]};.*worst") as caught:
-        here.compiled(exact=False).run(work)
+        here.compiled(exact=False).run(batch)
     assert caught.value.job == BAD[0]
-    result = here.compiled(exact=False, tolerant=True).run(work)
-    expected = sound.compiled(exact=False).run(work)
+    result = here.compiled(exact=False, allow_non_finite=True).run(batch)
+    expected = sound.compiled(exact=False).run(batch)
     bad = np.tile(np.isin(SEEDS, BAD), 10)
     for values in (result.returns, result.native_returns):
         assert np.isnan(values).tolist() == bad.tolist()
@@ -362,9 +364,9 @@ def test_what_is_not_finite_ends_an_episode_where_it_does_in_gymnasium(
 ) -> None:
     task = make_task(FAULT, env_kwargs={"fault": fault}, success="threshold", threshold=1.0)
     here = setting(task, (), mode="running", mean=(0.5,), std=(0.3,))
-    work = Work(here.thetas(10), SEEDS, here.normalizer())
-    truth = Serial(EpisodeRunner(task, here.policy, tolerant=True)).run(work)
-    mine = here.compiled(exact, tolerant=True).run(work)
+    batch = EpisodeBatch(here.thetas(10), SEEDS, here.normalizer())
+    truth = SerialBackend(GymnasiumRunner(task, here.policy, allow_non_finite=True)).run(batch)
+    mine = here.compiled(exact, allow_non_finite=True).run(batch)
     # Nobody acts on the last observation, whatever it is.
     assert np.isnan(truth.returns).any() == (fault != 5)
     for name in ARRAYS:
@@ -379,11 +381,11 @@ def test_what_is_not_finite_ends_an_episode_where_it_does_in_gymnasium(
 @pytest.mark.parametrize("exact", [False, True])
 def test_a_start_that_is_not_finite_raises_even_where_faults_are_counted(exact: bool) -> None:
     here = setting(make_task(FAULT, env_kwargs={"fault": 6}), ())
-    work = Work(here.thetas(2), SEEDS, here.normalizer())
+    batch = EpisodeBatch(here.thetas(2), SEEDS, here.normalizer())
     with pytest.raises(
         NonFiniteRewardError, match=rf"after 0 steps of .* seed {BAD[0]};"
     ) as caught:
-        here.compiled(exact, tolerant=True).run(work)
+        here.compiled(exact, allow_non_finite=True).run(batch)
     assert caught.value.job == BAD[0]
 
 
@@ -393,9 +395,9 @@ def test_actions_that_are_not_finite_leave_the_moments_finite() -> None:
     normalizer = Normalizer.create("running", here.encoder.low, here.encoder.high)
     thetas = here.thetas(3)
     thetas[0] = np.nan  # as after an overflow
-    work = Work(thetas, (1, 2), normalizer)
-    truth = Serial(EpisodeRunner(here.task, here.policy, tolerant=True)).run(work)
-    mine = here.compiled(exact=True, tolerant=True).run(work)
+    batch = EpisodeBatch(thetas, (1, 2), normalizer)
+    truth = SerialBackend(GymnasiumRunner(here.task, here.policy, allow_non_finite=True)).run(batch)
+    mine = here.compiled(exact=True, allow_non_finite=True).run(batch)
     assert np.isnan(truth.returns).tolist() == [True] * 2 + [False] * 4
     for name in ARRAYS:
         assert getattr(mine, name).tobytes() == getattr(truth, name).tobytes(), name
@@ -446,7 +448,7 @@ def test_a_reward_that_does_not_fit_the_observations_is_refused() -> None:
     assert twin is not None and cart_pole is not None
     mixed = replace(cart_pole, rewards=twin.rewards)
     with pytest.raises(ConfigurationError, match=r"Momentum\.reward takes 4 numbers, expected 6"):
-        Compiled(here.task, mixed, here.policy, here.encoder)
+        CompiledBackend(here.task, mixed, here.policy, here.encoder)
 
 
 def test_arrays_of_another_size_are_refused_for_memory_would_be_read_beyond_them() -> None:
@@ -458,9 +460,9 @@ def test_arrays_of_another_size_are_refused_for_memory_would_be_read_beyond_them
         (here.thetas(1), other.normalizer()),
     ]:
         with pytest.raises(ConfigurationError, match="expected thetas of shape"):
-            backend.run(Work(thetas, (1,), normalizer))
+            backend.run(EpisodeBatch(thetas, (1,), normalizer))
     with pytest.raises(ConfigurationError, match="as many as the policy has inputs, 2"):
-        Compiled(here.task, find_twin(here.task), here.policy, other.encoder)  # type: ignore[arg-type]
+        CompiledBackend(here.task, find_twin(here.task), here.policy, other.encoder)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="threads must be ≥ 1, got 0"):
         here.compiled(exact=False, threads=0)
 
@@ -477,7 +479,7 @@ def test_policies_that_no_kernel_runs_are_named() -> None:
     ]:
         assert words in str(why_not(policy))
         with pytest.raises(ConfigurationError, match=words):
-            Compiled(here.task, find_twin(here.task), policy, here.encoder)  # type: ignore[arg-type]
+            CompiledBackend(here.task, find_twin(here.task), policy, here.encoder)  # type: ignore[arg-type]
     assert why_not(here.policy) is None
     assert why_not(replace(here.policy, hidden=(512, 512))) is None
 

@@ -32,14 +32,14 @@ def over(name: str) -> Callable[[np.ndarray], np.ndarray]:
     function = getattr(fast, name)
 
     @njit(error_model="numpy")
-    def loop(x: Any, out: Any) -> None:
+    def loop(x: Any, results: Any) -> None:
         for i in range(len(x)):
-            out[i] = function(x[i])
+            results[i] = function(x[i])
 
     def call(x: np.ndarray) -> np.ndarray:
-        out = np.empty_like(x)
-        loop(x, out)
-        return out
+        results = np.empty_like(x)
+        loop(x, results)
+        return results
 
     return call
 

@@ -20,10 +20,10 @@ from zorl.envs import Task, make_task, native_recorder
 from zorl.policies.mlp import LinearPolicy, MlpPolicy
 from zorl.policies.normalization import Moments, Normalizer
 from zorl.policies.spaces import ActionDecoder, ObservationEncoder
-from zorl.rollout.batch import Episodes, Runner, Work
-from zorl.rollout.local import batch_step as turns
-from zorl.rollout.local.batch_step import CompiledTurn, Turn
-from zorl.rollout.local.gymnasium_runner import EpisodeRunner
+from zorl.rollout.batch import EnvRunner, EpisodeBatch, EpisodeResults
+from zorl.rollout.local import step_batch
+from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
+from zorl.rollout.local.step_batch import CompiledStepBatch, StepBatch
 
 SEEDS = (11, 2**31 - 1, 7, 123456, 42, 5)
 FIGURES = ("returns", "native_returns", "lengths", "successes")
@@ -130,20 +130,20 @@ def expected(name: str) -> dict[tuple[int, int], tuple[tuple[Any, ...], np.ndarr
 
 
 def run_jobs(
-    runner: Runner, thetas: np.ndarray, jobs: list[tuple[int, int]], normalizer: Normalizer
-) -> Episodes:
+    runner: EnvRunner, thetas: np.ndarray, jobs: list[tuple[int, int]], normalizer: Normalizer
+) -> EpisodeResults:
     """Results of (row, seed) jobs in their order: every job has a column of the work for itself."""
-    work = Work(thetas.astype(np.float32), tuple(seed for _, seed in jobs), normalizer)
-    out = Episodes.empty(work)
+    batch = EpisodeBatch(thetas.astype(np.float32), tuple(seed for _, seed in jobs), normalizer)
+    results = EpisodeResults.empty(batch)
     indices = [row * len(jobs) + column for column, (row, _) in enumerate(jobs)]
-    runner.run(work, indices, out)
-    return Episodes(*(values[indices] for values in vars(out).values()))
+    runner.run(batch, indices, results)
+    return EpisodeResults(*(values[indices] for values in vars(results).values()))
 
 
-def runner(name: str, lanes: int, compiled: bool = False) -> EpisodeRunner:
+def runner(name: str, lanes: int, compiled: bool = False) -> GymnasiumRunner:
     case, here = CASES[name], setting(name)
     uniforms = here.policy.decoder.outputs if case.stochastic else 0
-    return EpisodeRunner(case.task, here.policy, lanes, uniforms, compiled=compiled)
+    return GymnasiumRunner(case.task, here.policy, lanes, uniforms, compiled=compiled)
 
 
 def shuffled(name: str, salt: int) -> list[tuple[int, int]]:
@@ -152,7 +152,7 @@ def shuffled(name: str, salt: int) -> list[tuple[int, int]]:
     return jobs
 
 
-def check(name: str, jobs: list[tuple[int, int]], result: Episodes) -> None:
+def check(name: str, jobs: list[tuple[int, int]], result: EpisodeResults) -> None:
     wanted = [expected(name)[job][0] for job in jobs]
     for index, figure in enumerate(FIGURES):
         assert getattr(result, figure).tolist() == [row[index] for row in wanted], figure
@@ -166,7 +166,7 @@ def test_every_episode_equals_a_plain_loop_to_the_bit(
 ) -> None:
     jobs = shuffled(name, lanes)
     own = runner(name, lanes, compiled)
-    assert own.turn_kind() is (CompiledTurn if compiled else Turn)
+    assert own.step_batch_class() is (CompiledStepBatch if compiled else StepBatch)
     here = setting(name)
     result = run_jobs(own, here.thetas, jobs, here.normalizer)
     own.close()
@@ -255,13 +255,13 @@ def test_candidates_may_be_float64_and_are_not_changed() -> None:
 
 def faulty(
     fault: str,
-    tolerant: bool = False,
+    allow_non_finite: bool = False,
     lanes: int = 3,
     wrappers: tuple[str, ...] = (),
     **kwargs: Any,
-) -> EpisodeRunner:
+) -> GymnasiumRunner:
     task = make_task(WALK, wrappers, {"fault": fault, "fault_seed": 8, **kwargs}, -20.0)
-    return EpisodeRunner(task, setting("walk").policy, lanes, tolerant=tolerant)
+    return GymnasiumRunner(task, setting("walk").policy, lanes, allow_non_finite=allow_non_finite)
 
 
 OFF = Normalizer.create("off", np.zeros(3), np.zeros(3))
@@ -314,7 +314,7 @@ def test_a_tolerant_runner_ends_what_is_not_finite_and_spares_the_neighbours(
 ) -> None:
     learns = Normalizer.create("running", np.full(3, -np.inf), np.full(3, np.inf))
     thetas = setting("walk").thetas
-    own = faulty(f"{kind}-{what}", tolerant=True, lanes=lanes)
+    own = faulty(f"{kind}-{what}", allow_non_finite=True, lanes=lanes)
     own.compiled = compiled
     result = run_jobs(own, thetas, JOBS, learns)
     healthy = run_jobs(faulty("none"), thetas, JOBS, learns)
@@ -331,22 +331,22 @@ def test_a_tolerant_runner_ends_what_is_not_finite_and_spares_the_neighbours(
 
 def test_a_reset_that_is_not_finite_is_no_candidates_doing() -> None:
     task = make_task("toy_envs:toy/Loose-v0", env_kwargs={"how": "nan-reset"})
-    own = EpisodeRunner(task, setting("walk").policy, tolerant=True)
+    own = GymnasiumRunner(task, setting("walk").policy, allow_non_finite=True)
     with pytest.raises(NonFiniteRewardError, match=r"observation after 0 steps: .*seed [1-8]"):
         run_jobs(own, setting("walk").thetas, JOBS, OFF)
 
 
 def test_a_hidden_infinite_reward_of_the_environment_is_no_good_score() -> None:
     clipped = ("clip-reward(min_reward=-1.0, max_reward=1.0)",)
-    own = faulty("inf-reward", tolerant=True, wrappers=clipped)
+    own = faulty("inf-reward", allow_non_finite=True, wrappers=clipped)
     result = run_jobs(own, setting("walk").thetas, JOBS, OFF)
     assert np.isnan(result.returns).tolist() == [False, False, True, False, False]
 
 
 def test_a_failure_names_its_job_and_keeps_what_the_environment_raised() -> None:
-    work = Work(setting("walk").thetas.astype(np.float32), (1, 8, 2), OFF)
+    batch = EpisodeBatch(setting("walk").thetas.astype(np.float32), (1, 8, 2), OFF)
     with pytest.raises(EnvironmentFailure) as caught:
-        faulty("raise-step").run(work, range(len(work)), Episodes.empty(work))
+        faulty("raise-step").run(batch, range(len(batch)), EpisodeResults.empty(batch))
     assert caught.value.job == 1
     assert isinstance(caught.value.__cause__, RuntimeError)
 
@@ -363,7 +363,7 @@ def test_observations_of_another_type_than_the_space_says_are_taken_for_what_the
     normalizer = Normalizer.create("running", np.full(3, -np.inf), np.full(3, np.inf))
     results = [
         run_jobs(
-            EpisodeRunner(one, here.policy, 2, compiled=compiled), here.thetas, JOBS, normalizer
+            GymnasiumRunner(one, here.policy, 2, compiled=compiled), here.thetas, JOBS, normalizer
         )
         for one in (plain, task)
         for compiled in (False, True)
@@ -375,8 +375,8 @@ def test_observations_of_another_type_than_the_space_says_are_taken_for_what_the
 
 def test_a_time_limit_alone_and_one_beneath_a_wrapper_are_the_same() -> None:
     here = setting("walk")
-    outermost = EpisodeRunner(walk(), here.policy, 3)
-    beneath = EpisodeRunner(
+    outermost = GymnasiumRunner(walk(), here.policy, 3)
+    beneath = GymnasiumRunner(
         make_task(WALK, ["time-aware-observation"], threshold=-20.0),
         replace(here.policy, inputs=4),
         3,
@@ -399,17 +399,17 @@ def test_an_episode_out_of_time_is_judged_by_its_own_info(lanes: int) -> None:
     env = task.make()
     policy = LinearPolicy(2, ActionDecoder.for_space(env.action_space))
     seeds = tuple(range(8))
-    work = Work(np.zeros((1, policy.dim), np.float32), seeds, OFF_OF_TWO)
-    out = Episodes.empty(work)
-    EpisodeRunner(task, policy, lanes).run(work, range(8), out)
+    batch = EpisodeBatch(np.zeros((1, policy.dim), np.float32), seeds, OFF_OF_TWO)
+    results = EpisodeResults.empty(batch)
+    GymnasiumRunner(task, policy, lanes).run(batch, range(8), results)
     starts = [np.random.default_rng(seed).random() for seed in seeds]
-    assert out.lengths.tolist() == [min(2 + int(8 * x), 4) for x in starts]
-    assert out.successes.tolist() == [x <= 0.5 for x in starts]
+    assert results.lengths.tolist() == [min(2 + int(8 * x), 4) for x in starts]
+    assert results.successes.tolist() == [x <= 0.5 for x in starts]
     assert {x <= 0.5 for x in starts if x > 0.25} == {True, False}  # of those that are late
 
 
 def test_only_the_first_environment_keeps_gymnasiums_checks() -> None:
-    own = EpisodeRunner(make_task("CartPole-v1"), setting("cart-pole").policy, 3)
+    own = GymnasiumRunner(make_task("CartPole-v1"), setting("cart-pole").policy, 3)
     name = "cart-pole"
     run_jobs(own, setting(name).thetas, shuffled(name, 3), setting(name).normalizer)
     kinds = [str(env) for env in own.envs]
@@ -422,31 +422,31 @@ def test_only_the_first_environment_keeps_gymnasiums_checks() -> None:
 def test_environments_that_are_dear_to_make_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     make = Task.make
     monkeypatch.setattr(Task, "make", lambda self: time.sleep(0.006) or make(self))
-    own = EpisodeRunner(walk(), setting("walk").policy)
+    own = GymnasiumRunner(walk(), setting("walk").policy)
     run_jobs(own, setting("walk").thetas, JOBS * 6, OFF)
     assert len(own.envs) == 8
-    own = EpisodeRunner(walk(), setting("walk").policy, 12)  # as told
+    own = GymnasiumRunner(walk(), setting("walk").policy, 12)  # as told
     run_jobs(own, setting("walk").thetas, JOBS * 6, OFF)
     assert len(own.envs) == 12
 
 
 def test_compiled_code_is_loaded_when_it_pays() -> None:
-    own = EpisodeRunner(walk(), setting("walk").policy)
-    assert own.turn_kind() is Turn
+    own = GymnasiumRunner(walk(), setting("walk").policy)
+    assert own.step_batch_class() is StepBatch
     own.steps = 20_000
-    assert own.turn_kind() is CompiledTurn
+    assert own.step_batch_class() is CompiledStepBatch
 
 
 def test_what_is_prepared_is_all_that_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the types of what the kernel is called with: it is compiled once for each."""
-    kernels, called = turns._kernels(), set()
-    real = kernels.turn
+    kernels, called = step_batch._kernels(), set()
+    real = kernels.decide
 
-    def turn(*arguments: Any) -> Any:
+    def decide(*arguments: Any) -> Any:
         called.add(tuple(str(numba.typeof(argument)) for argument in arguments))
         return real(*arguments)
 
-    monkeypatch.setattr(kernels, "turn", turn)
+    monkeypatch.setattr(kernels, "decide", decide)
     runner("cart-pole", 4, compiled=False).prepare()
     assert called == set()
     runner("cart-pole", 4, compiled=True).prepare()
@@ -464,12 +464,12 @@ def test_numpy_serves_with_a_notice_where_numba_is_missing(
     monkeypatch.setitem(
         sys.modules, "zorl.policies.kernels", None
     )  # importing it raises ImportError
-    turns._kernels.cache_clear()
+    step_batch._kernels.cache_clear()
     own = runner("cart-pole", 4, compiled=True)
-    assert own.turn_kind() is Turn
-    assert own.turn_kind() is Turn
+    assert own.step_batch_class() is StepBatch
+    assert own.step_batch_class() is StepBatch
     assert caplog.text.count("in numpy, at a lower speed and to the same bits") == 1
-    turns._kernels.cache_clear()
+    step_batch._kernels.cache_clear()
 
 
 def test_an_observation_that_nothing_can_act_on_raises() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy_works import RUNNING, bits, runner, work
+from toy_batches import RUNNING, batch, bits, runner
 
 from zorl.common.errors import (
     ConfigurationError,
@@ -19,27 +19,29 @@ from zorl.common.errors import (
     ZorlError,
 )
 from zorl.policies.normalization import Normalizer
-from zorl.rollout.batch import Episodes, Work
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.evaluator import RolloutEvaluator
 from zorl.rollout.failures import FailedEpisode, FailureRule
-from zorl.rollout.local.serial import Serial
-from zorl.rollout.tracking import BEGUN, OVER, WAITING, Tracker
+from zorl.rollout.local.serial import SerialBackend
+from zorl.rollout.tracking import BEGUN, OVER, WAITING, JobTracker
 
 
 def test_serial_plays_every_candidate_on_every_seed() -> None:
-    task = work()
-    out = Serial(runner()).run(task)
-    assert (out.lengths > 0).all()
-    assert len(set(out.returns.tolist())) > 10
+    task = batch()
+    results = SerialBackend(runner()).run(task)
+    assert (results.lengths > 0).all()
+    assert len(set(results.returns.tolist())) > 10
     for row in range(5):
-        alone = Serial(runner(lanes=1)).run(Work(task.thetas[[row]], task.seeds, RUNNING))
+        alone = SerialBackend(runner(lanes=1)).run(
+            EpisodeBatch(task.thetas[[row]], task.seeds, RUNNING)
+        )
         assert bits(alone) == {
-            name: values[3 * row : 3 * row + 3].tobytes() for name, values in vars(out).items()
+            name: values[3 * row : 3 * row + 3].tobytes() for name, values in vars(results).items()
         }
-    result = RolloutEvaluator(Serial(runner())).evaluate(task.thetas, task.seeds, RUNNING)
-    assert result.returns.tolist() == out.returns.reshape(5, 3).tolist()
-    assert result.successes.tolist() == out.successes.reshape(5, 3).tolist()
-    assert result.moments is not None and result.moments.count == out.lengths.sum()
+    result = RolloutEvaluator(SerialBackend(runner())).evaluate(task.thetas, task.seeds, RUNNING)
+    assert result.returns.tolist() == results.returns.reshape(5, 3).tolist()
+    assert result.successes.tolist() == results.successes.reshape(5, 3).tolist()
+    assert result.moments is not None and result.moments.count == results.lengths.sum()
 
 
 class Playing:
@@ -49,7 +51,7 @@ class Playing:
         self.lanes, self.broken, self.named = lanes, broken, named
         self.batches: list[list[int]] = []
 
-    def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
+    def run(self, batch: EpisodeBatch, jobs: Iterable[int], results: EpisodeResults) -> None:
         queue, batch = iter(jobs), []
         self.batches.append(batch)
         flying = list(islice(queue, self.lanes))
@@ -60,50 +62,52 @@ class Playing:
                 error.job = job if self.named else None
                 raise error
             batch.append(job)
-            out.returns[job], out.lengths[job] = job, 1
+            results.returns[job], results.lengths[job] = job, 1
             flying += islice(queue, 1)
 
     def close(self) -> None:
         self.batches.append([-1])
 
 
-def nothing(k: int) -> tuple[Work, Episodes, np.ndarray[Any, Any]]:
-    task = Work(np.zeros((k, 1), np.float32), (5,), Normalizer.create("off", [], []))
-    return task, Episodes.empty(task), np.zeros(k, np.uint8)
+def nothing(k: int) -> tuple[EpisodeBatch, EpisodeResults, np.ndarray[Any, Any]]:
+    task = EpisodeBatch(np.zeros((k, 1), np.float32), (5,), Normalizer.create("off", [], []))
+    return task, EpisodeResults.empty(task), np.zeros(k, np.uint8)
 
 
 def test_a_batch_ends_where_too_many_episodes_are_under_way() -> None:
-    task, out, status = nothing(10)
-    playing, beats = Playing(lanes=8), []
-    Tracker(range(10), out, status, most=4, beat=lambda: beats.append(1)).play(playing, task, out)
+    task, results, status = nothing(10)
+    playing, heartbeats = Playing(lanes=8), []
+    JobTracker(range(10), results, status, most=4, heartbeat=lambda: heartbeats.append(1)).play(
+        playing, task, results
+    )
     assert playing.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert (status == OVER).all()
-    assert len(beats) >= 10
+    assert len(heartbeats) >= 10
 
     # With lanes enough for others it is one batch, and the lanes never run dry.
-    task, out, status = nothing(10)
+    task, results, status = nothing(10)
     playing = Playing(lanes=3)
-    Tracker(range(10), out, status, most=5).play(playing, task, out)
+    JobTracker(range(10), results, status, most=5).play(playing, task, results)
     assert playing.batches == [list(range(10))]
 
 
 def test_what_is_under_way_when_a_runner_raises() -> None:
-    task, out, status = nothing(40)
+    task, results, status = nothing(40)
     with pytest.raises(EnvironmentFailure, match="job 20"):
-        Tracker(range(40), out, status).play(Playing(lanes=3, broken=(20,)), task, out)
+        JobTracker(range(40), results, status).play(Playing(lanes=3, broken=(20,)), task, results)
     assert np.flatnonzero(status == OVER).tolist() == list(range(20))
     assert np.flatnonzero(status == BEGUN).tolist() == [20, 21, 22]
     assert np.flatnonzero(status == WAITING).tolist() == list(range(23, 40))
 
 
 class Idle(Playing):
-    def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
+    def run(self, batch: EpisodeBatch, jobs: Iterable[int], results: EpisodeResults) -> None:
         """Take nothing."""
 
 
 def test_a_runner_that_takes_no_job_is_no_endless_loop() -> None:
     with pytest.raises(RuntimeError, match=r"Idle\.run returned and took no job"):
-        Serial(Idle(1)).run(nothing(3)[0])
+        SerialBackend(Idle(1)).run(nothing(3)[0])
 
 
 @pytest.mark.parametrize("named", [False, True])
@@ -112,11 +116,11 @@ def test_the_guilty_episode_is_found_and_scored_worst(
 ) -> None:
     playing = Playing(lanes=4, broken=(3, 6), named=named)
     with caplog.at_level(logging.WARNING):
-        out = Serial(playing, FailureRule("worst")).run(nothing(12)[0])
-    assert np.flatnonzero(np.isnan(out.returns)).tolist() == [3, 6]
-    assert np.flatnonzero(np.isnan(out.native_returns)).tolist() == [3, 6]
-    assert np.flatnonzero(out.lengths == 0).tolist() == [3, 6]
-    assert [out.returns[job] for job in range(12) if job not in (3, 6)] == [
+        results = SerialBackend(playing, FailureRule("worst")).run(nothing(12)[0])
+    assert np.flatnonzero(np.isnan(results.returns)).tolist() == [3, 6]
+    assert np.flatnonzero(np.isnan(results.native_returns)).tolist() == [3, 6]
+    assert np.flatnonzero(results.lengths == 0).tolist() == [3, 6]
+    assert [results.returns[job] for job in range(12) if job not in (3, 6)] == [
         job for job in range(12) if job not in (3, 6)
     ]
     assert [record.getMessage() for record in caplog.records] == [
@@ -132,8 +136,8 @@ def test_a_failure_keeps_the_episode_its_traceback_and_says_where() -> None:
         kept.append(episode)
         return Path("here.zip")
 
-    task = work()
-    backend = Serial(runner(fault="raise-step", fault_seed=8), FailureRule("fail", keep))
+    task = batch()
+    backend = SerialBackend(runner(fault="raise-step", fault_seed=8), FailureRule("fail", keep))
     with pytest.raises(
         EnvironmentFailure, match=r"seed 8: the step is broken; see it again: zorl replay here.zip"
     ) as caught:
@@ -152,16 +156,16 @@ def test_a_failure_keeps_the_episode_its_traceback_and_says_where() -> None:
     def refuse(episode: FailedEpisode) -> Path:
         raise ZorlError("it is full")
 
-    backend = Serial(runner(fault="raise-step", fault_seed=8), FailureRule("fail", refuse))
+    backend = SerialBackend(runner(fault="raise-step", fault_seed=8), FailureRule("fail", refuse))
     with pytest.raises(EnvironmentFailure, match=r"not saved for replay: it is full") as caught:
         backend.run(task)
     assert caught.value.replay is None
 
 
 def test_a_reward_that_is_no_number_raises_whatever_the_rule_for_failures() -> None:
-    backend = Serial(runner(fault="nan-reward", fault_seed=8), FailureRule("worst"))
+    backend = SerialBackend(runner(fault="nan-reward", fault_seed=8), FailureRule("worst"))
     with pytest.raises(NonFiniteRewardError, match="seed 8"):
-        backend.run(work())
+        backend.run(batch())
 
 
 def test_an_exception_that_comes_once_fails_and_is_survived_by_the_other_rule(
@@ -170,26 +174,26 @@ def test_an_exception_that_comes_once_fails_and_is_survived_by_the_other_rule(
     """The runner may not say which episode it was; alone, none of them raises again."""
 
     class Flaky(Playing):
-        def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
+        def run(self, batch: EpisodeBatch, jobs: Iterable[int], results: EpisodeResults) -> None:
             try:
-                super().run(work, jobs, out)
+                super().run(batch, jobs, results)
             finally:
                 self.broken = ()
 
     task = nothing(12)[0]
     with pytest.raises(EnvironmentFailure, match="job 6 is broken"):
-        Serial(Flaky(4, (6,))).run(task)
-    out = Serial(Flaky(4, (6,)), FailureRule("worst")).run(task)
-    assert out.returns.tolist() == list(range(12))
+        SerialBackend(Flaky(4, (6,))).run(task)
+    results = SerialBackend(Flaky(4, (6,)), FailureRule("worst")).run(task)
+    assert results.returns.tolist() == list(range(12))
 
 
 def test_what_raised_once_is_made_anew() -> None:
     """Else an environment that stays broken would score all later episodes worst too."""
 
     class Brittle(Playing):
-        def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
+        def run(self, batch: EpisodeBatch, jobs: Iterable[int], results: EpisodeResults) -> None:
             try:
-                super().run(work, jobs, out)
+                super().run(batch, jobs, results)
             except EnvironmentFailure:
                 self.broken = tuple(range(12))
                 raise
@@ -197,8 +201,8 @@ def test_what_raised_once_is_made_anew() -> None:
         def close(self) -> None:
             self.broken = ()
 
-    out = Serial(Brittle(4, (6,), named=True), FailureRule("worst")).run(nothing(12)[0])
-    assert np.flatnonzero(np.isnan(out.returns)).tolist() == [6]
+    results = SerialBackend(Brittle(4, (6,), named=True), FailureRule("worst")).run(nothing(12)[0])
+    assert np.flatnonzero(np.isnan(results.returns)).tolist() == [6]
 
 
 def test_there_are_two_rules() -> None:

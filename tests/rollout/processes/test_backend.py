@@ -17,25 +17,25 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
+from toy_batches import RUNNING, batch, bits, runner
 from toy_envs import WALK
 from toy_jobs import PreparedRunner
-from toy_works import RUNNING, bits, runner, work
 
 from zorl.agents.registry import make_agent
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
 from zorl.common.storage import flatten
 from zorl.policies.normalization import Normalizer
-from zorl.rollout.batch import Work
+from zorl.rollout.batch import EpisodeBatch
 from zorl.rollout.failures import FailedEpisode, FailureRule
-from zorl.rollout.local.gymnasium_runner import EpisodeRunner
-from zorl.rollout.local.serial import Serial
-from zorl.rollout.processes.backend import Processes
-from zorl.rollout.processes.shared_memory import Header, MemoryFile, SharedWork
+from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
+from zorl.rollout.local.serial import SerialBackend
+from zorl.rollout.processes.backend import ProcessBackend
+from zorl.rollout.processes.shared_memory import Header, MemoryFile, SharedBatch
 from zorl.rollout.tracking import BEGUN, OVER
 
 
-def serial(task: Work) -> dict[str, bytes]:
-    return bits(Serial(runner()).run(task))
+def serial(task: EpisodeBatch) -> dict[str, bytes]:
+    return bits(SerialBackend(runner()).run(task))
 
 
 def workers() -> list[Any]:
@@ -43,12 +43,12 @@ def workers() -> list[Any]:
 
 
 @pytest.fixture
-def pool() -> Iterator[Callable[..., Processes]]:
+def pool() -> Iterator[Callable[..., ProcessBackend]]:
     """Makes backends, closed after the test; none of their processes may live on."""
-    opened: list[Processes] = []
+    opened: list[ProcessBackend] = []
 
-    def make(runner: EpisodeRunner, workers: int, *args: Any, **kwargs: Any) -> Processes:
-        opened.append(Processes(runner, workers, *args, **kwargs))
+    def make(runner: GymnasiumRunner, workers: int, *args: Any, **kwargs: Any) -> ProcessBackend:
+        opened.append(ProcessBackend(runner, workers, *args, **kwargs))
         return opened[-1]
 
     yield make
@@ -90,9 +90,9 @@ def test_workers_give_the_bits_of_one_process() -> None:
     assert workers() == []
 
 
-def test_one_pool_from_its_start_to_its_end(pool: Callable[..., Processes]) -> None:
+def test_one_pool_from_its_start_to_its_end(pool: Callable[..., ProcessBackend]) -> None:
     backend = pool(runner(), 2)
-    task = work(7)
+    task = batch(7)
     expected = serial(task)
     backend.close()  # nothing yet to close
     assert backend.startup_seconds is None
@@ -101,14 +101,14 @@ def test_one_pool_from_its_start_to_its_end(pool: Callable[..., Processes]) -> N
     for _ in range(2):
         assert bits(backend.run(task)) == expected
     while backend.startup_seconds is None:  # the first may have done it all alone
-        backend.run(work(1))
+        backend.run(batch(1))
     assert 0.05 < backend.startup_seconds < 60
     pids = [p.pid for p in workers()]
     assert len(pids) == 2
-    large = work(300, (1, 2, 3, 4))
+    large = batch(300, (1, 2, 3, 4))
     assert bits(backend.run(large)) == serial(large)
     assert bits(backend.run(task)) == expected
-    assert len(backend.run(work(0)).returns) == 0
+    assert len(backend.run(batch(0)).returns) == 0
     assert [p.pid for p in workers()] == pids
 
     # One that was killed between two works is replaced, and is no failure.
@@ -130,10 +130,13 @@ def test_one_pool_from_its_start_to_its_end(pool: Callable[..., Processes]) -> N
 
 @pytest.mark.parametrize("fault", ["kill", "exit"])
 def test_a_worker_that_dies_once_is_replaced_and_nothing_is_lost(
-    fault: str, tmp_path: Path, pool: Callable[..., Processes], caplog: pytest.LogCaptureFixture
+    fault: str,
+    tmp_path: Path,
+    pool: Callable[..., ProcessBackend],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     backend = pool(runner(fault=fault, fault_seed=8, fails=2, ledger=str(tmp_path / "ledger")), 2)
-    task = work(8)
+    task = batch(8)
     with caplog.at_level(logging.WARNING):
         assert bits(backend.run(task)) == serial(task)
     assert backend.replaced == 2
@@ -143,7 +146,7 @@ def test_a_worker_that_dies_once_is_replaced_and_nothing_is_lost(
 
 
 def test_the_episode_that_kills_its_worker_is_found(
-    tmp_path: Path, pool: Callable[..., Processes]
+    tmp_path: Path, pool: Callable[..., ProcessBackend]
 ) -> None:
     kept: list[FailedEpisode] = []
 
@@ -153,7 +156,7 @@ def test_the_episode_that_kills_its_worker_is_found(
 
     ledger = tmp_path / "ledger"
     broken = {"fault": "kill", "fault_seed": 8, "at": 4, "ledger": str(ledger)}
-    task = work(1, (5, 6, 7, 8, 9, 10))
+    task = batch(1, (5, 6, 7, 8, 9, 10))
     backend = pool(runner(**broken), 2, FailureRule("fail", keep), retries=2)
     guilty = r"with seed 8 \(candidate 0\) ended its worker 2 times, alone in it \(signal 9\)"
     with pytest.raises(EnvironmentFailure, match=guilty) as caught:
@@ -166,29 +169,29 @@ def test_the_episode_that_kills_its_worker_is_found(
 
     # By the other rule it is the only one without a result.
     backend = pool(runner(**broken), 2, FailureRule("worst"), retries=1)
-    out = backend.run(task)
-    assert np.isnan(out.returns).tolist() == [False, False, False, True, False, False]
-    assert np.isnan(out.native_returns).tolist() == np.isnan(out.returns).tolist()
-    assert out.lengths[3] == 0 and not out.successes[3] and not out.sums[3].any()
-    whole = Serial(runner()).run(task)
-    for name, values in vars(out).items():
+    results = backend.run(task)
+    assert np.isnan(results.returns).tolist() == [False, False, False, True, False, False]
+    assert np.isnan(results.native_returns).tolist() == np.isnan(results.returns).tolist()
+    assert results.lengths[3] == 0 and not results.successes[3] and not results.sums[3].any()
+    whole = SerialBackend(runner()).run(task)
+    for name, values in vars(results).items():
         assert np.delete(values, 3, 0).tobytes() == np.delete(getattr(whole, name), 3, 0).tobytes()
 
 
-def test_an_environment_that_hangs_is_stopped(pool: Callable[..., Processes]) -> None:
+def test_an_environment_that_hangs_is_stopped(pool: Callable[..., ProcessBackend]) -> None:
     backend = pool(runner(fault="hang", fault_seed=8), 1, timeout=0.4, retries=1)
     began = time.monotonic()
     with pytest.raises(EnvironmentFailure, match=r"seed 8 .*stopped after 0\.4 s without progress"):
-        backend.run(work(1))
+        backend.run(batch(1))
     assert time.monotonic() - began < 20
     assert workers() == []
 
 
 @pytest.mark.parametrize("lanes", [1, 30])
-def test_a_slow_environment_is_not_stopped(lanes: int, pool: Callable[..., Processes]) -> None:
+def test_a_slow_environment_is_not_stopped(lanes: int, pool: Callable[..., ProcessBackend]) -> None:
     """Each reset sleeps a little; the whole work, or all lanes, take many times the timeout."""
     backend = pool(runner(lanes, nap=0.1), 1, timeout=0.5)
-    task = work(15, (7, 8))
+    task = batch(15, (7, 8))
     began = time.monotonic()
     assert bits(backend.run(task)) == serial(task)
     assert time.monotonic() - began > 1
@@ -197,15 +200,17 @@ def test_a_slow_environment_is_not_stopped(lanes: int, pool: Callable[..., Proce
 
 def test_every_step_and_every_reset_is_progress() -> None:
     """As many environments as there are lanes step between two turns."""
-    beats: list[int] = []
+    heartbeats: list[int] = []
     playing = runner(lanes=3)
-    playing.beat = lambda: beats.append(1)
-    out = Serial(playing).run(work())
-    assert len(beats) == out.lengths.sum() + len(out.lengths)
+    playing.heartbeat = lambda: heartbeats.append(1)
+    results = SerialBackend(playing).run(batch())
+    assert len(heartbeats) == results.lengths.sum() + len(results.lengths)
 
 
-def test_what_takes_long_is_done_before_a_timeout_counts(pool: Callable[..., Processes]) -> None:
-    task = Work(np.ones((2, 4), np.float32), (1, 2), Normalizer.create("off", [], []))
+def test_what_takes_long_is_done_before_a_timeout_counts(
+    pool: Callable[..., ProcessBackend],
+) -> None:
+    task = EpisodeBatch(np.ones((2, 4), np.float32), (1, 2), Normalizer.create("off", [], []))
     backend = pool(PreparedRunner(), 1, timeout=0.4)
     assert set(backend.run(task).returns.tolist()) == {1.0}
     assert backend.replaced == 0
@@ -217,12 +222,12 @@ def test_what_takes_long_is_done_before_a_timeout_counts(pool: Callable[..., Pro
     ("fault", "kind"), [("nan-reward", NonFiniteRewardError), ("raise-step", EnvironmentFailure)]
 )
 def test_an_exception_in_a_worker_arrives_as_in_one_process(
-    fault: str, kind: type[Exception], pool: Callable[..., Processes]
+    fault: str, kind: type[Exception], pool: Callable[..., ProcessBackend]
 ) -> None:
     broken = {"fault": fault, "fault_seed": 8}
-    task = work(1)
+    task = batch(1)
     with pytest.raises(kind) as here:
-        Serial(runner(**broken)).run(task)
+        SerialBackend(runner(**broken)).run(task)
     with pytest.raises(EnvironmentFailure, match="seed 8") as there:
         pool(runner(**broken), 2).run(task)
     assert type(there.value) is type(here.value)
@@ -234,21 +239,23 @@ def test_an_exception_in_a_worker_arrives_as_in_one_process(
     assert workers() == []
 
 
-def test_an_exception_scored_worst_is_the_same_everywhere(pool: Callable[..., Processes]) -> None:
+def test_an_exception_scored_worst_is_the_same_everywhere(
+    pool: Callable[..., ProcessBackend],
+) -> None:
     broken = {"fault": "raise-step", "fault_seed": 8}
-    task = work(6)
-    out = pool(runner(**broken), 2, FailureRule("worst")).run(task)
-    assert bits(out) == bits(Serial(runner(**broken), FailureRule("worst")).run(task))
-    assert np.isnan(out.returns).tolist() == [False, True, False] * 6
+    task = batch(6)
+    results = pool(runner(**broken), 2, FailureRule("worst")).run(task)
+    assert bits(results) == bits(SerialBackend(runner(**broken), FailureRule("worst")).run(task))
+    assert np.isnan(results.returns).tolist() == [False, True, False] * 6
 
 
 def test_what_a_worker_inherits(
-    monkeypatch: pytest.MonkeyPatch, pool: Callable[..., Processes]
+    monkeypatch: pytest.MonkeyPatch, pool: Callable[..., ProcessBackend]
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     backend = pool(runner(), 1)
-    thread = threading.Thread(target=backend.run, args=(work(1),))
+    thread = threading.Thread(target=backend.run, args=(batch(1),))
     thread.start()
     while not workers():
         time.sleep(0.001)
@@ -257,7 +264,7 @@ def test_what_a_worker_inherits(
     os.kill(worker.pid, signal.SIGINT)
     thread.join()
     os.kill(worker.pid, signal.SIGINT)
-    backend.run(work(1))
+    backend.run(batch(1))
     assert [p.pid for p in workers()] == [worker.pid]
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())  # here it does
 
@@ -266,7 +273,7 @@ def test_what_a_worker_inherits(
     assert os.environ["OMP_NUM_THREADS"] == "4"
     assert "MKL_NUM_THREADS" not in os.environ
 
-    wrong = Work(np.zeros((1, 2), np.float32), (1,), RUNNING)  # zorl's own fault
+    wrong = EpisodeBatch(np.zeros((1, 2), np.float32), (1,), RUNNING)  # zorl's own fault
     with pytest.raises(Exception, match=r"float32 of shape|a worker of toy_envs.* failed:\n"):
         backend.run(wrong)
     assert workers() == []
@@ -289,28 +296,28 @@ class Murdered:
         return signal.raise_signal, (signal.SIGKILL,)
 
 
-def test_workers_that_cannot_start_are_one_error(pool: Callable[..., Processes]) -> None:
+def test_workers_that_cannot_start_are_one_error(pool: Callable[..., ProcessBackend]) -> None:
     with pytest.raises(EnvironmentFailure, match=r"failed:\n(.*\n)*.*/no/such/folder"):
-        pool(Unloadable(), 2).run(work(1))
+        pool(Unloadable(), 2).run(batch(1))
     with pytest.raises(EnvironmentFailure, match=r"before they finish .*exit code 9.*__main__"):
-        pool(Deadly(), 2).run(work(1))
+        pool(Deadly(), 2).run(batch(1))
 
 
 def test_workers_that_are_killed_at_their_start_are_no_endless_loop(
-    pool: Callable[..., Processes], monkeypatch: pytest.MonkeyPatch
+    pool: Callable[..., ProcessBackend], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zorl.rollout.processes.backend._MOST_FRUITLESS", 2)
     backend = pool(Murdered(), 1)
     with pytest.raises(EnvironmentFailure, match=r"die before they finish anything \(signal 9\)"):
-        backend.run(work(1))
+        backend.run(batch(1))
     assert backend.replaced == 2
 
 
 def test_workers_that_are_all_killed_at_once_are_replaced(
-    pool: Callable[..., Processes], monkeypatch: pytest.MonkeyPatch
+    pool: Callable[..., ProcessBackend], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zorl.rollout.processes.backend._MOST_FRUITLESS", 1)
-    backend, task = pool(runner(), 3), work(9)
+    backend, task = pool(runner(), 3), batch(9)
     while backend.startup_seconds is None:
         backend.run(task)
     for worker in workers():
@@ -322,24 +329,24 @@ def test_workers_that_are_all_killed_at_once_are_replaced(
 
 def test_what_cannot_work_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="workers must be ≥ 1, got 0"):
-        Processes(runner(), 0)
+        ProcessBackend(runner(), 0)
     with pytest.raises(ConfigurationError, match="retries must be ≥ 1, got 0"):
-        Processes(runner(), 1, retries=0)
+        ProcessBackend(runner(), 1, retries=0)
     for wrong in (0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ConfigurationError, match="timeout must be a positive number"):
-            Processes(runner(), 1, timeout=wrong)
+            ProcessBackend(runner(), 1, timeout=wrong)
 
 
-def shared_work(k: int, workers: int, chunk: int = 64) -> SharedWork:
+def shared_batch(k: int, workers: int, chunk: int = 64) -> SharedBatch:
     header = Header(1, (k, 2), (5,), RUNNING, workers, chunk)
-    shared = SharedWork(MemoryFile(), header)
-    shared.write(Work(np.ones((k, 2), np.float32), (5,), RUNNING))
+    shared = SharedBatch(MemoryFile(), header)
+    shared.write(EpisodeBatch(np.ones((k, 2), np.float32), (5,), RUNNING))
     return shared
 
 
 def test_jobs_are_handed_out_in_order_in_chunks_that_shrink() -> None:
-    shared = shared_work(100, workers=2)
-    first, second = shared.take(0), shared.take(1)
+    shared = shared_batch(100, workers=2)
+    first, second = shared.claim(0), shared.claim(1)
     assert [next(first) for _ in range(3)] == [0, 1, 2]
     assert next(second) == 12  # an eighth was the other's
     rest = list(first)
@@ -352,30 +359,30 @@ def test_jobs_are_handed_out_in_order_in_chunks_that_shrink() -> None:
     chunks = np.diff(np.flatnonzero(np.diff([-1, *owners, -1])))
     assert chunks.max() == 77  # with nobody else asking, the first took all that followed
 
-    assert list(shared_work(5, 2, chunk=1).take(1)) == list(range(5))
-    assert shared_work(5, 2).left() == list(range(5))
+    assert list(shared_batch(5, 2, chunk=1).claim(1)) == list(range(5))
+    assert shared_batch(5, 2).left() == list(range(5))
 
 
 def test_a_dead_worker_s_jobs_are_taken_back_once() -> None:
-    shared = shared_work(100, workers=2)
-    taken = shared.take(0)
+    shared = shared_batch(100, workers=2)
+    taken = shared.claim(0)
     for _ in range(5):
         shared.status[next(taken)] = BEGUN
     shared.status[:2] = OVER
-    shared.out.lengths[2] = 9  # half written
+    shared.results.lengths[2] = 9  # half written
     assert shared.reclaim(1) == ([], [])
     assert shared.reclaim(0) == ([2, 3, 4], list(range(5, 12)))
     assert shared.reclaim(0) == ([], [])
-    shared.give(1, [2, 5])
-    assert shared.out.lengths[2] == 0
+    shared.assign(1, [2, 5])
+    assert shared.results.lengths[2] == 0
     assert shared.reclaim(1) == ([], [2, 5])
 
 
 def test_the_memory_has_no_name_and_is_read_only_where_it_should_be() -> None:
-    shared = shared_work(3, workers=1)
+    shared = shared_batch(3, workers=1)
     with pytest.raises(ValueError, match="read-only"):
-        shared.work.thetas[0, 0] = 1.0
-    assert (shared.work.thetas == 1).all()
+        shared.batch.thetas[0, 0] = 1.0
+    assert (shared.batch.thetas == 1).all()
     memory = MemoryFile()
     assert os.fstat(memory._fd).st_nlink == 0
     memory.close()
@@ -383,9 +390,9 @@ def test_the_memory_has_no_name_and_is_read_only_where_it_should_be() -> None:
 
 
 @pytest.fixture(scope="module")
-def pools() -> Iterator[dict[Any, Processes]]:
+def pools() -> Iterator[dict[Any, ProcessBackend]]:
     """Backends that live as long as this module: their start is most of what an example costs."""
-    opened: dict[Any, Processes] = {}
+    opened: dict[Any, ProcessBackend] = {}
     yield opened
     for backend in opened.values():
         backend.close()
@@ -394,16 +401,16 @@ def pools() -> Iterator[dict[Any, Processes]]:
 @settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_workers_any_chunks_any_deaths_give_the_bits_of_one_process(
-    pools: dict[Any, Processes], data: st.DataObject
+    pools: dict[Any, ProcessBackend], data: st.DataObject
 ) -> None:
     count = data.draw(st.sampled_from([1, 2, 2, 3, 8]), "workers")
     lanes = data.draw(st.sampled_from([1, 3, 16]) if count < 8 else st.just(3), "lanes")
     if (count, lanes) not in pools:
-        pools[count, lanes] = Processes(runner(lanes, nap=0.004), count, retries=1000)
+        pools[count, lanes] = ProcessBackend(runner(lanes, nap=0.004), count, retries=1000)
     backend = pools[count, lanes]
     backend._chunk = data.draw(st.sampled_from([1, 2, 5, 64]), "chunk")
     n = data.draw(st.integers(1, 24), "candidates")
-    task = work(n, tuple(range(data.draw(st.integers(1, 6), "episodes"))))
+    task = batch(n, tuple(range(data.draw(st.integers(1, 6), "episodes"))))
     kills = data.draw(st.integers(0, 2) if count < 8 else st.just(0), "kills")
     chance = random.Random(n)
     over = threading.Event()
@@ -420,8 +427,8 @@ def test_any_workers_any_chunks_any_deaths_give_the_bits_of_one_process(
     thread = threading.Thread(target=assassin)
     thread.start()
     try:
-        out = bits(backend.run(task))
+        results = bits(backend.run(task))
     finally:
         over.set()
         thread.join()
-    assert out == serial(task)
+    assert results == serial(task)

@@ -70,10 +70,10 @@ class Ending:
 
     def ended(self) -> tuple[int, str, str]:
         """Exit status and what was printed; all processes must be gone soon after."""
-        out, err = self.process.communicate(timeout=90)
+        results, err = self.process.communicate(timeout=90)
         wait_for(lambda: not members(self.process.pid), f"the end of {members(self.process.pid)}")
         assert "leaked" not in err  # multiprocessing's tracker of semaphores and shared memory
-        return self.process.returncode, out, err
+        return self.process.returncode, results, err
 
 
 @pytest.fixture

@@ -30,11 +30,11 @@ from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import ActionDecoder
 from zorl.rollout.backend import Backend
-from zorl.rollout.batch import Episodes, Work
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.evaluator import RolloutEvaluator
 from zorl.rollout.failures import FailureRule
-from zorl.rollout.local.gymnasium_runner import EpisodeRunner
-from zorl.rollout.local.serial import Serial
+from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
+from zorl.rollout.local.serial import SerialBackend
 from zorl.rollout.ray import actor as ray_actor, backend as ray_backend
 from zorl.rollout.ray.actor import Broadcast
 from zorl.rollout.ray.backend import RayBackend
@@ -76,27 +76,27 @@ def backend(runner: Any, workers: int | None = None, **more: Any) -> Iterator[An
         opened.close()
 
 
-def toy_work(rows: int = 20, seeds: int = 10) -> Work:
+def toy_batch(rows: int = 20, seeds: int = 10) -> EpisodeBatch:
     thetas = np.random.default_rng(0).normal(size=(rows, 4)).astype(np.float32)
-    return Work(thetas, tuple(range(100, 100 + seeds)), OFF)
+    return EpisodeBatch(thetas, tuple(range(100, 100 + seeds)), OFF)
 
 
-def bits(episodes: Episodes) -> dict[str, bytes]:
+def bits(episodes: EpisodeResults) -> dict[str, bytes]:
     return {name: values.tobytes() for name, values in vars(episodes).items()}
 
 
-EXPECTED = bits(Serial(ToyRunner()).run(toy_work()))
+EXPECTED = bits(SerialBackend(ToyRunner()).run(toy_batch()))
 
 
-def walk_runner() -> EpisodeRunner:
+def walk_runner() -> GymnasiumRunner:
     task = make_task(WALK)
     env = task.make()
     policy = MlpPolicy(3, ActionDecoder.for_space(env.action_space), (8,))
     env.close()
-    return EpisodeRunner(task, policy, lanes=4)
+    return GymnasiumRunner(task, policy, lanes=4)
 
 
-def searched(backend: Backend, runner: EpisodeRunner) -> tuple[Any, Any]:
+def searched(backend: Backend, runner: GymnasiumRunner) -> tuple[Any, Any]:
     """The whole state of a search after four generations."""
     search = Search(
         METHODS["ars"](m=16, top=8),
@@ -118,7 +118,7 @@ def test_a_search_has_the_bits_of_one_process(
     cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner = walk_runner()
-    serial = searched(Serial(runner), runner)
+    serial = searched(SerialBackend(runner), runner)
     sent: list[Broadcast] = []
     of = Broadcast.of
 
@@ -157,20 +157,22 @@ def test_a_node_is_removed_in_the_middle(cluster: Any) -> None:
     node = cluster.add_node(num_cpus=1)
     try:
         with backend(ToyRunner(0.02)) as opened:
-            assert bits(opened.run(toy_work(2))) == bits(Serial(ToyRunner()).run(toy_work(2)))
+            assert bits(opened.run(toy_batch(2))) == bits(
+                SerialBackend(ToyRunner()).run(toy_batch(2))
+            )
             before = list(opened._actors)
             assert len(before) == 3
             thread = threading.Timer(0.3, cluster.remove_node, [node])
             began = time.monotonic()
             thread.start()
-            got = bits(opened.run(toy_work()))
+            got = bits(opened.run(toy_batch()))
             thread.join()
             assert time.monotonic() - began > 1.3  # three actors, 200 × 20 ms
             assert got == EXPECTED
             lost = [actor for actor in before if actor not in opened._actors]
             assert len(lost) == opened.replaced == 1
             # The machine is gone, so nothing stands for its actor's successor; the rest goes on.
-            assert bits(opened.run(toy_work())) == EXPECTED
+            assert bits(opened.run(toy_batch())) == EXPECTED
             assert sum(actor.started for actor in opened._actors) == 2
     finally:
         if node in cluster.worker_nodes:
@@ -181,10 +183,10 @@ def test_an_actor_that_dies_is_replaced(cluster: Any, tmp_path: Path) -> None:
     broken = ToyRunner(0.005, tmp_path, "kill-once", 104)
     with backend(broken, 2) as opened:
         for _ in range(2):
-            assert bits(opened.run(toy_work())) == EXPECTED
+            assert bits(opened.run(toy_batch())) == EXPECTED
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and not all(a.started for a in opened._actors):
-            opened.run(toy_work())
+            opened.run(toy_batch())
         assert [actor.started for actor in opened._actors] == [True, True]
 
 
@@ -193,24 +195,24 @@ def test_a_job_that_kills_its_actors_is_named(cluster: Any, tmp_path: Path) -> N
     thetas = np.ones((1, 4), np.float32)
     with backend(broken, 2, retries=2) as opened:
         with pytest.raises(EnvironmentFailure, match=r"seed 3 \(candidate 0\).*2 times") as caught:
-            opened.run(Work(thetas, (1, 2, 3, 4, 5, 6, 7, 8, 9), OFF))
+            opened.run(EpisodeBatch(thetas, (1, 2, 3, 4, 5, 6, 7, 8, 9), OFF))
         assert caught.value.job == 2
         lines = (tmp_path / "marks").read_text().splitlines()
         assert [line for line in lines if line.endswith("of 1")] == ["row 0 seed 3 of 1"] * 2
         assert len(lines) == 3
         # The backend is of use again at once, with the actor that lives.
-        harmless = Work(thetas, (1, 2, 4), OFF)
-        assert bits(opened.run(harmless)) == bits(Serial(ToyRunner()).run(harmless))
+        harmless = EpisodeBatch(thetas, (1, 2, 4), OFF)
+        assert bits(opened.run(harmless)) == bits(SerialBackend(ToyRunner()).run(harmless))
 
 
 def test_a_straggler_is_overtaken_and_its_late_answer_ignored(cluster: Any, tmp_path: Path) -> None:
     broken = ToyRunner(0.002, tmp_path, "hang-once", 104, long=4.0)
-    harmless = Work(toy_work().thetas, tuple(range(200, 210)), OFF)
-    expected = bits(Serial(ToyRunner()).run(harmless))
+    harmless = EpisodeBatch(toy_batch().thetas, tuple(range(200, 210)), OFF)
+    expected = bits(SerialBackend(ToyRunner()).run(harmless))
     with backend(broken, 2) as opened:
         opened.run(harmless)  # start-up is no part of this
         began = time.monotonic()
-        assert bits(opened.run(toy_work())) == EXPECTED
+        assert bits(opened.run(toy_batch())) == EXPECTED
         assert time.monotonic() - began < 3.5
         waiting = [actor for actor in opened._actors if actor.chunk is not None]
         assert len(waiting) == 1
@@ -223,27 +225,27 @@ def test_a_straggler_is_overtaken_and_its_late_answer_ignored(cluster: Any, tmp_
 def test_an_actor_that_hangs_is_killed_after_a_timeout(cluster: Any, tmp_path: Path) -> None:
     broken = ToyRunner(0.002, tmp_path, "hang-once", 104)
     with backend(broken, 1, timeout=0.1) as opened:  # alone, so that no other overtakes it
-        assert bits(opened.run(toy_work(2))) == bits(Serial(ToyRunner()).run(toy_work(2)))
+        assert bits(opened.run(toy_batch(2))) == bits(SerialBackend(ToyRunner()).run(toy_batch(2)))
 
 
 def test_an_exception_arrives_and_the_backend_lives_on(cluster: Any, tmp_path: Path) -> None:
     broken = ToyRunner(0.0, tmp_path, "raise", 104)
     with backend(broken, 2) as opened:
         with pytest.raises(EnvironmentFailure, match=r"broken: row \d+ seed 104"):
-            opened.run(toy_work())
-        harmless = Work(toy_work().thetas, (1, 2), OFF)
+            opened.run(toy_batch())
+        harmless = EpisodeBatch(toy_batch().thetas, (1, 2), OFF)
         for _ in range(5):  # answers of the failed work may come late
-            assert bits(opened.run(harmless)) == bits(Serial(ToyRunner()).run(harmless))
+            assert bits(opened.run(harmless)) == bits(SerialBackend(ToyRunner()).run(harmless))
 
 
 def test_what_raises_may_score_worst_and_nothing_else_changes(cluster: Any, tmp_path: Path) -> None:
-    work = toy_work(1)
-    good = [index for index in range(len(work)) if work.job(index)[1] != 104]
-    expected = Serial(ToyRunner()).run(work)
+    batch = toy_batch(1)
+    good = [index for index in range(len(batch)) if batch.job(index)[1] != 104]
+    expected = SerialBackend(ToyRunner()).run(batch)
     for fault in ("raise", "kill"):
         broken = ToyRunner(0.0, tmp_path, fault, 104)
         with backend(broken, 2, failures=FailureRule("worst"), retries=1) as opened:
-            got = opened.run(work)
+            got = opened.run(batch)
         assert np.isnan(got.returns).sum() == np.isnan(got.native_returns).sum() == 1
         for name, values in vars(expected).items():
             assert getattr(got, name)[good].tobytes() == values[good].tobytes()
@@ -255,7 +257,7 @@ def test_what_no_environment_raised_scores_nobody(cluster: Any, tmp_path: Path) 
         backend(broken, 1, failures=FailureRule("worst")) as opened,
         pytest.raises(EnvironmentFailure, match=r"a Ray actor failed:\n(.*\n)+RuntimeError: a bug"),
     ):
-        opened.run(toy_work(1))
+        opened.run(toy_batch(1))
 
 
 def test_a_runner_that_cannot_be_made_is_one_clear_error(cluster: Any) -> None:
@@ -263,14 +265,14 @@ def test_a_runner_that_cannot_be_made_is_one_clear_error(cluster: Any) -> None:
         backend(Unmakeable(), 1) as opened,
         pytest.raises(EnvironmentFailure, match="cannot be made here"),
     ):
-        opened.run(toy_work())
+        opened.run(toy_batch())
 
 
 def test_actors_have_one_thread_and_need_the_drivers_versions(
     cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with backend(ThreadsRunner(), 1) as opened:
-        assert set(opened.run(toy_work(1)).returns) == {1.0}
+        assert set(opened.run(toy_batch(1)).returns) == {1.0}
     monkeypatch.setattr(
         ray_backend, "versions", lambda: {**ray_actor.versions(), "numpy": "1.26.0"}
     )
@@ -278,7 +280,7 @@ def test_actors_have_one_thread_and_need_the_drivers_versions(
         backend(ThreadsRunner(), 1) as opened,
         pytest.raises(ConfigurationError, match=r"has numpy \S+ instead of 1\.26\.0"),
     ):
-        opened.run(toy_work(1))
+        opened.run(toy_batch(1))
 
 
 def test_a_machine_that_makes_other_candidates_is_an_error(cluster: Any) -> None:
@@ -291,12 +293,12 @@ def test_a_machine_that_makes_other_candidates_is_an_error(cluster: Any) -> None
 
 def test_more_actors_than_cpus_wait_for_room_and_none_is_an_error(cluster: Any) -> None:
     with backend(ToyRunner(), 3) as first:  # two CPUs
-        assert bits(first.run(toy_work())) == EXPECTED
+        assert bits(first.run(toy_batch())) == EXPECTED
         with (
             backend(ToyRunner(), 1, start_timeout=1.0) as second,
             pytest.raises(EnvironmentFailure, match=r"no Ray actor.* within 1 s.* 0 are free"),
         ):
-            second.run(toy_work())
+            second.run(toy_batch())
 
 
 @pytest.mark.parametrize("options", [{"workers": 0}, {"retries": 0}, {"timeout": 0.0}])

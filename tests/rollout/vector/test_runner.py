@@ -23,10 +23,10 @@ from zorl.optimizers import spsa
 from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import ActionDecoder, ObservationEncoder
-from zorl.rollout.batch import Episodes, Runner, Work
+from zorl.rollout.batch import EnvRunner, EpisodeBatch, EpisodeResults
 from zorl.rollout.evaluator import RolloutEvaluator
-from zorl.rollout.local.gymnasium_runner import EpisodeRunner
-from zorl.rollout.local.serial import Serial
+from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
+from zorl.rollout.local.serial import SerialBackend
 from zorl.rollout.vector.runner import VectorRunner, check_vector
 from zorl.search.loop import Search
 
@@ -56,18 +56,18 @@ def choosing() -> np.ndarray:
 
 
 def play(
-    runner: Runner, thetas: Any, seeds: Any = SEEDS, mode: str = "running", jobs: Any = None
-) -> tuple[Work, Episodes]:
+    runner: EnvRunner, thetas: Any, seeds: Any = SEEDS, mode: str = "running", jobs: Any = None
+) -> tuple[EpisodeBatch, EpisodeResults]:
     policy = runner.policy  # type: ignore[attr-defined]
     low = np.zeros(policy.inputs)
     normalizer = Normalizer.create(mode, low, low + 4)  # its center is 2
-    work = Work(np.ascontiguousarray(thetas, np.float32), tuple(seeds), normalizer)
-    out = Episodes.empty(work)
-    runner.run(work, range(len(work)) if jobs is None else jobs, out)
-    return work, out
+    batch = EpisodeBatch(np.ascontiguousarray(thetas, np.float32), tuple(seeds), normalizer)
+    results = EpisodeResults.empty(batch)
+    runner.run(batch, range(len(batch)) if jobs is None else jobs, results)
+    return batch, results
 
 
-def run_countdown(task: Task, lanes: int = 4, **kwargs: Any) -> tuple[Work, Episodes]:
+def run_countdown(task: Task, lanes: int = 4, **kwargs: Any) -> tuple[EpisodeBatch, EpisodeResults]:
     policy, _ = policy_of(COUNTDOWN, ())
     return play(VectorRunner(task, policy, lanes=lanes, **kwargs), choosing())
 
@@ -77,18 +77,20 @@ def run_countdown(task: Task, lanes: int = 4, **kwargs: Any) -> tuple[Work, Epis
 @pytest.mark.parametrize("lanes", [1, 4, 64])
 def test_every_episode_is_whole(mode: str, own_seeds: bool, lanes: int) -> None:
     task = countdown(mode=mode, own_seeds=own_seeds)
-    work, out = run_countdown(task, lanes)
-    action = np.array([work.job(job)[0] % 3 for job in range(len(work))])
-    x = (out.returns - 100) / out.lengths - 1000 * action  # the start, if nothing was lost or added
+    batch, results = run_countdown(task, lanes)
+    action = np.array([batch.job(job)[0] % 3 for job in range(len(batch))])
+    x = (
+        results.returns - 100
+    ) / results.lengths - 1000 * action  # the start, if nothing was lost or added
     assert (x >= 0).all() and (x < 1).all()
-    assert (out.lengths == 2 + np.floor(8 * x + 1e-9) + 3 * action).all()
-    assert (out.successes == (x > 0.5)).all()
-    assert (out.native_returns == out.returns).all()
+    assert (results.lengths == 2 + np.floor(8 * x + 1e-9) + 3 * action).all()
+    assert (results.successes == (x > 0.5)).all()
+    assert (results.native_returns == results.returns).all()
     # The observations acted on are [x, t], t = 0, 1, …, length − 1.
-    np.testing.assert_allclose(out.sums[:, 0], (x - 2) * out.lengths, rtol=1e-9)
-    assert (out.sums[:, 1] == out.lengths * (out.lengths - 5) / 2).all()
-    expected = [((np.arange(length) - 2) ** 2).sum() for length in out.lengths]
-    assert (out.squares[:, 1] == expected).all()
+    np.testing.assert_allclose(results.sums[:, 0], (x - 2) * results.lengths, rtol=1e-9)
+    assert (results.sums[:, 1] == results.lengths * (results.lengths - 5) / 2).all()
+    expected = [((np.arange(length) - 2) ** 2).sum() for length in results.lengths]
+    assert (results.squares[:, 1] == expected).all()
 
 
 @pytest.mark.parametrize("lanes", [1, 7, 45, 64])
@@ -97,13 +99,13 @@ def test_own_seeds_give_the_bits_of_single_environments(lanes: int) -> None:
     rng = np.random.default_rng(3)
     thetas = rng.normal(size=(ROWS, policy.dim))
     task = countdown(mode="Disabled", own_seeds=True)
-    _, expected = play(EpisodeRunner(countdown(), policy, 3), thetas)
+    _, expected = play(GymnasiumRunner(countdown(), policy, 3), thetas)
     for compiled in (False, True):
         runner = VectorRunner(task, policy, lanes=lanes, compiled=compiled)
         assert runner.seeded
-        _, out = play(runner, thetas)
+        _, results = play(runner, thetas)
         for name, values in vars(expected).items():
-            np.testing.assert_array_equal(getattr(out, name), values, name)
+            np.testing.assert_array_equal(getattr(results, name), values, name)
     assert len(set(expected.lengths)) > 5
 
 
@@ -124,10 +126,10 @@ def test_gymnasium_s_own_vectors_of_every_space(observation: str, action: str) -
     encoder = ObservationEncoder.for_space(env.observation_space)
     policy = MlpPolicy(encoder.size, ActionDecoder.for_space(env.action_space), (3,))
     thetas = np.random.default_rng(0).normal(size=(6, policy.dim))
-    _, expected = play(EpisodeRunner(task, policy, 4), thetas)
-    _, out = play(VectorRunner(task, policy, lanes=8), thetas)
+    _, expected = play(GymnasiumRunner(task, policy, 4), thetas)
+    _, results = play(VectorRunner(task, policy, lanes=8), thetas)
     for name, values in vars(expected).items():
-        np.testing.assert_array_equal(getattr(out, name), values, name)
+        np.testing.assert_array_equal(getattr(results, name), values, name)
     assert 0 < expected.successes.sum() < expected.successes.size
 
 
@@ -154,7 +156,7 @@ def test_a_search_with_one_generator_resumes_to_the_same_bits() -> None:
 
     def search() -> Search:
         runner = VectorRunner(make_task("CartPole-v1"), policy, lanes=6)
-        evaluator = RolloutEvaluator(Serial(runner))
+        evaluator = RolloutEvaluator(SerialBackend(runner))
         return Search(spsa(learning_rate=0.1, radius=0.5), evaluator, Streams(0), episodes=4)
 
     whole = list(islice(search().run(search().init(np.zeros(policy.dim))), 6))
@@ -168,10 +170,10 @@ def test_a_search_with_one_generator_resumes_to_the_same_bits() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_info_says_success_at_the_last_step(mode: str) -> None:
     task = countdown(success="info", mode=mode)
-    work, out = run_countdown(task)
-    action = np.array([work.job(job)[0] % 3 for job in range(len(work))])
-    x = (out.returns - 100) / out.lengths - 1000 * action
-    assert (out.successes == (x <= 0.5)).all()
+    batch, results = run_countdown(task)
+    action = np.array([batch.job(job)[0] % 3 for job in range(len(batch))])
+    x = (results.returns - 100) / results.lengths - 1000 * action
+    assert (results.successes == (x <= 0.5)).all()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -181,23 +183,23 @@ def test_a_number_that_is_not_finite_ends_its_episode(mode: str, fault: str, lan
     task = countdown(mode=mode, fault=fault)
     with pytest.raises(NonFiniteRewardError, match=r"after 2 steps.*does not replay it"):
         run_countdown(task)
-    work, sound = run_countdown(countdown(mode=mode), lanes)
-    _, out = run_countdown(task, lanes, tolerant=True)
-    action = np.array([work.job(job)[0] % 3 for job in range(len(work))])
+    batch, sound = run_countdown(countdown(mode=mode), lanes)
+    _, results = run_countdown(task, lanes, allow_non_finite=True)
+    action = np.array([batch.job(job)[0] % 3 for job in range(len(batch))])
     x = (sound.returns - 100) / sound.lengths - 1000 * action
     # A fault at the last step's observation is nobody's; of its reward, it is.
     bad = (x < 1 / 3) & ((fault == "nan-reward") | (sound.lengths > 2))
     assert 5 < bad.sum() < 40
-    assert np.isnan(out.returns[bad]).all() and (out.lengths[bad] == 2).all()
-    assert not out.successes[bad].any()
-    assert (out.sums[bad, 1] == -3).all()  # t − 2 for t = 0 and 1
+    assert np.isnan(results.returns[bad]).all() and (results.lengths[bad] == 2).all()
+    assert not results.successes[bad].any()
+    assert (results.sums[bad, 1] == -3).all()  # t − 2 for t = 0 and 1
     for name, values in vars(sound).items():
-        np.testing.assert_array_equal(getattr(out, name)[~bad], values[~bad], name)
+        np.testing.assert_array_equal(getattr(results, name)[~bad], values[~bad], name)
 
 
 def test_a_start_that_is_not_finite_raises_even_where_faults_are_counted() -> None:
     with pytest.raises(NonFiniteRewardError, match="observation after 0 steps"):
-        run_countdown(countdown(fault="nan-reset"), tolerant=True)
+        run_countdown(countdown(fault="nan-reset"), allow_non_finite=True)
     task = countdown(mode="Disabled", own_seeds=True, fault="nan-observation")
     with pytest.raises(NonFiniteRewardError, match=r"episode with seed \d+ cannot") as caught:
         run_countdown(task)
@@ -274,7 +276,7 @@ def test_a_runner_travels_to_a_worker_after_it_has_run() -> None:
     runner = VectorRunner(countdown(), policy, lanes=4)
     _, first = play(runner, choosing())
     copy = pickle.loads(pickle.dumps(runner))
-    assert "no common random numbers" in copy.notice and "4 lanes" in copy.notice
+    assert "no common random numbers" in copy.description and "4 lanes" in copy.description
     np.testing.assert_array_equal(play(copy, choosing())[1].returns, first.returns)
     _, none = play(copy, choosing(), jobs=())
     assert not none.lengths.any()
@@ -289,12 +291,12 @@ def balancing() -> tuple[MlpPolicy, np.ndarray]:
     return policy, thetas
 
 
-def spread(runner: Runner, thetas: np.ndarray, seed: int, episodes: int) -> np.ndarray:
+def spread(runner: EnvRunner, thetas: np.ndarray, seed: int, episodes: int) -> np.ndarray:
     """(2, n) mean returns and their standard errors."""
     seeds = Streams(seed).episodes(0, episodes)
-    _, out = play(runner, thetas, seeds, mode="off")
-    returns = out.returns.reshape(len(thetas), episodes)
-    assert (out.lengths == out.returns).all()  # CartPole pays 1 a step
+    _, results = play(runner, thetas, seeds, mode="off")
+    returns = results.returns.reshape(len(thetas), episodes)
+    assert (results.lengths == results.returns).all()  # CartPole pays 1 a step
     return np.stack([returns.mean(axis=1), returns.std(axis=1, ddof=1) / episodes**0.5])
 
 
@@ -302,7 +304,7 @@ def test_cart_pole_of_its_own_is_the_same_task() -> None:
     task = make_task("CartPole-v1")
     check_vector(task, "vector")
     policy, thetas = balancing()
-    single = spread(EpisodeRunner(task, policy, 16), thetas, 0, 60)
+    single = spread(GymnasiumRunner(task, policy, 16), thetas, 0, 60)
     vector = spread(VectorRunner(task, policy, lanes=64), thetas, 1, 60)
     assert single[0, 0] < 10 < single[0, 2] < 0.8 * single[0, 1]
     assert single[0, 3] == vector[0, 3] == 500
@@ -328,7 +330,7 @@ class TestEnvPool:
             for lanes, threads in ((24, 1), (1, 1), (5, 2))
         ]
         assert all(runner.seeded for runner in runners)
-        assert "not where Gymnasium's starts" in runners[0].notice
+        assert "not where Gymnasium's starts" in runners[0].description
         _, first = play(runners[0], thetas, seeds, mode)
         assert len(set(first.returns)) > 2
         for runner in runners[1:]:
@@ -340,9 +342,9 @@ class TestEnvPool:
         policy, thetas = balancing()
         runner = VectorRunner(make_task("CartPole-v1"), policy, "envpool")
         twice = np.repeat(thetas[1:2], 2, axis=0)
-        _, out = play(runner, twice, Streams(0).episodes(0, 6), "off")
-        assert (out.returns[:6] == out.returns[6:]).all()
-        assert len(set(out.returns)) > 2
+        _, results = play(runner, twice, Streams(0).episodes(0, 6), "off")
+        assert (results.returns[:6] == results.returns[6:]).all()
+        assert len(set(results.returns)) > 2
 
     @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "MountainCar-v0"])
     def test_it_plays_the_same_task(self, env_id: str) -> None:
@@ -354,10 +356,10 @@ class TestEnvPool:
         single, pool = (
             play(runner, thetas, Streams(seed).episodes(0, 60), mode="off")[1]
             for seed, runner in enumerate(
-                [EpisodeRunner(task, policy, 16), VectorRunner(task, policy, "envpool")]
+                [GymnasiumRunner(task, policy, 16), VectorRunner(task, policy, "envpool")]
             )
         )
-        a, b = (out.returns.reshape(3, 60) for out in (single, pool))
+        a, b = (results.returns.reshape(3, 60) for results in (single, pool))
         error = np.hypot(a.std(axis=1), b.std(axis=1)) / 60**0.5
         assert (abs(a.mean(axis=1) - b.mean(axis=1)) <= 4 * error + 1e-6).all()
         if env_id != "CartPole-v1":
@@ -366,8 +368,8 @@ class TestEnvPool:
     def test_its_time_limit_is_the_task_s(self) -> None:
         task = make_task("Pendulum-v1", env_kwargs={"max_episode_steps": 7})
         policy, _ = policy_of("Pendulum-v1", ())
-        _, out = play(VectorRunner(task, policy, "envpool"), np.zeros((2, policy.dim)))
-        assert (out.lengths == 7).all() and (out.returns < 0).all()
+        _, results = play(VectorRunner(task, policy, "envpool"), np.zeros((2, policy.dim)))
+        assert (results.lengths == 7).all() and (results.returns < 0).all()
 
     @pytest.mark.parametrize(
         ("task", "error", "message"),

@@ -19,7 +19,7 @@ from zorl.envs.twins.base import Twin, rehearse
 from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import ObservationEncoder
-from zorl.rollout.batch import Episodes, Work
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.compiled.cache import compiled, why_no_numba
 from zorl.rollout.compiled.parts import LANES, Spec
 from zorl.rollout.compiled.source import kernel_source, why_not
@@ -27,7 +27,7 @@ from zorl.rollout.compiled.source import kernel_source, why_not
 _WORTH = 2e-4  # seconds: waking a thread takes a good part of a tenth of a millisecond
 
 
-class Compiled:
+class CompiledBackend:
     """Plays whole episodes in compiled code, on several threads; see `Backend`.
 
     Args:
@@ -37,7 +37,7 @@ class Compiled:
         encoder: of the environment's observations.
         exact: double precision, bit-equal dynamics; otherwise single precision and SIMD.
         threads: None for one per core.
-        tolerant: let non-finite rewards through to the search's rule instead of raising.
+        allow_non_finite: let non-finite rewards through to the search's rule instead of raising.
 
     Attributes:
         compile_seconds: what compiling, or loading what was compiled before, took so far.
@@ -51,7 +51,7 @@ class Compiled:
         encoder: ObservationEncoder,
         exact: bool = False,
         threads: int | None = None,
-        tolerant: bool = False,
+        allow_non_finite: bool = False,
     ) -> None:
         if threads is not None and threads < 1:
             raise ConfigurationError(f"threads must be ≥ 1, got {threads}")
@@ -68,7 +68,7 @@ class Compiled:
         self.task = task
         self.threads = threads or len(os.sched_getaffinity(0))
         self._twin, self._policy, self._encoder = twin, policy, encoder
-        self._exact, self._tolerant = exact, tolerant
+        self._exact, self._allow_non_finite = exact, allow_non_finite
         self._real = np.float64 if exact else np.float32
         self._kernels: dict[tuple[bool, bool], Callable[..., None]] = {}
         self._starts: dict[int, tuple[float, ...]] = {}
@@ -78,26 +78,28 @@ class Compiled:
         kernel_source(self._spec(active=False, learns=False))  # says what cannot be translated
 
     @property
-    def notice(self) -> str:
+    def description(self) -> str:
         """What a log should say of it."""
         kind = "double precision" if self._exact else "single precision"
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
         return f"the compiled twin of {self.task.env_id} plays it, in {kind}, on {threads}"
 
-    def run(self, work: Work) -> Episodes:
+    def run(self, batch: EpisodeBatch) -> EpisodeResults:
         """See `Backend`.
 
         Raises:
             NonFiniteRewardError: a NaN or infinite reward or observation, unless they are let
                 through; right after a reset always.
         """
-        self._check_sizes(work)
-        out = Episodes.empty(work)
-        if not len(work):
-            return out
-        kernel = self._kernel(work.normalizer)
-        arguments = self._arguments(work, out)
-        busy = min(len(work) / LANES, len(work) * self._pace / _WORTH)  # threads with enough to do
+        self._check_sizes(batch)
+        results = EpisodeResults.empty(batch)
+        if not len(batch):
+            return results
+        kernel = self._kernel(batch.normalizer)
+        arguments = self._arguments(batch, results)
+        busy = min(
+            len(batch) / LANES, len(batch) * self._pace / _WORTH
+        )  # threads with enough to do
         helpers = int(min(self.threads, max(busy, 1))) - 1
         if helpers and self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads - 1, "zorl-compiled")
@@ -106,52 +108,54 @@ class Compiled:
         kernel(*arguments)
         for future in futures:
             future.result()
-        self._pace = (time.perf_counter() - began) * (helpers + 1) / len(work)
+        self._pace = (time.perf_counter() - began) * (helpers + 1) / len(batch)
         if self.task.success == "threshold":
-            np.greater_equal(out.native_returns, self.task.require_threshold(), out=out.successes)
+            np.greater_equal(
+                results.native_returns, self.task.require_threshold(), out=results.successes
+            )
         elif self.task.success != "terminated":
-            out.successes[:] = False
-        self._settle(work, out)
-        return out
+            results.successes[:] = False
+        self._refuse_non_finite(batch, results)
+        return results
 
-    def _check_sizes(self, work: Work) -> None:
+    def _check_sizes(self, batch: EpisodeBatch) -> None:
         """A kernel reads memory unchecked."""
         d, o = self._policy.dim, self._encoder.size
-        if work.thetas.ndim != 2 or work.thetas.shape[1] != d or work.normalizer.low.size != o:
+        if batch.thetas.ndim != 2 or batch.thetas.shape[1] != d or batch.normalizer.low.size != o:
             raise ConfigurationError(
                 f"expected thetas of shape (n, {d}) and a normalizer of {o} observations, got "
-                f"{work.thetas.shape} and {work.normalizer.low.size}"
+                f"{batch.thetas.shape} and {batch.normalizer.low.size}"
             )
 
     def _spec(self, active: bool, learns: bool) -> Spec:
         single = self._encoder.dtype == "float32"
         return Spec(self._twin, self._policy, self._exact, single, active, learns)
 
-    def _arguments(self, work: Work, out: Episodes) -> tuple[Any, ...]:
+    def _arguments(self, batch: EpisodeBatch, results: EpisodeResults) -> tuple[Any, ...]:
         """What a kernel takes."""
-        episodes = len(work.seeds)
+        episodes = len(batch.seeds)
         # Episodes of one candidate in one lane load its parameters once, where that leaves enough
         # to do for every lane.
-        run = episodes if len(work.thetas) >= 4 * LANES * self.threads else 1
-        normalizer = work.normalizer
+        run = episodes if len(batch.thetas) >= 4 * LANES * self.threads else 1
+        normalizer = batch.normalizer
         # numba compiles anew for arrays that are read-only, as what a normalizer has seen is.
         center, factor = (np.require(array, None, ["C", "W"]) for array in normalizer.affine())
         return (
-            np.require(work.thetas, np.float32, ["C", "W"]),
+            np.require(batch.thetas, np.float32, ["C", "W"]),
             run,
             episodes,
             np.zeros(1, np.int64),
-            self._starting_states(work.seeds),
+            self._starting_states(batch.seeds),
             self._twin.limit,
             center,
             factor,
             float(normalizer.clip),
-            out.returns,
-            out.native_returns,
-            out.lengths,
-            out.successes,
-            out.sums,
-            out.squares,
+            results.returns,
+            results.native_returns,
+            results.lengths,
+            results.successes,
+            results.sums,
+            results.squares,
         )
 
     def _kernel(self, normalizer: Normalizer) -> Callable[..., None]:
@@ -165,8 +169,8 @@ class Compiled:
                 )
             began = time.perf_counter()
             kernel = compiled(self._spec(*kind))
-            nothing = Work(np.zeros((0, self._policy.dim), np.float32), (0,), normalizer)
-            kernel(*self._arguments(nothing, Episodes.empty(nothing)))
+            nothing = EpisodeBatch(np.zeros((0, self._policy.dim), np.float32), (0,), normalizer)
+            kernel(*self._arguments(nothing, EpisodeResults.empty(nothing)))
             self.compile_seconds += time.perf_counter() - began
             self._kernels[kind] = kernel
         return self._kernels[kind]
@@ -182,22 +186,22 @@ class Compiled:
             rows.append(self._starts[seed])
         return np.array(rows, self._real).reshape(len(rows), -1)
 
-    def _settle(self, work: Work, out: Episodes) -> None:
+    def _refuse_non_finite(self, batch: EpisodeBatch, results: EpisodeResults) -> None:
         """Episodes with a number that is not finite: raise, or give a NaN return."""
-        bad = np.flatnonzero(~np.isfinite(out.returns) | ~np.isfinite(out.native_returns))
+        bad = np.flatnonzero(~np.isfinite(results.returns) | ~np.isfinite(results.native_returns))
         # A reset that is not finite is no candidate's doing.
-        raising = bad[out.lengths[bad] == 0] if self._tolerant else bad
+        raising = bad[results.lengths[bad] == 0] if self._allow_non_finite else bad
         if raising.size:
             job = int(raising[0])
             error = NonFiniteRewardError(
                 f"the compiled twin of {self.task.env_id} has a NaN or infinite reward or "
-                f"observation after {out.lengths[job]} steps of the episode with seed "
-                f"{work.job(job)[1]}; mend it, or let such candidates count as the worst of their "
+                f"observation after {results.lengths[job]} steps of the episode with seed "
+                f"{batch.job(job)[1]}; mend it, or let such candidates count as the worst of their "
                 "generation (search agents: train anew with --non-finite worst)"
             )
             error.job = job
             raise error
-        out.void(bad)
+        results.void(bad)
 
     def close(self) -> None:
         """See `Backend`."""

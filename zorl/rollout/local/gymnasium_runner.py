@@ -23,17 +23,17 @@ from zorl.common.errors import ConfigurationError, EnvironmentFailure, NonFinite
 from zorl.common.streams import action_rng
 from zorl.envs import NativeReturn, Task, native_recorder
 from zorl.policies.spaces import ObservationEncoder
-from zorl.rollout.batch import Episodes, Work
-from zorl.rollout.local.batch_step import Decider, Turn, turn_kind, warm
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.rollout.local.step_batch import BatchPolicy, StepBatch, step_batch_class, warm
 
 LANES = 64
-_DEAR = 5e-3  # seconds: of environments that take longer to make, fewer are opened
-_DEAR_LANES = 8
+_SLOW = 5e-3  # seconds: of environments that take longer to make, fewer are opened
+_SLOW_LANES = 8
 _WARM = 20_000  # steps until compiled code is worth loading
 _DTYPE, _SINGLE = attrgetter("dtype"), {np.dtype(np.float32)}
 
 
-class EpisodeRunner:
+class GymnasiumRunner:
     """Environments of one task, kept between calls.
 
     The first environment has Gymnasium's own checks, of spaces, of types and of the order of
@@ -45,24 +45,24 @@ class EpisodeRunner:
         lanes: environments stepped side by side, which share one forward pass; None: `LANES` of
             them, or 8 where making one takes longer than 5 ms.
         uniforms: numbers in [0, 1) that a stochastic policy takes per step; 0: deterministic.
-        tolerant: end an episode whose reward or observation is not finite, with a NaN return,
-            instead of raising.
+        allow_non_finite: end an episode whose reward or observation is not finite with a NaN
+            return, instead of raising.
         compiled: whether compiled code decides, to the same bits: True, False, or None for as
             soon as that pays, after some 20,000 steps.
 
     Attributes:
-        beat: called after every step and every reset.
+        heartbeat: called after every step and every reset.
     """
 
-    beat: Callable[[], object] | None = None
+    heartbeat: Callable[[], object] | None = None
 
     def __init__(
         self,
         task: Task,
-        policy: Decider,
+        policy: BatchPolicy,
         lanes: int | None = None,
         uniforms: int = 0,
-        tolerant: bool = False,
+        allow_non_finite: bool = False,
         compiled: bool | None = None,
     ) -> None:
         if lanes is not None and lanes < 1:
@@ -71,7 +71,7 @@ class EpisodeRunner:
         self.policy = policy
         self.lanes = lanes
         self.uniforms = uniforms
-        self.tolerant = tolerant
+        self.allow_non_finite = allow_non_finite
         self.compiled = compiled
         self.steps = 0
         self._most = lanes or LANES
@@ -82,8 +82,8 @@ class EpisodeRunner:
         began = time.perf_counter()
         env = self.task.make()
         seconds = time.perf_counter() - began
-        if self.envs and seconds > _DEAR and self.lanes is None:  # the first may import things
-            self._most = max(_DEAR_LANES, len(self.envs) + 1)
+        if self.envs and seconds > _SLOW and self.lanes is None:  # the first may import things
+            self._most = max(_SLOW_LANES, len(self.envs) + 1)
         self.envs.append(_lean(env) if self.envs else env)
 
     def close(self) -> None:
@@ -97,13 +97,13 @@ class EpisodeRunner:
         if self.compiled is not False:
             warm(self.policy)
 
-    def turn_kind(self) -> type[Turn]:
+    def step_batch_class(self) -> type[StepBatch]:
         """What decides in the next run."""
         compiled = self.steps >= _WARM if self.compiled is None else self.compiled
-        return turn_kind(self.policy) if compiled else Turn
+        return step_batch_class(self.policy) if compiled else StepBatch
 
-    def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
-        """See `Runner`; jobs are taken one by one, as lanes fall free.
+    def run(self, batch: EpisodeBatch, jobs: Iterable[int], results: EpisodeResults) -> None:
+        """See `EnvRunner`; jobs are taken one by one, as lanes fall free.
 
         Raises:
             NonFiniteRewardError: a NaN or infinite reward or observation.
@@ -116,51 +116,53 @@ class EpisodeRunner:
                 self._open()
             first.append(job)
         if first:
-            _Play(self, work, first, queue, out).to_the_end()
+            _Play(self, batch, first, queue, results).run()
 
 
 class _Play:
-    """One call of `EpisodeRunner.run`; lists and arrays have a place for each lane."""
+    """One call of `GymnasiumRunner.run`; lists and arrays have a place for each lane."""
 
     def __init__(
         self,
-        runner: EpisodeRunner,
-        work: Work,
+        runner: GymnasiumRunner,
+        batch: EpisodeBatch,
         first: list[int],
         queue: Iterator[int],
-        out: Episodes,
+        results: EpisodeResults,
     ) -> None:
-        self._runner, self._work, self._queue, self._out = runner, work, queue, out
+        self._runner, self._batch, self._queue, self._results = runner, batch, queue, results
         lanes = len(first)
         self._envs = runner.envs[:lanes]
         self._natives: list[NativeReturn | None] = [native_recorder(env) for env in self._envs]
         self._limit, self._steps = _steps(self._envs)
-        if runner.beat is not None:  # lanes step one after the other: a turn may take long
-            self._steps = [_reported(step, runner.beat) for step in self._steps]
+        if runner.heartbeat is not None:  # lanes step one after the other: a turn may take long
+            self._steps = [_reported(step, runner.heartbeat) for step in self._steps]
         self._due = self._limit  # the first turn at which an episode may have reached it
         self._encoder = ObservationEncoder.for_space(self._envs[0].observation_space)
         # Whether observations are what the space says, and their bytes can be taken as they are.
         self._plain = self._encoder.kind == "box" and self._encoder.dtype == "float32"
-        kind = runner.turn_kind()
-        self._turn = kind(runner.policy, work.thetas, work.normalizer, lanes, self._encoder.size)
-        self._observations = self._turn.state[:, :-1]
-        self._totals = self._turn.state[:, -1]  # beside them, so that one check serves both
+        kind = runner.step_batch_class()
+        self._step_batch = kind(
+            runner.policy, batch.thetas, batch.normalizer, lanes, self._encoder.size
+        )
+        self._observations = self._step_batch.state[:, :-1]
+        self._totals = self._step_batch.state[:, -1]  # beside them, so that one check serves both
         self._jobs = [0] * lanes
         self._seeds = [0] * lanes
         self._started = [0] * lanes
         self._rngs = [action_rng(0)] * lanes
-        self._turns = 0
+        self._step_count = 0
         for lane, job in enumerate(first):
             self._begin(lane, job)
         self._active = lanes
 
-    def to_the_end(self) -> None:
+    def run(self) -> None:
         """Play until nothing is left."""
-        runner, turn = self._runner, self._turn
+        runner, step_batch = self._runner, self._step_batch
         draw = self._draw if runner.uniforms else None
         while self._active:
             n = self._active
-            actions = turn.decide(n, draw)
+            actions = step_batch.decide(n, draw)
             if actions is None:
                 self._end_bad()
                 continue
@@ -168,24 +170,28 @@ class _Play:
             rewards: list[Any] = []
             infos: list[Any] = []
             ends: list[tuple[int, bool, Any]] = []
-            see, gain, hear = observations.append, rewards.append, infos.append
+            add_observation, add_reward, add_info = (
+                observations.append,
+                rewards.append,
+                infos.append,
+            )
             try:
                 for step, action in zip(self._steps, actions, strict=False):
                     observation, reward, terminated, truncated, info = step(action)
-                    see(observation)
-                    gain(reward)
-                    hear(info)
+                    add_observation(observation)
+                    add_reward(reward)
+                    add_info(info)
                     if terminated or truncated:
                         ends.append((len(rewards) - 1, bool(terminated), info))
             except Exception as error:
                 raise self._failure("step", len(rewards), error) from error
-            self._turns += 1
+            self._step_count += 1
             runner.steps += n
-            self._take(observations, rewards)
-            if self._turns >= self._due:
+            self._observe(observations, rewards)
+            if self._step_count >= self._due:
                 self._add_late(ends, infos)
             if ends:
-                turn.settle()
+                step_batch.flush()
                 # From the last lane on, whose place a later one takes.
                 for lane, over, info in reversed(ends):
                     self._end(lane, over, info)
@@ -194,39 +200,47 @@ class _Play:
         """Add to the episodes that end those whose time is over."""
         ended = {lane for lane, _, _ in ends}
         for lane, info in enumerate(infos):
-            if self._turns - self._started[lane] >= self._limit and lane not in ended:
+            if self._step_count - self._started[lane] >= self._limit and lane not in ended:
                 ends.append((lane, False, info))
         ends.sort(key=lambda end: end[0])
-        going = [self._turns, *self._started[: len(infos)]]
-        self._due = min(start for start in going if start > self._turns - self._limit) + self._limit
+        going = [self._step_count, *self._started[: len(infos)]]
+        self._due = (
+            min(start for start in going if start > self._step_count - self._limit) + self._limit
+        )
 
-    def _take(self, observations: list[Any], rewards: list[Any]) -> None:
-        """Take in what the environments returned, all lanes at once where they agree on a form."""
-        n, encoder = len(observations), self._encoder
+    def _observe(self, observation_list: list[Any], reward_list: list[Any]) -> None:
+        """Write what the environments returned into the step batch.
+
+        All lanes at once where their observations have one form, which is the usual and fast case.
+        """
+        n, encoder = len(observation_list), self._encoder
         if encoder.kind == "box":
             try:
                 # In double precision: numpy's float32 would sum in single.
-                gains = np.array(rewards, np.float64)
-                if self._plain and set(map(_DTYPE, observations)) == _SINGLE:
-                    data = b"".join(observations)
-                    if len(data) == 4 * n * encoder.size and gains.shape == (n,):
-                        self._turn.take(np.ndarray((n, encoder.size), np.float32, data), gains)
+                rewards = np.array(reward_list, np.float64)
+                if self._plain and set(map(_DTYPE, observation_list)) == _SINGLE:
+                    data = b"".join(observation_list)
+                    if len(data) == 4 * n * encoder.size and rewards.shape == (n,):
+                        observations = np.ndarray((n, encoder.size), np.float32, data)
+                        self._step_batch.observe(observations, rewards)
                         return
-                seen = np.array(observations, np.float64)
-                if gains.shape == (n,) and seen.shape == (n, *encoder.shape):
-                    self._turn.take(seen if seen.ndim == 2 else seen.reshape(n, -1), gains)
+                values = np.array(observation_list, np.float64)
+                if rewards.shape == (n,) and values.shape == (n, *encoder.shape):
+                    self._step_batch.observe(
+                        values if values.ndim == 2 else values.reshape(n, -1), rewards
+                    )
                     return
             except (AttributeError, BufferError, TypeError, ValueError):
-                pass  # of which lane, is said below
-        seen, gains = np.empty((n, encoder.size)), np.empty(n)
+                pass  # the loop below finds the lane and says what is wrong
+        values, rewards = np.empty((n, encoder.size)), np.empty(n)
         for lane in range(n):
             try:
-                gains[lane] = float(rewards[lane])
-                encoder.write(seen, lane, observations[lane])
+                rewards[lane] = float(reward_list[lane])
+                encoder.write(values, lane, observation_list[lane])
             except Exception as error:
-                self._turns -= 1
+                self._step_count -= 1
                 raise self._failure("step", lane, error) from error
-        self._turn.take(seen, gains)
+        self._step_batch.observe(values, rewards)
 
     def _draw(self, n: int) -> NDArray[np.float64]:
         """(n, u) uniform numbers, from each episode's own generator."""
@@ -234,18 +248,18 @@ class _Play:
 
     def _begin(self, lane: int, job: int) -> None:
         """Start a job in a lane."""
-        row, seed = self._work.job(job)
-        self._jobs[lane], self._seeds[lane], self._started[lane] = job, seed, self._turns
+        row, seed = self._batch.job(job)
+        self._jobs[lane], self._seeds[lane], self._started[lane] = job, seed, self._step_count
         try:
             observation, _ = self._envs[lane].reset(seed=seed)
             self._encoder.write(self._observations, lane, observation)
         except Exception as error:
             raise self._failure("reset", lane, error) from error
-        if self._runner.beat is not None:
-            self._runner.beat()
+        if self._runner.heartbeat is not None:
+            self._runner.heartbeat()
         self._plain &= getattr(observation, "dtype", None) == np.float32
         self._totals[lane] = 0.0
-        self._turn.seat(lane, row)
+        self._step_batch.assign(lane, row)
         if self._runner.uniforms:
             self._rngs[lane] = action_rng(seed)
 
@@ -259,24 +273,24 @@ class _Play:
             if not math.isfinite(value):
                 self._end_as_nan(lane, "reward")
                 return
-        task, out, job = self._runner.task, self._out, self._jobs[lane]
-        out.returns[job] = total
-        out.native_returns[job] = own
-        out.successes[job] = task.succeeded(own, terminated, info)
+        task, results, job = self._runner.task, self._results, self._jobs[lane]
+        results.returns[job] = total
+        results.native_returns[job] = own
+        results.successes[job] = task.succeeded(own, terminated, info)
         self._close(lane)
 
     def _end_bad(self) -> None:
         """End episodes whose observation or return is not finite."""
-        finite = np.isfinite(self._turn.state[: self._active])
+        finite = np.isfinite(self._step_batch.state[: self._active])
         bad = np.flatnonzero(~finite.all(axis=1))
         for lane in bad[::-1].tolist():
             self._end_as_nan(lane, "observation" if finite[lane, -1] else "reward")
 
     def _end_as_nan(self, lane: int, what: str) -> None:
         """End an episode with a NaN return, or raise."""
-        length = self._turns - self._started[lane]
+        length = self._step_count - self._started[lane]
         # A reset that is not finite is no candidate's doing.
-        if not self._runner.tolerant or not length:
+        if not self._runner.allow_non_finite or not length:
             error = NonFiniteRewardError(
                 f"{self._runner.task.env_id} returned a NaN or infinite {what} after {length} "
                 f"steps: the episode with seed {self._seeds[lane]} cannot be scored; mend the "
@@ -285,23 +299,23 @@ class _Play:
             )
             error.job = self._jobs[lane]
             raise error
-        self._out.void(self._jobs[lane])
+        self._results.void(self._jobs[lane])
         self._close(lane)
 
     def _close(self, lane: int) -> None:
         """Note an episode's length and moments, and give its lane the next job."""
         job = self._jobs[lane]
-        self._out.lengths[job] = self._turns - self._started[lane]
-        if self._work.normalizer.learns:
-            self._out.sums[job] = self._turn.sums[lane]
-            self._out.squares[job] = self._turn.squares[lane]
+        self._results.lengths[job] = self._step_count - self._started[lane]
+        if self._batch.normalizer.learns:
+            self._results.sums[job] = self._step_batch.sums[lane]
+            self._results.squares[job] = self._step_batch.squares[lane]
         following = next(self._queue, None)
         if following is not None:
             self._begin(lane, following)
             return
         # Nothing left to run here: the last active lane moves into this place.
         self._active = last = self._active - 1
-        self._turn.move(lane, last)
+        self._step_batch.move(lane, last)
         lists: tuple[list[Any], ...] = (
             self._envs,
             self._natives,
@@ -316,7 +330,7 @@ class _Play:
 
     def _failure(self, verb: str, lane: int, error: Exception) -> EnvironmentFailure:
         env_id, seed = self._runner.task.env_id, self._seeds[lane]
-        at = f" at step {self._turns - self._started[lane] + 1}" if verb == "step" else ""
+        at = f" at step {self._step_count - self._started[lane] + 1}" if verb == "step" else ""
         where = f"{verb}(){at} of the episode with seed {seed}"
         if isinstance(error, EnvironmentFailure):  # the message says already what is wrong
             failure = EnvironmentFailure(f"{env_id}, in {where}: {error}")
@@ -337,12 +351,12 @@ def _steps(envs: list[gym.Env[Any, Any]]) -> tuple[float, list[Callable[[Any], A
     return math.inf, [env.step for env in envs]
 
 
-def _reported(step: Callable[[Any], Any], beat: Callable[[], object]) -> Callable[[Any], Any]:
+def _reported(step: Callable[[Any], Any], heartbeat: Callable[[], object]) -> Callable[[Any], Any]:
     """A step that is reported once it is made."""
 
     def made(action: Any) -> Any:
         result = step(action)
-        beat()
+        heartbeat()
         return result
 
     return made

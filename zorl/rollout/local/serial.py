@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zorl.common.errors import EnvironmentFailure
-from zorl.rollout.batch import Episodes, Runner, Work
+from zorl.rollout.batch import EnvRunner, EpisodeBatch, EpisodeResults
 from zorl.rollout.failures import FailureRule
-from zorl.rollout.tracking import BEGUN, OVER, Tracker
+from zorl.rollout.tracking import BEGUN, OVER, JobTracker
 
 
-class Serial:
+class SerialBackend:
     """Episodes in this process.
 
     Args:
@@ -21,51 +21,61 @@ class Serial:
         failures: what becomes of an episode that raises; by default it raises.
     """
 
-    def __init__(self, runner: Runner, failures: FailureRule | None = None) -> None:
+    def __init__(self, runner: EnvRunner, failures: FailureRule | None = None) -> None:
         self._runner = runner
         self._failures = failures or FailureRule()
 
     @property
-    def notice(self) -> str | None:
+    def description(self) -> str | None:
         """What a log should say of the runner."""
         return getattr(self._runner, "notice", None)
 
-    def run(self, work: Work) -> Episodes:
+    def run(self, batch: EpisodeBatch) -> EpisodeResults:
         """See `Backend`."""
-        out = Episodes.empty(work)
-        status = np.zeros(len(work), np.uint8)
+        results = EpisodeResults.empty(batch)
+        status = np.zeros(len(batch), np.uint8)
         while (left := np.flatnonzero(status != OVER)).size:
-            error = self._play(work, left, out, status)
+            error = self._play(batch, left, results, status)
             if error is not None:
-                self._settle(error, work, out, status)
-        return out
+                self._resolve(error, batch, results, status)
+        return results
 
     def _play(
-        self, work: Work, jobs: NDArray[np.intp], out: Episodes, status: NDArray[np.uint8]
+        self,
+        batch: EpisodeBatch,
+        jobs: NDArray[np.intp],
+        results: EpisodeResults,
+        status: NDArray[np.uint8],
     ) -> EnvironmentFailure | None:
         """Play jobs; what an environment raised, if it did."""
         try:
-            Tracker(jobs.tolist(), out, status).play(self._runner, work, out)
+            JobTracker(jobs.tolist(), results, status).play(self._runner, batch, results)
         except EnvironmentFailure as error:
             with contextlib.suppress(Exception):
                 self._runner.close()  # what raised once is better made anew
             return error
         return None
 
-    def _settle(
-        self, error: EnvironmentFailure, work: Work, out: Episodes, status: NDArray[np.uint8]
+    def _resolve(
+        self,
+        error: EnvironmentFailure,
+        batch: EpisodeBatch,
+        results: EpisodeResults,
+        status: NDArray[np.uint8],
     ) -> None:
         """Find the episode that is to blame and let the rule decide about it."""
         begun = np.flatnonzero(status == BEGUN)
         if error.job is not None or begun.size == 1:
             guilty = {int(begun[0]) if error.job is None else error.job: error}
         else:  # the runner does not say which: each one alone
-            alone = {job: self._play(work, begun[[i]], out, status) for i, job in enumerate(begun)}
+            alone = {
+                job: self._play(batch, begun[[i]], results, status) for i, job in enumerate(begun)
+            }
             guilty = {int(job): found for job, found in alone.items() if found is not None}
             if not guilty and self._failures.raises:
                 raise error  # and it does not happen again
         for job, found in guilty.items():
-            self._failures.settle(found, work, job, out)
+            self._failures.resolve(found, batch, job, results)
             status[job] = OVER
 
     def close(self) -> None:

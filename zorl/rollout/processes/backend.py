@@ -22,9 +22,9 @@ import cloudpickle
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure
 from zorl.common.spawning import blocked, one_thread
-from zorl.rollout.batch import Episodes, Runner, Work
+from zorl.rollout.batch import EnvRunner, EpisodeBatch, EpisodeResults
 from zorl.rollout.failures import FailureRule, log
-from zorl.rollout.processes.shared_memory import Header, MemoryFile, SharedWork
+from zorl.rollout.processes.shared_memory import Header, MemoryFile, SharedBatch
 from zorl.rollout.processes.worker import Answer, Order, serve
 from zorl.rollout.tracking import OVER
 
@@ -44,11 +44,11 @@ class _Worker:
         self.busy = False
         self.hung = False
         self.serial = -1  # of the last work that it was told of
-        self.beat = -1
+        self.heartbeat = -1
         self.since = math.inf  # when it was last seen to get on
 
 
-class Processes:
+class ProcessBackend:
     """Episodes in worker processes, started by spawn when first needed and then kept.
 
     Args:
@@ -56,8 +56,8 @@ class Processes:
         workers: number of processes.
         failures: what becomes of an episode that raises, hangs or kills its worker.
         timeout: seconds without progress after which a worker counts as hung and is killed; None
-            waits for ever. Runners with an attribute `beat` report progress by calling it; with
-            others an episode must begin or end in that time.
+            waits for ever. Runners with an attribute `heartbeat` report progress by calling it;
+            with others an episode must begin or end in that time.
         retries: deaths of a worker, alone with one episode, that prove the episode guilty.
         chunk: most episodes that a worker takes at a time.
 
@@ -68,7 +68,7 @@ class Processes:
 
     def __init__(
         self,
-        runner: Runner,
+        runner: EnvRunner,
         workers: int,
         failures: FailureRule | None = None,
         timeout: float | None = None,
@@ -96,17 +96,17 @@ class Processes:
         # a fork, whose workers these are not, it does nothing.
         Finalize(self, _end, (self._pool,), exitpriority=0)
 
-    def run(self, work: Work) -> Episodes:
+    def run(self, batch: EpisodeBatch) -> EpisodeResults:
         """See `Backend`.
 
         Raises:
             EnvironmentFailure: an episode failed and the rule is to fail, or workers die before
                 they finish anything.
         """
-        if not len(work):
-            return Episodes.empty(work)
+        if not len(batch):
+            return EpisodeResults.empty(batch)
         try:
-            return _Run(self, work).finish()
+            return _Run(self, batch).finish()
         except BaseException:
             self.close()  # answers still under way would be taken for later ones
             raise
@@ -134,7 +134,7 @@ class Processes:
         theirs.close()  # so that the pipe breaks when the worker dies
         return _Worker(process, ours, index)
 
-    def _share(self, work: Work) -> tuple[Header, SharedWork]:
+    def _share(self, batch: EpisodeBatch) -> tuple[Header, SharedBatch]:
         """Lay a work out in shared memory, and have workers."""
         if not self._pool:
             self._began = time.monotonic()
@@ -142,20 +142,22 @@ class Processes:
                 self._pool.append(self._start(index))
         assert self._memory is not None
         self._serial += 1
-        shape = (len(work.thetas), work.thetas.shape[1])
-        header = Header(self._serial, shape, work.seeds, work.normalizer, self.workers, self._chunk)
-        shared = SharedWork(self._memory, header)
-        shared.write(work)
+        shape = (len(batch.thetas), batch.thetas.shape[1])
+        header = Header(
+            self._serial, shape, batch.seeds, batch.normalizer, self.workers, self._chunk
+        )
+        shared = SharedBatch(self._memory, header)
+        shared.write(batch)
         return header, shared
 
 
 class _Run:
     """One work on its way through the workers."""
 
-    def __init__(self, backend: Processes, work: Work) -> None:
+    def __init__(self, backend: ProcessBackend, batch: EpisodeBatch) -> None:
         self._backend = backend
-        self._work = work
-        self._header, self._shared = backend._share(work)
+        self._batch = batch
+        self._header, self._shared = backend._share(batch)
         self._pool = backend._pool
         self._rule = backend._failures
         self._again: list[int] = []  # jobs that a dead worker had taken and not begun
@@ -164,7 +166,7 @@ class _Run:
         self._unexplained: EnvironmentFailure | None = None
         self._fruitless = 0
 
-    def finish(self) -> Episodes:
+    def finish(self) -> EpisodeResults:
         """Play everything and return it."""
         while True:
             for worker in self._pool:
@@ -195,7 +197,7 @@ class _Run:
                 jobs = [self._alone.popleft()]
             else:
                 return
-            self._shared.give(worker.index, jobs)
+            self._shared.assign(worker.index, jobs)
         header = self._header if worker.serial != self._header.serial else None
         worker.serial = self._header.serial
         worker.busy = True
@@ -216,13 +218,13 @@ class _Run:
                 if worker.connection.poll():
                     answer = worker.connection.recv()
             if answer is not None:
-                self._take(worker, answer)
+                self._handle_answer(worker, answer)
             elif not worker.process.is_alive() or worker.connection in ready:
                 self._replace(worker)
         if timeout is not None:
             self._stop_the_hung(timeout)
 
-    def _take(self, worker: _Worker, answer: Answer) -> None:
+    def _handle_answer(self, worker: _Worker, answer: Answer) -> None:
         """Take a worker's answer."""
         if answer.failed and not isinstance(answer.error, EnvironmentFailure):
             failure = answer.error or EnvironmentFailure(
@@ -238,9 +240,9 @@ class _Run:
         worker.busy = False
         self._fruitless = 0
         if isinstance(answer.error, EnvironmentFailure):
-            self._judge_error(worker, answer.error)
+            self._handle_failure(worker, answer.error)
 
-    def _judge_error(self, worker: _Worker, error: EnvironmentFailure) -> None:
+    def _handle_failure(self, worker: _Worker, error: EnvironmentFailure) -> None:
         """An environment raised: find the episode that is to blame."""
         begun, waiting = self._shared.reclaim(worker.index)
         self._again += waiting
@@ -251,11 +253,11 @@ class _Run:
             self._alone.extend(begun)
             return
         self._unexplained = None
-        self._settle(error, error.job)
+        self._resolve(error, error.job)
         self._again += [job for job in begun if job != error.job]
 
-    def _settle(self, error: EnvironmentFailure, job: int) -> None:
-        self._rule.settle(error, self._work, job, self._shared.out)
+    def _resolve(self, error: EnvironmentFailure, job: int) -> None:
+        self._rule.resolve(error, self._batch, job, self._shared.results)
         self._shared.status[job] = OVER
 
     def _replace(self, worker: _Worker) -> None:
@@ -282,7 +284,7 @@ class _Run:
         if len(begun) == 1:
             self._kills[begun[0]] += 1
             if self._kills[begun[0]] >= backend._retries:
-                self._settle(self._verdict(begun[0], how), begun.pop())
+                self._resolve(self._verdict(begun[0], how), begun.pop())
         self._alone.extend(begun)
         log.warning(
             "a worker of %s died (%s) and is replaced; episodes to play again: %d",
@@ -296,8 +298,8 @@ class _Run:
     def _verdict(self, job: int, how: str) -> EnvironmentFailure:
         times = self._kills[job]
         return EnvironmentFailure(
-            f"the episode of {self._backend._name} with seed {self._work.job(job)[1]} "
-            f"(candidate {self._work.job(job)[0]}) ended its worker {times} times, alone in it "
+            f"the episode of {self._backend._name} with seed {self._batch.job(job)[1]} "
+            f"(candidate {self._batch.job(job)[0]}) ended its worker {times} times, alone in it "
             f"({how}); likely causes: the environment crashes or hangs, or the machine has no "
             "memory left"
         )
@@ -306,9 +308,9 @@ class _Run:
         """Kill workers that have not got on for too long; their end will be noticed."""
         now = time.monotonic()
         for worker in self._pool:
-            beat = int(self._shared.beats[worker.index])
-            if beat != worker.beat or not worker.busy:
-                worker.beat, worker.since = beat, now
+            heartbeat = int(self._shared.heartbeats[worker.index])
+            if heartbeat != worker.heartbeat or not worker.busy:
+                worker.heartbeat, worker.since = heartbeat, now
             elif now - worker.since > timeout:
                 worker.hung = True
                 worker.process.kill()

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from zorl.common.streams import Seeds
 from zorl.policies.normalization import Normalizer
-from zorl.rollout.batch import Episodes, Work
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.tracking import BEGUN, OVER, WAITING
 
 _ALIGNMENT = 64  # bytes: arrays of two workers share no cache line
@@ -105,12 +105,12 @@ class Header:
     chunk: int
 
 
-class SharedWork:
+class SharedBatch:
     """The arrays of one work as a process sees them; equal headers give equal places.
 
     Attributes:
-        work: with its thetas in shared memory.
-        out: results in shared memory.
+        batch: with its thetas in shared memory.
+        results: in shared memory.
         status: (k,) how far each job is; see `zorl.rollout.tracking`.
         owners: (k,) index of the worker that last took the job, −1 where none did.
         beats: (workers,) changes whenever a worker gets on.
@@ -121,8 +121,8 @@ class SharedWork:
         self._header = header
         n, d = header.shape
         k = n * len(header.seeds)
-        template = Episodes.empty(
-            Work(np.zeros((n, 0), np.float32), header.seeds, header.normalizer)
+        template = EpisodeResults.empty(
+            EpisodeBatch(np.zeros((n, 0), np.float32), header.seeds, header.normalizer)
         )
         wanted: list[tuple[Any, tuple[int, ...]]] = [
             (np.int64, (1,)),
@@ -142,29 +142,31 @@ class SharedWork:
             np.ndarray(shape, dtype, buffer, offset)
             for (dtype, shape), offset in zip(wanted, offsets, strict=True)
         ]
-        self._taken, self.beats, self.owners, self.status, thetas, *results = arrays
+        self._taken, self.heartbeats, self.owners, self.status, thetas, *results = arrays
         self._thetas = thetas.view()
         thetas.flags.writeable = False
-        self.work = Work(thetas, header.seeds, header.normalizer)
-        names = [item.name for item in fields(Episodes)]
-        self.out = Episodes(**dict(zip(names, results, strict=True)))
+        self.batch = EpisodeBatch(thetas, header.seeds, header.normalizer)
+        names = [item.name for item in fields(EpisodeResults)]
+        self.results = EpisodeResults(**dict(zip(names, results, strict=True)))
 
-    def write(self, work: Work) -> None:
+    def write(self, batch: EpisodeBatch) -> None:
         """Lay a work out, with no job taken."""
-        self._thetas[...] = work.thetas
+        self._thetas[...] = batch.thetas
         self._taken[0] = 0
         self.owners[...] = _NOBODY
         self.status[...] = WAITING
-        self.out.lengths[...] = 0
+        self.results.lengths[...] = 0
 
-    def read(self) -> Episodes:
+    def read(self) -> EpisodeResults:
         """The results as arrays of one's own."""
-        return Episodes(**{name: values.copy() for name, values in vars(self.out).items()})
+        return EpisodeResults(
+            **{name: values.copy() for name, values in vars(self.results).items()}
+        )
 
     @property
     def pool_is_empty(self) -> bool:
         """Whether every job was handed out once."""
-        return bool(self._taken[0] >= len(self.work))
+        return bool(self._taken[0] >= len(self.batch))
 
     def left(self) -> list[int]:
         """The jobs that are not over."""
@@ -179,17 +181,17 @@ class SharedWork:
         self.status[begun] = WAITING
         return begun.tolist(), waiting.tolist()
 
-    def give(self, worker: int, jobs: list[int]) -> None:
+    def assign(self, worker: int, jobs: list[int]) -> None:
         """Put down that a worker is to play these jobs, again or for the first time."""
         self.owners[jobs] = worker
-        self.out.lengths[jobs] = 0  # half-written results are no results
+        self.results.lengths[jobs] = 0  # half-written results are no results
 
-    def take(self, worker: int) -> Iterator[int]:
+    def claim(self, worker: int) -> Iterator[int]:
         """Jobs from the pool, a chunk at a time, for as long as there are some.
 
         Chunks shrink towards the end, so that uneven episodes leave no worker idle for long.
         """
-        k, header = len(self.work), self._header
+        k, header = len(self.batch), self._header
         while True:
             with self._memory.locked():
                 first = int(self._taken[0])

@@ -12,10 +12,10 @@ import cloudpickle
 
 from zorl.common.errors import ZorlError
 from zorl.common.spawning import end_with_parent
-from zorl.rollout.batch import Runner
+from zorl.rollout.batch import EnvRunner
 from zorl.rollout.failures import as_sent
-from zorl.rollout.processes.shared_memory import Header, MemoryFile, SharedWork
-from zorl.rollout.tracking import Tracker
+from zorl.rollout.processes.shared_memory import Header, MemoryFile, SharedBatch
+from zorl.rollout.tracking import JobTracker
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def serve(
     end_with_parent()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
-            runner: Runner = cloudpickle.loads(payload)
+            runner: EnvRunner = cloudpickle.loads(payload)
             if watched and hasattr(runner, "prepare"):
                 runner.prepare()
         except Exception as error:
@@ -70,25 +70,25 @@ def serve(
 
 
 def _obey(
-    connection: Connection, memory: MemoryFile, index: int, runner: Runner, watched: bool
+    connection: Connection, memory: MemoryFile, index: int, runner: EnvRunner, watched: bool
 ) -> None:
     """Answer orders until the pipe closes."""
     while True:
         order: Order = connection.recv()
         if order.header is not None:
-            shared = SharedWork(memory, order.header)
-            work, out = shared.work, shared.out
-            most = -(-len(work) // order.header.workers)
-            beats: Any = memoryview(shared.beats)  # type: ignore[arg-type]
+            shared = SharedBatch(memory, order.header)
+            batch, results = shared.batch, shared.results
+            most = -(-len(batch) // order.header.workers)
+            heartbeats: Any = memoryview(shared.heartbeats)  # type: ignore[arg-type]
 
-            def beat(beats: Any = beats) -> None:
-                beats[index] += 1
+            def heartbeat(heartbeats: Any = heartbeats) -> None:
+                heartbeats[index] += 1
 
-            if watched and hasattr(runner, "beat"):  # it can say more often that it gets on
-                runner.beat = beat
-        jobs = shared.take(index) if order.jobs is None else order.jobs
+            if watched and hasattr(runner, "heartbeat"):  # it can say more often that it gets on
+                runner.heartbeat = heartbeat
+        jobs = shared.claim(index) if order.jobs is None else order.jobs
         try:
-            Tracker(jobs, out, shared.status, most, beat).play(runner, work, out)
+            JobTracker(jobs, results, shared.status, most, heartbeat).play(runner, batch, results)
             answer = Answer(time.monotonic())
         except Exception as error:
             answer = Answer(time.monotonic(), *as_sent(error))

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, ZorlError
 from zorl.common.streams import Seeds
 from zorl.policies.normalization import Normalizer
-from zorl.rollout.batch import Episodes, Runner, Work
+from zorl.rollout.batch import EnvRunner, EpisodeBatch, EpisodeResults
 from zorl.rollout.failures import as_sent
-from zorl.rollout.origin import Origin, fingerprint
+from zorl.rollout.origin import CandidateOrigin, fingerprint
 
 LARGEST = 1 << 24  # bytes of rows that each actor makes for itself; see docs/scaling.md
 
@@ -28,7 +28,7 @@ class Broadcast:
 
     Attributes:
         number: of the work, so that an actor prepares each once.
-        candidates: (n, d) rows, or a pickled `Origin`.
+        candidates: (n, d) rows, or a pickled `CandidateOrigin`.
         fingerprint: of the rows that the driver has.
         seeds: of the episodes.
         normalizer: frozen while the work is done.
@@ -41,25 +41,25 @@ class Broadcast:
     normalizer: Normalizer
 
     @classmethod
-    def of(cls, work: Work, number: int) -> Broadcast:
+    def of(cls, batch: EpisodeBatch, number: int) -> Broadcast:
         """The smaller of the two forms, but rows where to make them again takes longer."""
-        candidates: NDArray[np.float32] | bytes = work.thetas
-        if work.origin is not None and work.thetas.nbytes <= LARGEST:
-            origin = cloudpickle.dumps(work.origin)
-            if len(origin) < work.thetas.nbytes:
+        candidates: NDArray[np.float32] | bytes = batch.thetas
+        if batch.origin is not None and batch.thetas.nbytes <= LARGEST:
+            origin = cloudpickle.dumps(batch.origin)
+            if len(origin) < batch.thetas.nbytes:
                 candidates = origin
-        mark = fingerprint(work.thetas) if isinstance(candidates, bytes) else b""
-        return cls(number, candidates, mark, work.seeds, work.normalizer)
+        mark = fingerprint(batch.thetas) if isinstance(candidates, bytes) else b""
+        return cls(number, candidates, mark, batch.seeds, batch.normalizer)
 
-    def work(self) -> Work:
+    def batch(self) -> EpisodeBatch:
         """The work itself.
 
         Raises:
             ConfigurationError: this machine makes other candidates than the driver did.
         """
         if not isinstance(self.candidates, bytes):
-            return Work(self.candidates, self.seeds, self.normalizer)
-        origin: Origin = cloudpickle.loads(self.candidates)
+            return EpisodeBatch(self.candidates, self.seeds, self.normalizer)
+        origin: CandidateOrigin = cloudpickle.loads(self.candidates)
         thetas = origin.thetas()
         if fingerprint(thetas) != self.fingerprint:
             raise ConfigurationError(
@@ -67,7 +67,7 @@ class Broadcast:
                 f"same state and seed ({_versions_line()}); every machine needs the same versions "
                 "of zorl, numpy and scipy, and processors on which these give the same bits"
             )
-        return Work(thetas, self.seeds, self.normalizer)
+        return EpisodeBatch(thetas, self.seeds, self.normalizer)
 
 
 class EpisodeActor:
@@ -81,10 +81,10 @@ class EpisodeActor:
     def __init__(self, start_with: tuple[bytes, list[str], bool]) -> None:
         self._payload, path, self._watched = start_with
         sys.path.extend(folder for folder in path if folder not in sys.path)
-        self._runner: Runner | None = None
+        self._runner: EnvRunner | None = None
         self._number = -1
-        self._work: Work
-        self._out: Episodes
+        self._batch: EpisodeBatch
+        self._out: EpisodeResults
 
     def ready(self) -> dict[str, str] | Failure:
         """Have the runner; the versions of what decides the bits."""
@@ -96,20 +96,20 @@ class EpisodeActor:
             return Failure.of(error)
         return versions()
 
-    def run(self, broadcast: Broadcast, start: int, stop: int) -> Episodes | Failure:
+    def run(self, broadcast: Broadcast, start: int, stop: int) -> EpisodeResults | Failure:
         """The results of jobs `start` to `stop` − 1."""
         assert self._runner is not None
         try:
             if broadcast.number != self._number:
-                self._work = broadcast.work()
-                self._out = Episodes.empty(self._work)
+                self._batch = broadcast.batch()
+                self._out = EpisodeResults.empty(self._batch)
                 self._number = broadcast.number
-            self._runner.run(self._work, range(start, stop), self._out)
+            self._runner.run(self._batch, range(start, stop), self._out)
         except Exception as error:
             with contextlib.suppress(Exception):
                 self._runner.close()  # what raised once is better made anew
             return Failure.of(error)
-        return Episodes(*(values[start:stop] for values in vars(self._out).values()))
+        return EpisodeResults(*(values[start:stop] for values in vars(self._out).values()))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 A work is put once into Ray's object store, as its candidates' origin (the optimizer's state, the
 run's seed and the generation) or as rows, whichever is smaller; a message to an actor is two
-integers, and one with results a few numbers per episode. `Dispatch` says who plays what.
+integers, and one with results a few numbers per episode. `Scheduler` says who plays what.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 import cloudpickle
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure
-from zorl.rollout.batch import Episodes, Runner, Work
+from zorl.rollout.batch import EnvRunner, EpisodeBatch, EpisodeResults
 from zorl.rollout.failures import FailureRule
 from zorl.rollout.ray.actor import Broadcast, EpisodeActor, Failure, versions
 from zorl.rollout.ray.cluster import Cluster, require_ray
-from zorl.rollout.ray.scheduler import Chunk, Dispatch
+from zorl.rollout.ray.scheduler import Chunk, Scheduler
 
 log = logging.getLogger("zorl")
 _TICK = 0.1  # seconds between looks for late chunks and actors
@@ -54,7 +54,7 @@ class RayBackend:
 
     def __init__(
         self,
-        runner: Runner,
+        runner: EnvRunner,
         workers: int | None = None,
         address: str | None = None,
         failures: FailureRule | None = None,
@@ -86,7 +86,7 @@ class RayBackend:
         self._failed_starts = 0
         self.replaced = 0
 
-    def run(self, work: Work) -> Episodes:
+    def run(self, batch: EpisodeBatch) -> EpisodeResults:
         """See `Backend`.
 
         Raises:
@@ -95,31 +95,31 @@ class RayBackend:
             ConfigurationError: of the cluster: it cannot be reached, or has other versions.
         """
         try:
-            return self._run(work)
+            return self._run(batch)
         except BaseException:
             if not any(actor.started for actor in self._actors):
                 self.close()  # nothing that a later call could build on
             raise
 
-    def _run(self, work: Work) -> Episodes:
+    def _run(self, batch: EpisodeBatch) -> EpisodeResults:
         self._start()
         self._number += 1
-        broadcast = self._ray.put(Broadcast.of(work, self._number))
-        dispatch = Dispatch(len(work), len(self._actors), self._pace, self._retries)
-        out = Episodes.empty(work)
+        broadcast = self._ray.put(Broadcast.of(batch, self._number))
+        scheduler = Scheduler(len(batch), len(self._actors), self._pace, self._retries)
+        results = EpisodeResults.empty(batch)
         began = checked = time.monotonic()
-        while not dispatch.finished:
+        while not scheduler.finished:
             now = time.monotonic()
             if now - checked > _TICK:
                 checked = now
-                self._check(dispatch, began)
-            while self._idle and (chunk := dispatch.take(now)) is not None:
+                self._check(scheduler, began)
+            while self._idle and (chunk := scheduler.next_chunk(now)) is not None:
                 self._idle.pop().play(broadcast, self._number, chunk)
             with contextlib.suppress(queue.Empty):
                 actor, future = self._answers.get(timeout=_TICK)
-                self._take_answer(actor, future, dispatch, work, out)
-        self._pace = dispatch.pace
-        return out
+                self._handle_answer(actor, future, scheduler, batch, results)
+        self._pace = scheduler.pace
+        return results
 
     def _start(self) -> None:
         if self._cluster is not None:
@@ -137,11 +137,11 @@ class RayBackend:
     def _new_actor(self) -> _Actor:
         return _Actor(self._kind.remote(self._start_with), self._answers)
 
-    def _check(self, dispatch: Dispatch, began: float) -> None:
+    def _check(self, scheduler: Scheduler, began: float) -> None:
         """What must be looked at now and then, answers or not."""
         now = time.monotonic()
         if self._idle:
-            dispatch.reissue(now)
+            scheduler.reissue(now)
         for actor in self._actors:
             if actor.chunk and now - actor.chunk.since > self._timeout * len(actor.chunk.jobs):
                 self._ray.kill(actor.handle)  # its answer will be that it died
@@ -149,8 +149,13 @@ class RayBackend:
         if not started and now - began > self._start_timeout:
             raise self._no_actor()
 
-    def _take_answer(
-        self, actor: _Actor, future: Any, dispatch: Dispatch, work: Work, out: Episodes
+    def _handle_answer(
+        self,
+        actor: _Actor,
+        future: Any,
+        scheduler: Scheduler,
+        batch: EpisodeBatch,
+        results: EpisodeResults,
     ) -> None:
         chunk = actor.chunk if actor.number == self._number else None  # else of a work gone by
         errors = self._ray.exceptions
@@ -160,8 +165,8 @@ class RayBackend:
             answer = Failure(None, str(error))
         except errors.RayError as error:  # it died, or its machine did
             self._replace(actor, error)
-            if chunk is not None and (guilty := dispatch.lose(chunk)) is not None:
-                self._failures.settle(self._verdict(work, guilty, error), work, guilty, out)
+            if chunk is not None and (guilty := scheduler.record_loss(chunk)) is not None:
+                self._failures.resolve(self._verdict(batch, guilty, error), batch, guilty, results)
             return
         actor.chunk = None
         if not actor.started:
@@ -172,12 +177,12 @@ class RayBackend:
             self._failed_starts = 0
         elif chunk is not None and isinstance(answer, Failure):
             self._idle.append(actor)
-            self._take_failure(answer, chunk, dispatch, work, out)
+            self._handle_failure(answer, chunk, scheduler, batch, results)
             return
         elif chunk is not None:
             for name, values in vars(answer).items():
-                getattr(out, name)[chunk.jobs.start : chunk.jobs.stop] = values
-            dispatch.finish(chunk, time.monotonic())
+                getattr(results, name)[chunk.jobs.start : chunk.jobs.stop] = values
+            scheduler.complete(chunk, time.monotonic())
         self._idle.append(actor)
 
     def _replace(self, actor: _Actor, error: Exception) -> None:
@@ -196,8 +201,13 @@ class RayBackend:
             self._ray.kill(actor.handle)  # one that is only out of reach must not come back
         self._actors[self._actors.index(actor)] = self._new_actor()
 
-    def _take_failure(
-        self, failure: Failure, chunk: Chunk, dispatch: Dispatch, work: Work, out: Episodes
+    def _handle_failure(
+        self,
+        failure: Failure,
+        chunk: Chunk,
+        scheduler: Scheduler,
+        batch: EpisodeBatch,
+        results: EpisodeResults,
     ) -> None:
         """An actor answered with an error: find the episode that is to blame, if one is."""
         error = failure.error
@@ -209,11 +219,11 @@ class RayBackend:
             log.warning(
                 "one of %d episodes raised; each is played again: %s", len(chunk.jobs), error
             )
-        if dispatch.fail(chunk, error.job) and error.job is not None:
-            self._failures.settle(error, work, error.job, out)
+        if scheduler.record_failure(chunk, error.job) and error.job is not None:
+            self._failures.resolve(error, batch, error.job, results)
 
-    def _verdict(self, work: Work, job: int, error: Exception) -> EnvironmentFailure:
-        row, seed = work.job(job)
+    def _verdict(self, batch: EpisodeBatch, job: int, error: Exception) -> EnvironmentFailure:
+        row, seed = batch.job(job)
         return EnvironmentFailure(
             f"the episode with seed {seed} (candidate {row}) ended its Ray actor {self._retries} "
             "times, alone in it; likely causes: the environment crashes or hangs, or the machine "

@@ -33,7 +33,7 @@ class Chunk:
     reissued: bool = False
 
 
-class Dispatch:
+class Scheduler:
     """The jobs of one work: what is to do, in whose hands, and done.
 
     An idle worker takes a share of what is left; when nothing is left it is given the jobs of a
@@ -83,7 +83,7 @@ class Dispatch:
         """Seconds that a job takes one worker, on average; None: not known yet."""
         return self._seconds / self._timed if self._timed else self._before
 
-    def take(self, now: float) -> Chunk | None:
+    def next_chunk(self, now: float) -> Chunk | None:
         """Jobs for an idle worker; None: there are none for now."""
         jobs = self._cut()
         if jobs is None:
@@ -103,14 +103,14 @@ class Dispatch:
                 chunk.reissued = True
                 self._todo.append(chunk.jobs)
 
-    def finish(self, chunk: Chunk, now: float) -> None:
+    def complete(self, chunk: Chunk, now: float) -> None:
         """A chunk's results are there."""
         self._out.discard(chunk)
         self._seconds += now - chunk.since
         self._timed += len(chunk.jobs)
-        self._settle(chunk.jobs)
+        self._mark_done(chunk.jobs)
 
-    def lose(self, chunk: Chunk) -> int | None:
+    def record_loss(self, chunk: Chunk) -> int | None:
         """A chunk's worker is gone. Its jobs are played again, one at a time.
 
         Returns:
@@ -121,12 +121,12 @@ class Dispatch:
             job = chunk.jobs[0]
             self._losses[job] += 1
             if self._losses[job] >= self._retries and not self._done[job]:
-                self._settle(chunk.jobs)
+                self._mark_done(chunk.jobs)
                 return job
         self._put_back(chunk)
         return None
 
-    def fail(self, chunk: Chunk, job: int | None) -> bool:
+    def record_failure(self, chunk: Chunk, job: int | None) -> bool:
         """A chunk ended in an error of one of its jobs: that counts as done, the rest is played
         again one at a time.
 
@@ -142,7 +142,7 @@ class Dispatch:
             job = chunk.jobs[0]
         news = job is not None and not self._done[job]
         if job is not None:
-            self._settle(range(job, job + 1))
+            self._mark_done(range(job, job + 1))
         self._put_back(chunk)
         return news
 
@@ -152,7 +152,7 @@ class Dispatch:
             if not self._done[job]:
                 self._todo.appendleft(range(job, job + 1))
 
-    def _settle(self, jobs: range) -> None:
+    def _mark_done(self, jobs: range) -> None:
         part = self._done[jobs.start : jobs.stop]
         self._left -= len(jobs) - int(part.sum())
         part[:] = True

@@ -14,21 +14,21 @@ from zorl.common.errors import EnvironmentFailure, NonFiniteRewardError
 from zorl.envs.task import Task
 from zorl.envs.vector.lanes import Lanes
 from zorl.policies.spaces import ObservationEncoder
-from zorl.rollout.batch import Episodes, Work
-from zorl.rollout.local.batch_step import Turn
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.rollout.local.step_batch import StepBatch
 
 
-class Rows:
+class VectorEpisodes:
     """Episodes under way, one a row; each row goes on to the next job, and ends when there is none.
 
     Args:
         task: what is played.
         lanes: where.
-        turn: decides; it has a place for every row.
-        work: what the jobs are of.
+        step_batch: decides; it has a place for every row.
+        batch: what the jobs are of.
         first: the first job of each row.
-        out: takes the results.
-        tolerant: see `VectorRunner`.
+        results: takes the results.
+        allow_non_finite: see `VectorRunner`.
 
     Attributes:
         playing: n, the number of rows.
@@ -39,20 +39,20 @@ class Rows:
         self,
         task: Task,
         lanes: Lanes,
-        turn: Turn,
-        work: Work,
+        step_batch: StepBatch,
+        batch: EpisodeBatch,
         first: list[int],
-        out: Episodes,
-        tolerant: bool,
+        results: EpisodeResults,
+        allow_non_finite: bool,
     ) -> None:
-        self._task, self._lanes, self._turn = task, lanes, turn
-        self._work, self._out, self._tolerant = work, out, tolerant
+        self._task, self._lanes, self._step_batch = task, lanes, step_batch
+        self._batch, self._results, self._allow_non_finite = batch, results, allow_non_finite
         space = lanes.single_action_space
         self._action_dtype, self._action_shape = space.dtype, space.shape or ()
         self._encoder = ObservationEncoder.for_space(lanes.single_observation_space)
-        self._seen, self._totals = turn.state[:, :-1], turn.state[:, -1]
+        self._seen, self._totals = step_batch.state[:, :-1], step_batch.state[:, -1]
         n = self.playing = len(first)
-        self._turns = 0
+        self._step_count = 0
         self._started = np.zeros(n, np.int64)
         self._jobs = np.zeros(n, np.int64)
         self._late = np.zeros(n, np.bool_)  # the next step only starts the episode
@@ -66,13 +66,13 @@ class Rows:
     def step(self) -> None:
         """One step in every row."""
         n = self.playing
-        state = self._turn.state[:n]
+        state = self._step_batch.state[:n]
         if not math.isfinite(np.vdot(state, state)):  # of large finite numbers it overflows too
             self._end_bad()
-        choices = np.asarray(self._turn.decide(n, None), self._action_dtype)
+        choices = np.asarray(self._step_batch.decide(n, None), self._action_dtype)
         actions = choices.reshape(n, *self._action_shape)
         observations, rewards, terminated, truncated = self._guarded("step", self._step, actions)
-        self._turns += 1
+        self._step_count += 1
         self._look(observations)
         with np.errstate(all="ignore"):  # infinite rewards may cancel; returns are looked at later
             self._totals[:n] += self._column("rewards", rewards, "fiu")
@@ -99,12 +99,12 @@ class Rows:
         if following:
             for row, job in zip(rows.tolist(), following, strict=True):
                 self._assign(row, job)
-            observations = self._guarded("reset", self._lanes.renew, rows, self._seeds(rows))
+            observations = self._guarded("reset", self._lanes.begin_next, rows, self._seeds(rows))
             if observations is not None:
                 self._look(observations)
             if self._lanes.late:
                 self._late[rows] = True
-                self._turn.state[rows] = 0.0  # nobody acts on what an episode ended with
+                self._step_batch.state[rows] = 0.0  # nobody acts on what an episode ended with
         for row in over[len(following) :][::-1].tolist():
             self._drop(row)
 
@@ -112,21 +112,21 @@ class Rows:
         """Give a row its next job."""
         self._jobs[row] = job
         self._void[row] = False
-        self._turn.seat(row, self._work.job(job)[0])
+        self._step_batch.assign(row, self._batch.job(job)[0])
         self._start(row)
 
     def _start(self, rows: Any) -> None:
         """Count from here on what belongs to the episodes of these rows."""
         self._totals[rows] = 0.0
-        self._turn.sums[rows] = 0.0
-        self._turn.squares[rows] = 0.0
-        self._started[rows] = self._turns
+        self._step_batch.sums[rows] = 0.0
+        self._step_batch.squares[rows] = 0.0
+        self._started[rows] = self._step_count
 
     def _drop(self, row: int) -> None:
         """End a row; the last one moves into its place."""
-        self._lanes.drop(row)
+        self._lanes.remove(row)
         last = self.playing = self.playing - 1
-        self._turn.move(row, last)
+        self._step_batch.move(row, last)
         # Jobs go to the first rows that are free, so a row that starts late is never moved.
         for values in (self._started, self._jobs, self._void):
             values[row] = values[last]
@@ -137,10 +137,10 @@ class Rows:
         if not math.isfinite(total):
             self._end_as_nan(row, "reward")
             return
-        task, out, job = self._task, self._out, self._jobs[row]
-        out.returns[job] = out.native_returns[job] = total
+        task, results, job = self._task, self._results, self._jobs[row]
+        results.returns[job] = results.native_returns[job] = total
         info = self._lanes.final_info(self._info, row) if task.success == "info" else None
-        out.successes[job] = task.succeeded(total, bool(self._terminated[row]), info)
+        results.successes[job] = task.succeeded(total, bool(self._terminated[row]), info)
         self._close(row)
 
     def _end_bad(self) -> None:
@@ -148,20 +148,20 @@ class Rows:
 
         The environment's own cannot be ended: their rows play on, from now on for nothing.
         """
-        finite = np.isfinite(self._turn.state[: self.playing])
+        finite = np.isfinite(self._step_batch.state[: self.playing])
         for row in np.flatnonzero(~finite.all(axis=1)).tolist():
             if not self._void[row]:
                 self._end_as_nan(row, "observation" if finite[row, -1] else "reward")
                 self._void[row] = True
-            self._turn.state[row] = 0.0
+            self._step_batch.state[row] = 0.0
 
     def _end_as_nan(self, row: int, what: str) -> None:
         """Write an episode down with a NaN return, or raise."""
-        length = self._turns - int(self._started[row])
+        length = self._step_count - int(self._started[row])
         job = int(self._jobs[row])
         # A reset that is not finite is no candidate's doing.
-        if not self._tolerant or not length:
-            seed = self._work.job(job)[1]
+        if not self._allow_non_finite or not length:
+            seed = self._batch.job(job)[1]
             replay = "" if self._lanes.seeded else ", which does not replay it,"
             error = NonFiniteRewardError(
                 f"{self._task.env_id} returned a NaN or infinite {what} after {length} steps: the "
@@ -171,19 +171,19 @@ class Rows:
             )
             error.job = job
             raise error
-        self._out.void(job)
+        self._results.void(job)
         self._close(row)
 
     def _close(self, row: int) -> None:
         """Note an episode's length and moments."""
         job = self._jobs[row]
-        self._out.lengths[job] = self._turns - self._started[row]
-        if self._work.normalizer.learns:
-            self._out.sums[job] = self._turn.sums[row]
-            self._out.squares[job] = self._turn.squares[row]
+        self._results.lengths[job] = self._step_count - self._started[row]
+        if self._batch.normalizer.learns:
+            self._results.sums[job] = self._step_batch.sums[row]
+            self._results.squares[job] = self._step_batch.squares[row]
 
     def _seeds(self, rows: NDArray[np.int64]) -> list[int]:
-        return [self._work.job(job)[1] for job in self._jobs[rows].tolist()]
+        return [self._batch.job(job)[1] for job in self._jobs[rows].tolist()]
 
     def _look(self, observations: Any) -> None:
         """Take in the observations of all rows."""

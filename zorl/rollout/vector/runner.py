@@ -1,9 +1,9 @@
 """Episodes in environments that step many lanes in one call, where the user asks for them.
 
-How an episode begins is such an environment's business (see `envs.vector.lanes`). With a native
-vector environment of one shared generator that costs what `Runner` promises: an episode's start is
-no function of its seed. Then the candidates of a generation do not meet the same starts, and
-results depend on the number of lanes and on how the jobs are cut into calls; equal calls have equal
+The environment decides how an episode begins (see `envs.vector.lanes`). A native vector environment
+with one shared random generator cannot keep what `EnvRunner` promises: an episode's start is no
+function of its seed. Then the candidates of a generation do not meet the same starts, and results
+depend on the number of lanes and on how the jobs are cut into calls. Equal calls give equal
 results.
 """
 
@@ -18,9 +18,9 @@ from zorl.envs.task import Task
 from zorl.envs.vector.envpool import PoolLanes
 from zorl.envs.vector.lanes import Lanes, NativeLanes, check_same_spaces
 from zorl.policies.spaces import ObservationEncoder
-from zorl.rollout.batch import Episodes, Work
-from zorl.rollout.local.batch_step import Decider, Turn, turn_kind
-from zorl.rollout.vector.episodes import Rows
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.rollout.local.step_batch import BatchPolicy, StepBatch, step_batch_class
+from zorl.rollout.vector.episodes import VectorEpisodes
 
 VECTOR_KINDS: Final = ("vector", "envpool")
 _BLOCK = 8  # times as many EnvPool environments are held as are stepped, each for one episode
@@ -28,7 +28,7 @@ _WARM = 20_000  # steps until compiled code is worth loading
 
 
 class VectorRunner:
-    """A `Runner` over one vector environment; the policy acts deterministically.
+    """An `EnvRunner` over one vector environment; the policy acts deterministically.
 
     Args:
         task: without wrappers; `check_vector` says whether it can be run so.
@@ -36,25 +36,25 @@ class VectorRunner:
         kind: "vector" for the task's native vector environment, "envpool" for EnvPool's.
         lanes: environments stepped by one call.
         threads: that EnvPool steps them with; a native vector environment uses its own.
-        tolerant: end an episode whose reward or observation is not finite, with a NaN return,
-            instead of raising.
+        allow_non_finite: end an episode whose reward or observation is not finite with a NaN
+            return, instead of raising.
         compiled: whether compiled code decides, to the same bits: True, False, or None for as
             soon as that pays, after some 20,000 steps.
 
     Attributes:
-        beat: called at every turn.
+        heartbeat: called at every step.
     """
 
-    beat: Callable[[], object] | None = None
+    heartbeat: Callable[[], object] | None = None
 
     def __init__(
         self,
         task: Task,
-        policy: Decider,
+        policy: BatchPolicy,
         kind: str = "vector",
         lanes: int = 64,
         threads: int = 1,
-        tolerant: bool = False,
+        allow_non_finite: bool = False,
         compiled: bool | None = None,
     ) -> None:
         if kind not in VECTOR_KINDS:
@@ -67,7 +67,7 @@ class VectorRunner:
         self.kind = kind
         self.lanes = lanes
         self.threads = threads
-        self.tolerant = tolerant
+        self.allow_non_finite = allow_non_finite
         self.compiled = compiled
         self.steps = 0
         self._native: NativeLanes | None = None
@@ -77,11 +77,11 @@ class VectorRunner:
 
     @property
     def seeded(self) -> bool:
-        """Whether every episode starts from its own seed, as `Runner` promises."""
+        """Whether every episode starts from its own seed, as `EnvRunner` promises."""
         return self.kind == "envpool" or self._open().seeded
 
     @property
-    def notice(self) -> str:
+    def description(self) -> str:
         """What a log should say of how episodes start."""
         if self.kind == "envpool":
             return (
@@ -99,8 +99,8 @@ class VectorRunner:
             "numbers), and results depend on the number of lanes"
         )
 
-    def run(self, work: Work, jobs: Iterable[int], out: Episodes) -> None:
-        """See `Runner`; EnvPool's jobs are taken in blocks, others one by one as lanes fall free.
+    def run(self, batch: EpisodeBatch, jobs: Iterable[int], results: EpisodeResults) -> None:
+        """See `EnvRunner`; EnvPool takes jobs in blocks, others one by one as lanes become free.
 
         Raises:
             NonFiniteRewardError: a NaN or infinite reward or observation.
@@ -109,33 +109,37 @@ class VectorRunner:
         queue = iter(jobs)
         if self.kind == "vector":
             try:
-                self._play(self._open(), work, queue, out)
+                self._play(self._open(), batch, queue, results)
             except BaseException:
                 self.close()  # it is in the middle of episodes
                 raise
             return
         while block := list(islice(queue, _BLOCK * self.lanes)):
-            lanes = PoolLanes(self.task, [work.job(job)[1] for job in block], self.threads)
+            lanes = PoolLanes(self.task, [batch.job(job)[1] for job in block], self.threads)
             try:
-                self._play(lanes, work, iter(block), out)
+                self._play(lanes, batch, iter(block), results)
             finally:
                 lanes.close()
 
-    def _play(self, lanes: Lanes, work: Work, queue: Iterator[int], out: Episodes) -> None:
+    def _play(
+        self, lanes: Lanes, batch: EpisodeBatch, queue: Iterator[int], results: EpisodeResults
+    ) -> None:
         """Play a queue of jobs to its end."""
         first = list(islice(queue, self.lanes))
         if not first:
             return
         compiled = self.steps >= _WARM if self.compiled is None else self.compiled
-        kind = turn_kind(self.policy) if compiled else Turn
+        kind = step_batch_class(self.policy) if compiled else StepBatch
         features = ObservationEncoder.for_space(lanes.single_observation_space).size
-        turn = kind(self.policy, work.thetas, work.normalizer, len(first), features)
-        rows = Rows(self.task, lanes, turn, work, first, out, self.tolerant)
+        step_batch = kind(self.policy, batch.thetas, batch.normalizer, len(first), features)
+        rows = VectorEpisodes(
+            self.task, lanes, step_batch, batch, first, results, self.allow_non_finite
+        )
         while rows.playing:
             self.steps += rows.playing
             rows.step()
-            if self.beat is not None:
-                self.beat()
+            if self.heartbeat is not None:
+                self.heartbeat()
             if rows.over.any():
                 rows.finish(queue)
 

@@ -21,14 +21,14 @@ Draw = Callable[[int], NDArray[np.float64]]  # (n, u) uniform numbers for n lane
 log = logging.getLogger("zorl")
 
 
-class Decider(Protocol):
+class BatchPolicy(Protocol):
     """What the hot loop needs of a policy."""
 
     def bind(self, thetas: NDArray[np.float32]) -> Actor:
         """See `zorl.policies.Policy.bind`."""
 
 
-class Turn:
+class StepBatch:
     """Normalises, takes moments and decides, for lanes whose episodes are written into its arrays.
 
     Args:
@@ -45,7 +45,7 @@ class Turn:
 
     def __init__(
         self,
-        policy: Decider,
+        policy: BatchPolicy,
         thetas: NDArray[np.float32],
         normalizer: Normalizer,
         lanes: int,
@@ -59,28 +59,28 @@ class Turn:
         self._moments = np.zeros((2, lanes, features))
         self.sums, self.squares = self._moments
         self._thetas = np.zeros((lanes, thetas.shape[1]), np.float32)
-        self._begin(policy, lanes)
+        self._bind(policy, lanes)
 
-    def _begin(self, policy: Decider, lanes: int) -> None:
+    def _bind(self, policy: BatchPolicy, lanes: int) -> None:
         self._actor = policy.bind(self._thetas)
         self._features = np.zeros_like(self.sums)
 
-    def take(self, seen: NDArray[Any], gains: NDArray[np.float64]) -> None:
+    def observe(self, seen: NDArray[Any], rewards: NDArray[np.float64]) -> None:
         """Take in n observations (n, o), float32 or float64, and rewards (n,)."""
-        n = len(gains)
+        n = len(rewards)
         self._seen[:n] = seen
-        self.state[:n, -1] += gains
+        self.state[:n, -1] += rewards
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Have in `state` all that was taken, to be read and written."""
 
-    def seat(self, lane: int, row: int) -> None:
+    def assign(self, lane: int, row: int) -> None:
         """Candidate `row` plays an episode in a lane from now on."""
-        self._load(lane, self._rows[row])
+        self._set_theta(lane, self._rows[row])
         self.sums[lane] = 0.0
         self.squares[lane] = 0.0
 
-    def _load(self, lane: int, theta: NDArray[np.float32]) -> None:
+    def _set_theta(self, lane: int, theta: NDArray[np.float32]) -> None:
         self._thetas[lane] = theta
 
     def move(self, lane: int, source: int) -> None:
@@ -111,14 +111,14 @@ class Turn:
         return self._actor(n, features, None if draw is None else draw(n))
 
 
-class CompiledTurn(Turn):
+class CompiledStepBatch(StepBatch):
     """The same to the last bit in one call of compiled code, for an `MlpPolicy`."""
 
-    def _begin(self, policy: Decider, lanes: int) -> None:
+    def _bind(self, policy: BatchPolicy, lanes: int) -> None:
         assert isinstance(policy, MlpPolicy)
         kernels = _kernels()
         assert kernels is not None
-        self._turn = kernels.turn
+        self._kernel = kernels.decide
         self._packing = policy.packing()
         self._decoder = policy.decoder
         self._greedy = policy.decoder.kind == "discrete"
@@ -143,25 +143,25 @@ class CompiledTurn(Turn):
             self._choices,
         )
 
-    def _load(self, lane: int, theta: NDArray[np.float32]) -> None:
+    def _set_theta(self, lane: int, theta: NDArray[np.float32]) -> None:
         self._thetas[lane] = theta[self._packing]
 
-    def take(self, seen: NDArray[Any], gains: NDArray[np.float64]) -> None:
-        """See `Turn.take`; the kernel does it, unless the state is asked for before."""
+    def observe(self, seen: NDArray[Any], rewards: NDArray[np.float64]) -> None:
+        """See `StepBatch.observe`; the kernel does it, unless the state is asked for before."""
         single = seen.itemsize == 4
-        self._pending = (seen, self._doubles, gains) if single else (self._singles, seen, gains)
+        self._pending = (seen, self._doubles, rewards) if single else (self._singles, seen, rewards)
 
-    def settle(self) -> None:
-        """See `Turn.settle`."""
+    def flush(self) -> None:
+        """See `StepBatch.flush`."""
         if self._pending is not self._nothing:
-            singles, doubles, gains = self._pending
+            singles, doubles, rewards = self._pending
             self._pending = self._nothing
-            super().take(singles if singles.size else doubles, gains)
+            super().observe(singles if singles.size else doubles, rewards)
 
     def decide(self, n: int, draw: Draw | None = None) -> Actions | None:
-        """See `Turn.decide`."""
+        """See `StepBatch.decide`."""
         pending, self._pending = self._pending, self._nothing
-        if not self._turn(n, *pending, *self._arguments):
+        if not self._kernel(n, *pending, *self._arguments):
             return None
         if draw is None and self._greedy:
             choices: list[int] = self._choices[:n].tolist()
@@ -169,29 +169,31 @@ class CompiledTurn(Turn):
         return self._decoder.decode(self._outputs[:n], None if draw is None else draw(n))
 
 
-def turn_kind(policy: Decider) -> type[Turn]:
+def step_batch_class(policy: BatchPolicy) -> type[StepBatch]:
     """Compiled where that can be; the first time in a process it loads or makes the code."""
-    return CompiledTurn if isinstance(policy, MlpPolicy) and _kernels() else Turn
+    return CompiledStepBatch if isinstance(policy, MlpPolicy) and _kernels() else StepBatch
 
 
-def warm(policy: Decider) -> None:
+def warm(policy: BatchPolicy) -> None:
     """Have compiled code where it serves: for single and double precision, as environments give."""
-    if turn_kind(policy) is not CompiledTurn:
+    if step_batch_class(policy) is not CompiledStepBatch:
         return
     assert isinstance(policy, MlpPolicy)
     size = policy.inputs
     bounds = np.full(size, np.inf)
     thetas = np.zeros((1, policy.dim), np.float32)
-    turn = CompiledTurn(policy, thetas, Normalizer.create("off", -bounds, bounds), 1, size)
-    turn.seat(0, 0)
-    turn.decide(1)
+    step_batch = CompiledStepBatch(
+        policy, thetas, Normalizer.create("off", -bounds, bounds), 1, size
+    )
+    step_batch.assign(0, 0)
+    step_batch.decide(1)
     seen: tuple[NDArray[Any], ...] = (
         np.ndarray((1, size), np.float32, bytes(4 * size)),
         np.zeros((1, size)),
     )
     for row in seen:
-        turn.take(row, np.zeros(1))
-        turn.decide(1)
+        step_batch.observe(row, np.zeros(1))
+        step_batch.decide(1)
 
 
 @cache
