@@ -320,22 +320,22 @@ from toy_jobs import ToyRunner
 from zorl.common.errors import ConfigurationError
 from zorl.policies.normalization import Normalizer
 from zorl.rollout.ray.backend import RayBackend
-from zorl.rollout.batch import Work
+from zorl.rollout.batch import EpisodeBatch
 
 handler = lambda *_: None
 signal.signal(signal.SIGTERM, handler)
-work = Work(np.ones((4, 2), np.float32), (1, 2), Normalizer.create("off", np.zeros(1), np.zeros(1)))
+batch = EpisodeBatch(np.ones((4, 2), np.float32), (1, 2), Normalizer.create("off", np.zeros(1), np.zeros(1)))
 try:
-    RayBackend(ToyRunner(), address="127.0.0.1:1").run(work)
+    RayBackend(ToyRunner(), address="127.0.0.1:1").run(batch)
 except ConfigurationError as error:
     assert "127.0.0.1:1" in str(error), error
 else:
     raise AssertionError
 first, second = RayBackend(ToyRunner(), 1), RayBackend(ToyRunner(), 1)
-assert first.run(work).returns.tobytes() == second.run(work).returns.tobytes()
+assert first.run(batch).returns.tobytes() == second.run(batch).returns.tobytes()
 assert signal.getsignal(signal.SIGTERM) is handler
 first.close()
-assert second.run(work).lengths.tolist() == [2, 3] * 4  # Ray lives as long as one needs it
+assert second.run(batch).lengths.tolist() == [2, 3] * 4  # Ray lives as long as one needs it
 second.close()
 second.close()
 import ray
