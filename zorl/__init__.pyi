@@ -42,6 +42,6 @@ from .rollout.evaluation import FunctionEvaluator as FunctionEvaluator
 from .runs.folder import RunFolder as RunFolder
 from .search.loop import Search as Search
 from .search.minibatch import MinibatchObjective as MinibatchObjective
-from .search.minimize import maximize as maximize, minimize as minimize
+from .search.optimize import maximize as maximize, minimize as minimize
 
 __version__: str

@@ -37,7 +37,8 @@ from zorl.rollout.local.serial import SerialBackend
 from zorl.rollout.processes.backend import ProcessBackend
 from zorl.runs.replay import save_episode
 from zorl.search.gates import GATES, make_gate
-from zorl.search.loop import Counters, Search
+from zorl.search.loop import Search
+from zorl.search.records import Counters
 
 FAMILY = "search"
 

@@ -10,7 +10,7 @@ import numpy as np
 from zorl.common.errors import ConfigurationError
 from zorl.recorders.base import Run
 from zorl.recorders.console import ConsoleRecorder
-from zorl.search.loop import Generation
+from zorl.search.records import Generation
 
 if TYPE_CHECKING:
     from zorl.agents.search.agent import SearchAgent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,13 @@ def search(seed: int = 0) -> Search:
     return Search(GradientSearch(Adam(0.05), 0.1, 4), evaluator, Streams(seed))
 
 
+def long(*arguments: Any, **more: Any) -> list[dict[str, float]]:
+    """The curve of a search that is not stopped."""
+    curve = long_search(*arguments, **more)
+    assert curve is not None
+    return curve
+
+
 def measure(theta: np.ndarray) -> dict[str, float]:
     return {"loss": float(theta @ theta), "first": theta[0]}
 
@@ -29,7 +37,7 @@ def figures(curve: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def test_a_curve_has_its_points_and_falls(tmp_path: Path) -> None:
-    curve = long_search(search(), np.ones(3), tmp_path, 60, measure, points=6)
+    curve = long(search(), np.ones(3), tmp_path, 60, measure, points=6)
     assert [row["generation"] for row in curve] == [0, 10, 20, 30, 40, 50, 60]
     assert [row["evaluations"] for row in curve] == [80 * k for k in range(7)]
     assert curve[0]["loss"] == 3
@@ -38,7 +46,7 @@ def test_a_curve_has_its_points_and_falls(tmp_path: Path) -> None:
 
 
 def test_a_stopped_search_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    whole = long_search(search(), np.ones(3), tmp_path / "whole", 40, measure, points=8)
+    whole = long(search(), np.ones(3), tmp_path / "whole", 40, measure, points=8)
     left = iter([3, 1, 7, 1000])
     for _ in range(3):
         count = next(left)
@@ -51,7 +59,7 @@ def test_a_stopped_search_goes_on_to_the_same_bits(tmp_path: Path) -> None:
         found = long_search(search(), np.ones(3), tmp_path / "cut", 40, measure, 8, stop)
         assert found is None
         assert (tmp_path / "cut" / "checkpoint.zip").is_file()
-    found = long_search(search(), np.ones(3), tmp_path / "cut", 40, measure, 8)
+    found = long(search(), np.ones(3), tmp_path / "cut", 40, measure, 8)
     assert figures(found) == figures(whole)
     # A search that is over says so again without running.
     assert long_search(search(), np.ones(3), tmp_path / "cut", 40, measure, 8) == found
@@ -62,7 +70,7 @@ def test_measuring_is_not_counted(tmp_path: Path) -> None:
         time.sleep(0.2)
         return {}
 
-    curve = long_search(search(), np.ones(3), tmp_path, 4, slow, points=4)
+    curve = long(search(), np.ones(3), tmp_path, 4, slow, points=4)
     assert curve[-1]["seconds"] < 0.4
 
 

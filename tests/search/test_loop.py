@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from gate_toys import Patient, Scripted
+from search_toys import RUNNING, Noisy, bits, generations, make_search, sphere, spheres
 
-import zorl
-from zorl.common.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError, DivergedError
 from zorl.common.storage import flatten, unflatten
 from zorl.common.streams import Purpose, Streams
 from zorl.optimizers import (
@@ -26,13 +26,12 @@ from zorl.optimizers import (
     spsa,
     two_point,
 )
-from zorl.policies.normalization import Moments, Normalizer
+from zorl.optimizers.base import Optimizer
+from zorl.policies.normalization import Normalizer
 from zorl.rollout.evaluation import Evaluation, FunctionEvaluator
-from zorl.search.gates import AlwaysAccept, Decision, GateState, Paired, Sequential, StaleBest
-from zorl.search.loop import Counters, Generation, Search, SearchState, reliability
+from zorl.search import AlwaysAccept, Generation, Paired, Search, Sequential, StaleBest
 
-CENTER = np.array([0.5, -1.0, 2.0])
-RECIPES = {
+RECIPES: dict[str, Optimizer[Any]] = {
     "spsa": spsa(learning_rate=0.05),
     "mpge": mpge(learning_rate=0.1),
     "two-point": two_point(learning_rate=0.05),
@@ -42,25 +41,20 @@ RECIPES = {
     "cma-es": CMAES(),
     "random-search": RandomSearch(radius=1.5, popsize=64),
 }
-
-
-def sphere(theta: np.ndarray) -> float:
-    """Loss with its minimum 0 at `CENTER`."""
-    return float(((theta - CENTER) ** 2).sum())
-
-
-def spheres(thetas: np.ndarray) -> np.ndarray:
-    return ((thetas - CENTER) ** 2).sum(axis=1)
+GATES = [AlwaysAccept(), StaleBest(2), Sequential(), Patient()]
 
 
 def test_structured_candidates_reach_an_objective_that_takes_them() -> None:
-    """No (n, d) matrix is ever made: `dense` is not even there."""
+    """No (n, d) matrix is ever made."""
 
     class Factors:
         shape = (4, 3)
 
         def combine(self, weights: Any) -> np.ndarray:
-            return weights.sum() * np.ones(3)
+            return np.asarray(weights.sum() * np.ones(3))
+
+        def dense(self) -> np.ndarray:
+            raise AssertionError("no matrix is wanted")
 
     def objective(candidates: Any) -> np.ndarray:
         assert isinstance(candidates, Perturbed) and candidates.shape == (8, 3)
@@ -75,55 +69,9 @@ def test_structured_candidates_reach_an_objective_that_takes_them() -> None:
         FunctionEvaluator(objective, structured=True)
 
 
-@dataclass
-class Noisy:
-    """An evaluator whose returns, lengths and moments are functions of theta and seed."""
-
-    fault: Any = None  # (theta, seed) -> a return instead, or None
-    calls: list[tuple[int, tuple[int, ...], Normalizer]] = field(default_factory=list)
-
-    def evaluate(self, thetas: Any, seeds: Any, normalizer: Normalizer) -> Evaluation:
-        self.calls.append((len(thetas), tuple(seeds), normalizer))
-        returns = np.empty((len(thetas), len(seeds)))
-        lengths = np.empty(returns.shape, np.int64)
-        for i, theta in enumerate(thetas):
-            for j, seed in enumerate(seeds):
-                rng = np.random.default_rng(seed)
-                returns[i, j] = -sphere(theta) + 0.1 * rng.normal()
-                lengths[i, j] = 3 + (seed + int(abs(theta[0]) * 1000)) % 7
-                if self.fault is not None and self.fault(theta, seed) is not None:
-                    returns[i, j] = self.fault(theta, seed)
-        moments = None
-        if normalizer.learns:
-            moments = Moments(int(lengths.sum()), np.resize(thetas, 2), np.ones(2))
-        return Evaluation(returns, returns - 1, lengths, lengths > 5, moments)
-
-
-RUNNING = Normalizer.create("running", np.full(2, -np.inf), np.full(2, np.inf))
-
-
-def search(evaluator: Any = None, gate: Any = None, **options: Any) -> Search:
-    options = {"optimizer": ars(learning_rate=0.05, radius=0.1, m=4), "episodes": 2, **options}
-    return Search(
-        evaluator=evaluator or Noisy(),
-        streams=Streams(options.pop("seed", 3)),
-        gate=gate or AlwaysAccept(),
-        **options,
-    )
-
-
-def generations(of: Search, count: int) -> list[Generation]:
-    return list(islice(of.run(of.init(np.zeros(3), RUNNING)), count))
-
-
-def bits(state: SearchState) -> tuple[Any, ...]:
-    scalars, arrays = flatten(state, "state")
-    return scalars, {name: array.tobytes() for name, array in arrays.items()}
-
-
 def test_counters_are_exact_for_candidates_and_gate() -> None:
     evaluator = Noisy()
-    done = generations(search(evaluator, Paired(3)), 5)
+    done = generations(make_search(evaluator, Paired(3)), 5)
     candidates, gates = evaluator.calls[0::2], evaluator.calls[1::2]
     assert [n for n, _, _ in candidates] == [8] * 5
     assert [n for n, _, _ in gates] == [2] * 5
@@ -154,7 +102,7 @@ def test_counters_are_exact_for_candidates_and_gate() -> None:
 
 def test_candidates_share_seeds_and_gates_have_fresh_ones() -> None:
     evaluator = Noisy()
-    generations(search(evaluator, StaleBest(2)), 6)
+    generations(make_search(evaluator, StaleBest(2)), 6)
     streams = Streams(3)
     used: list[int] = []
     for index, (n, seeds, _) in enumerate(evaluator.calls):
@@ -169,7 +117,7 @@ def test_candidates_share_seeds_and_gates_have_fresh_ones() -> None:
 def test_later_looks_of_a_sequential_gate_are_at_new_seeds() -> None:
     evaluator = Noisy()
     gate = Sequential(max_episodes=20, error_rate=0.01, batch=3)
-    (only,) = generations(search(evaluator, gate), 1)
+    (only,) = generations(make_search(evaluator, gate), 1)
     looks = [seeds for _, seeds, _ in evaluator.calls[1:]]
     assert len(looks) >= 2
     assert [len(seeds) for seeds in looks[:2]] == [3, 3]
@@ -178,88 +126,12 @@ def test_later_looks_of_a_sequential_gate_are_at_new_seeds() -> None:
     assert only.state.counters.gate_episodes == 2 * len(seen)
 
 
-@dataclass
-class Table:
-    """An evaluator with a given spread between candidates and a given noise of their episodes."""
-
-    spread: float
-    noise: float
-
-    def evaluate(self, thetas: Any, seeds: Any, normalizer: Normalizer) -> Evaluation:
-        rng = np.random.default_rng(seeds[0])
-        own = self.spread * rng.normal(size=(len(thetas), 1))
-        easy = 5 * rng.normal(size=(1, len(seeds)))  # of the episode, the same for all
-        returns = own + easy + self.noise * rng.normal(size=(len(thetas), len(seeds)))
-        lengths = np.ones(returns.shape, np.int64)
-        return Evaluation(returns, returns, lengths, lengths > 0)
-
-
-def test_reliability_is_the_share_of_the_variance_that_is_the_candidates_own() -> None:
-    rng = np.random.default_rng(0)
-    own, easy = rng.normal(size=(400, 1)), 9 * rng.normal(size=(1, 5))
-    assert reliability(own + easy) == pytest.approx(1)
-    noisy = own + easy + 2 * rng.normal(size=(400, 5))
-    assert reliability(noisy) == pytest.approx(1 / (1 + 4 / 5), abs=0.08)
-    assert abs(reliability(easy + rng.normal(size=(400, 5))) or 1) < 0.2
-    for nothing in (own, easy, np.ones((3, 4)), np.array([[1, np.nan], [2, 3], [4, 5]])):
-        assert reliability(nothing) is None
-    assert reliability(np.array([[1.0, -1.001], [-1.0, 1.0]])) == -1.0
-
-
-def test_episodes_per_candidate_follow_the_noise_between_their_bounds() -> None:
-    def counts(spread: float, noise: float, **options: Any) -> list[int]:
-        of = search(Table(spread, noise), optimizer=es(m=8), **options)
-        done = generations(of, 40)
-        shapes = [g.evaluation.returns.shape[1] for g in done]
-        assert [g.scalars["search/episodes_per_candidate"] for g in done] == shapes
-        return shapes
-
-    assert counts(0, 1) == [2] * 40  # not asked to
-    drowned = counts(0, 1, max_episodes=9)
-    assert drowned[0] == 2
-    assert drowned[-1] == max(drowned) == 9
-    assert counts(0, 1, episodes=1, max_episodes=9)[-1] == 9  # one could never tell
-    assert counts(1, 1e-3, max_episodes=9) == [2] * 40
-    settled = counts(1, 2.0, max_episodes=40)[20:]
-    assert 2 < np.mean(settled) < 10  # reliability ½ at spread² = noise² / e, so e = 4
-    grown = search(Table(1, 1e-3), optimizer=es(m=8), max_episodes=9)
-    start = replace(grown.init(np.zeros(3)), episodes=9.0)
-    assert grown.step(start).state.episodes < 9  # back again when the noise is gone
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"max_episodes": 1, "episodes": 1}, "max_episodes must be ≥ 2"),
-        ({"max_episodes": 3, "episodes": 4}, "≥ episodes = 4, got 3"),
-        ({"target": 1.0}, r"target must be in \(0, 1\), got 1.0"),
-    ],
-)
-def test_bounds_of_the_episodes_are_checked(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(ConfigurationError, match=words):
-        search(**options)
-
-
-@dataclass(frozen=True)
-class Scripted:
-    """A gate that measures `cost` episodes of the proposal and decides by turns."""
-
-    answers: tuple[bool, ...]
-    cost: int = 1
-
-    def decide(self, state: GateState, incumbent: Any, proposal: Any, measure: Any) -> Decision:
-        turn = int(max(state.best, 0))
-        result = measure(proposal[None], 0, self.cost)
-        assert result.shape == (1, self.cost)
-        return Decision(self.answers[turn], GateState(turn + 1.0), 7.5, self.cost)
-
-
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_rejected_update_leaves_no_trace_in_the_optimizer(name: str) -> None:
-    of = search(gate=Scripted((True, False, False, True), 2), optimizer=RECIPES[name])
+    of = make_search(gate=Scripted((True, False, False, True), 2), optimizer=RECIPES[name])
     # A starting point and generations that give every method something to propose.
     states = [of.init(np.array([3.0, 1.0, -2.0]), RUNNING)]
-    done = []
+    done: list[Generation] = []
     while len(done) < 4:
         generation = of.step(states[-1])
         done.append(generation)
@@ -288,21 +160,22 @@ def test_an_update_that_changes_nothing_costs_no_gate_episodes() -> None:
             return replace(result, returns=np.zeros_like(result.returns))
 
     evaluator = Flat()
-    (only,) = generations(search(evaluator, Sequential()), 1)
+    (only,) = generations(make_search(evaluator, Sequential()), 1)
     assert len(evaluator.calls) == 1
     assert only.state.counters.gate_episodes == 0
     assert only.state.counters.gate_steps == 0
-    assert only.decision.state == GateState()
+    assert only.decision.state == Sequential().init()
     assert np.isnan(only.state.claimed)
     assert (only.state.theta == only.previous).all()
 
 
 def test_the_normalizer_learns_after_the_generation() -> None:
     evaluator = Noisy()
-    first, second = generations(search(evaluator, Paired(1)), 2)
+    first, second = generations(make_search(evaluator, Paired(1)), 2)
     frozen = [normalizer for _, _, normalizer in evaluator.calls]
     assert frozen[0] is frozen[1] is RUNNING  # candidates and gate of generation 0
     assert frozen[2] is frozen[3] is first.state.normalizer
+    assert first.evaluation.moments is not None
     expected = RUNNING.merge(first.evaluation.moments)
     assert first.state.normalizer.moments.count == first.evaluation.env_steps
     assert first.state.normalizer.moments.mean.tobytes() == expected.moments.mean.tobytes()
@@ -312,20 +185,22 @@ def test_the_normalizer_learns_after_the_generation() -> None:
 
 
 def test_equal_seeds_give_equal_bits_and_others_do_not() -> None:
-    runs = [generations(search(gate=Sequential(), seed=seed), 4)[-1].state for seed in (3, 3, 4)]
+    runs = [
+        generations(make_search(gate=Sequential(), seed=seed), 4)[-1].state for seed in (3, 3, 4)
+    ]
     assert bits(runs[0]) == bits(runs[1])
     assert bits(runs[0]) != bits(runs[2])
 
 
 @pytest.mark.parametrize("name", RECIPES)
-@pytest.mark.parametrize("gate", [AlwaysAccept(), StaleBest(2), Sequential()], ids=repr)
+@pytest.mark.parametrize("gate", GATES, ids=repr)
 def test_any_saved_state_goes_on_to_the_same_bits(name: str, gate: Any) -> None:
-    of = search(gate=gate, optimizer=RECIPES[name], max_episodes=6)
+    of = make_search(gate=gate, optimizer=RECIPES[name], max_episodes=6)
     unbroken = generations(of, 5)
     for k in (0, 2, 3):
         # Through a file's contents, into a search that knows nothing of the first one.
         scalars, arrays = flatten(unbroken[k].state, "state")
-        other = search(gate=gate, optimizer=RECIPES[name], max_episodes=6)
+        other = make_search(gate=gate, optimizer=RECIPES[name], max_episodes=6)
         template = other.init(np.ones(3), RUNNING)
         state = unflatten(template, "state", scalars, arrays)
         for expected, resumed in zip(unbroken[k + 1 :], other.run(state), strict=False):
@@ -370,7 +245,7 @@ def test_a_non_finite_return_counts_as_the_worst_and_is_counted(value: float) ->
         return value if theta[0] > 0 and seed == seeds[1] else None
 
     seeds = Streams(3).episodes(0, 2)
-    of = search(Noisy(fault), optimizer=es(m=8, learning_rate=0.1))
+    of = make_search(Noisy(fault), optimizer=es(m=8, learning_rate=0.1))
     (only,) = generations(of, 1)
     bad = int((~np.isfinite(only.evaluation.returns)).sum())
     assert 0 < bad < 16
@@ -390,7 +265,7 @@ def test_a_non_finite_return_counts_as_the_worst_and_is_counted(value: float) ->
 
 def test_opposite_infinities_in_one_candidate_are_counted_without_a_warning() -> None:
     seeds = Streams(3).episodes(0, 2)
-    of = search(Noisy(lambda theta, seed: np.inf if seed == seeds[0] else -np.inf))
+    of = make_search(Noisy(lambda theta, seed: np.inf if seed == seeds[0] else -np.inf))
     (only,) = generations(of, 1)
     assert only.state.counters.non_finite == 16
     assert (only.state.theta == 0).all()
@@ -399,72 +274,13 @@ def test_opposite_infinities_in_one_candidate_are_counted_without_a_warning() ->
 
 def test_non_finite_returns_of_the_gate_are_counted_too() -> None:
     gate_seeds = Streams(3).gate(0, 4)
-    of = search(Noisy(lambda theta, seed: np.nan if seed in gate_seeds else None), Paired(4))
+    of = make_search(Noisy(lambda theta, seed: np.nan if seed in gate_seeds else None), Paired(4))
     (only,) = generations(of, 1)
     assert only.state.counters.non_finite == 8
 
 
-def test_the_record_says_what_happened() -> None:
-    gate = Scripted((True, False), 3)
-    first, second = generations(search(gate=gate), 2)
-    figures = second.scalars
-    scores = second.evaluation.returns.mean(axis=1)
-    assert figures["search/return_mean"] == pytest.approx(scores.mean())
-    assert figures["search/return_max"] == scores.max()
-    assert figures["search/return_std"] == pytest.approx(scores.std())
-    assert figures["task/native_return_mean"] == pytest.approx(scores.mean() - 1)
-    assert figures["task/native_return_max"] == pytest.approx(scores.max() - 1)
-    assert figures["task/success_rate"] == second.evaluation.successes.mean()
-    assert figures["task/episode_length"] == second.evaluation.lengths.mean()
-    assert figures["search/env_steps"] == second.state.counters.search_steps
-    assert figures["search/episodes"] == 32
-    assert figures["gate/accepted"] == 0
-    assert figures["gate/acceptance_rate"] == 0.5
-    assert figures["gate/episodes"] == 6
-    assert figures["gate/env_steps"] == second.state.counters.gate_steps > 0
-    assert figures["gate/claimed_return"] == 7.5
-    assert figures["search/update_norm"] == 0
-    assert first.scalars["search/update_norm"] == pytest.approx(np.linalg.norm(first.state.theta))
-    assert figures["search/theta_norm"] == first.scalars["search/theta_norm"] > 0
-    assert 0 < figures["time/optimizer_share"] < 1
-    assert figures["time/generation_seconds"] >= second.timing.rollout
-    assert second.histograms["search/returns"].tolist() == scores.tolist()
-    assert second.histograms["search/theta"].tolist() == first.state.theta.tolist()
-    assert (first.histograms["search/update"] == first.state.theta).all()
-    assert first.state.claimed == second.state.claimed == 7.5
-    assert np.isnan(generations(search(), 1)[0].state.claimed)
-    held = replace(search().init(np.zeros(3), RUNNING), claimed=-3.0)
-    assert search().step(held).state.claimed == -3.0  # no decision, no new claim
-    assert "search/sigma" not in figures
-    assert "gate/claimed_return" not in generations(search(), 1)[0].scalars
-    (cma,) = generations(search(optimizer=CMAES()), 1)
-    assert cma.scalars["search/sigma"] == cma.state.optimizer.sigma
-
-
-def test_the_first_state_is_all_zeros_and_the_counters_add_up() -> None:
-    of = zorl.Search(spsa(), FunctionEvaluator(sphere), zorl.Streams(0))
-    state = of.init([1.0, 2.0])
-    assert state.counters == Counters()
-    assert state.generation == 0
-    assert state.theta.tolist() == [1.0, 2.0]
-    assert not state.normalizer.active
-    assert Counters(1, 2, 4, 8).env_steps == 3
-    assert Counters(1, 2, 4, 8).episodes == 12
-    with pytest.raises(ConfigurationError, match="episodes must be ≥ 1, got 0"):
-        search(episodes=0)
-
-
-def test_the_acceptance_rate_counts_only_updates_that_moved_theta() -> None:
-    flat_then_slope = iter([0.0, 0.0, 1.0])
-
-    class Evaluator:
-        def evaluate(self, thetas: Any, seeds: Any, normalizer: Any) -> Evaluation:
-            returns = next(flat_then_slope) * thetas[:, :1]
-            return Evaluation(
-                returns, returns, np.ones(returns.shape, np.int64), np.zeros(returns.shape, bool)
-            )
-
-    search = Search(spsa(), Evaluator(), Streams(0))
-    *_, last = islice(search.run(search.init(np.zeros(3))), 3)
-    assert last.state.counters.updates == last.state.counters.accepted == 1
-    assert last.scalars["gate/acceptance_rate"] == 1.0
+def test_a_search_that_diverges_says_so_and_why() -> None:
+    evaluator = FunctionEvaluator(lambda x: 1e60 * x[0])
+    search = Search(spsa(learning_rate=1.0, radius=1.0), evaluator, Streams(0))
+    with pytest.raises(DivergedError, match="lower the learning rate"):
+        search.step(search.init(np.zeros(3)))

@@ -94,7 +94,7 @@ def test_minimize_learns_from_mini_batches() -> None:
     y = x @ truth + 0.1 * rng.normal(size=500)
 
     def loss(thetas: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return ((thetas @ x.T - y) ** 2).mean(axis=1)
+        return np.asarray(((thetas @ x.T - y) ** 2).mean(axis=1))
 
     objective = MinibatchObjective((x, y), loss, 20)
     result = zorl.minimize(

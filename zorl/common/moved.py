@@ -52,7 +52,7 @@ MOVED = {
     "zorl.minibatch": "zorl.search.minibatch",
     "zorl.module_policy": "zorl.policies.module",
     "zorl.normalization": "zorl.policies.normalization",
-    "zorl.optimize": "zorl.search.minimize",
+    "zorl.optimize": "zorl.search.optimize",
     "zorl.optimizers.signal": "zorl.search.signal_to_noise",
     "zorl.options": "zorl.common.options",
     "zorl.parameters": "zorl.policies.parameters",

@@ -14,7 +14,8 @@ from zorl.common.errors import FileFormatError
 from zorl.common.storage import flatten, load_archive, save_archive, unflatten
 from zorl.common.types import Vector
 from zorl.common.validation import at_least
-from zorl.search.loop import Search, SearchState
+from zorl.search.loop import Search
+from zorl.search.records import SearchState
 
 _KIND = "long-search"
 _SAVE_SECONDS = 60.0

@@ -1,9 +1,14 @@
-"""Gates: which updates are kept. Each says how many episodes a decision costs.
+"""Gates: which updates are kept.
 
 A gate sees the incumbent and the proposal as parameter vectors and measures them through
 `measure(thetas, start, stop)`, which runs the generation's gate seeds [start, stop) and returns
-their (n, stop − start) returns. The caller charges those episodes to the budget. A NaN or infinite
-return counts as −inf: it is a fault, so it never speaks for the side that it happened to.
+their (n, stop − start) returns. The search counts those episodes and charges them to the budget.
+A NaN or infinite return counts as −inf: it is a fault, so it never speaks for the side that it
+happened to.
+
+A gate may remember things between generations: `init` gives the state that it starts from, a
+frozen dataclass of numbers and arrays, and each decision gives the next one. The state is saved
+and restored with the search's.
 """
 
 from __future__ import annotations
@@ -11,7 +16,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -21,46 +26,64 @@ from zorl.common.types import Matrix, Vector
 from zorl.common.validation import at_least, non_negative
 
 Measure = Callable[[Matrix, int, int], Matrix]
+G = TypeVar("G")
 
 
 @dataclass(frozen=True)
-class GateState:
-    """What a gate remembers between generations.
-
-    Attributes:
-        best: the score to beat of a gate that stores one, −inf at the start.
-    """
-
-    best: float = -np.inf
-
-
-@dataclass(frozen=True)
-class Decision:
+class Decision(Generic[G]):
     """A gate's answer.
 
     Attributes:
         accepted: whether the proposal becomes the incumbent.
         state: the gate's next state.
         claimed: the score that the gate holds of the policy that it kept, NaN if it holds none.
-        episodes: how many episodes it ran for that.
     """
 
     accepted: bool
-    state: GateState
+    state: G
     claimed: float = np.nan
-    episodes: int = 0
 
 
-class Gate(Protocol):
-    """Decides between an incumbent and a proposal, both (d,)."""
+class Gate(Protocol[G]):
+    """Decides between an incumbent and a proposal, both (d,); G is the type of its state."""
+
+    def init(self) -> G:
+        """The state before the first decision, a frozen dataclass; `NoMemory()` if it needs none.
+
+        A restored state has the same fields, and arrays of the same shapes.
+        """
 
     def decide(
-        self, state: GateState, incumbent: Vector, proposal: Vector, measure: Measure
-    ) -> Decision:
-        """Keep the proposal or not."""
+        self, state: G, incumbent: Vector, proposal: Vector, measure: Measure
+    ) -> Decision[G]:
+        """Keep the proposal or not.
+
+        Args:
+            state: of `init` or of the decision before.
+            incumbent: (d,) what is kept otherwise; read-only.
+            proposal: (d,) read-only.
+            measure: (n, d) parameters and a range [start, stop) of this generation's gate seeds
+                → (n, stop − start) returns. Each seed at most once for each side.
+        """
 
 
-GATES: Registry[Callable[..., Gate]] = Registry("gate")
+@dataclass(frozen=True)
+class NoMemory:
+    """The state of a gate that remembers nothing."""
+
+
+@dataclass(frozen=True)
+class ScoreToBeat:
+    """The state of a gate that stores a score.
+
+    Attributes:
+        best: the score to beat, −inf at the start.
+    """
+
+    best: float = -np.inf
+
+
+GATES: Registry[Callable[..., Gate[Any]]] = Registry("gate")
 register_gate = GATES.register
 
 
@@ -69,9 +92,13 @@ register_gate = GATES.register
 class AlwaysAccept:
     """Every update is kept; costs nothing."""
 
+    def init(self) -> NoMemory:
+        """See `Gate`."""
+        return NoMemory()
+
     def decide(
-        self, state: GateState, incumbent: Vector, proposal: Vector, measure: Measure
-    ) -> Decision:
+        self, state: NoMemory, incumbent: Vector, proposal: Vector, measure: Measure
+    ) -> Decision[NoMemory]:
         """See `Gate`."""
         return Decision(True, state)
 
@@ -93,13 +120,17 @@ class StaleBest:
     def __post_init__(self) -> None:
         at_least("episodes", self.episodes, 1)
 
-    def decide(
-        self, state: GateState, incumbent: Vector, proposal: Vector, measure: Measure
-    ) -> Decision:
+    def init(self) -> ScoreToBeat:
         """See `Gate`."""
-        score = float(_scored(measure(proposal[None], 0, self.episodes)).mean())
+        return ScoreToBeat()
+
+    def decide(
+        self, state: ScoreToBeat, incumbent: Vector, proposal: Vector, measure: Measure
+    ) -> Decision[ScoreToBeat]:
+        """See `Gate`."""
+        score = _score(proposal, measure, self.episodes)
         best = max(score, state.best)
-        return Decision(score > state.best, GateState(best), best, self.episodes)
+        return Decision(score > state.best, ScoreToBeat(best), best)
 
 
 @register_gate("blocking")
@@ -123,14 +154,18 @@ class Blocking:
         non_negative("tolerance", self.tolerance)
         at_least("episodes", self.episodes, 1)
 
-    def decide(
-        self, state: GateState, incumbent: Vector, proposal: Vector, measure: Measure
-    ) -> Decision:
+    def init(self) -> ScoreToBeat:
         """See `Gate`."""
-        score = float(_scored(measure(proposal[None], 0, self.episodes)).mean())
+        return ScoreToBeat()
+
+    def decide(
+        self, state: ScoreToBeat, incumbent: Vector, proposal: Vector, measure: Measure
+    ) -> Decision[ScoreToBeat]:
+        """See `Gate`."""
+        score = _score(proposal, measure, self.episodes)
         if np.isfinite(score) and score >= state.best - self.tolerance:
-            return Decision(True, GateState(score), score, self.episodes)
-        return Decision(False, state, state.best, self.episodes)
+            return Decision(True, ScoreToBeat(score), score)
+        return Decision(False, state, state.best)
 
 
 @register_gate("paired")
@@ -147,15 +182,19 @@ class Paired:
     def __post_init__(self) -> None:
         at_least("episodes", self.episodes, 1)
 
+    def init(self) -> NoMemory:
+        """See `Gate`."""
+        return NoMemory()
+
     def decide(
-        self, state: GateState, incumbent: Vector, proposal: Vector, measure: Measure
-    ) -> Decision:
+        self, state: NoMemory, incumbent: Vector, proposal: Vector, measure: Measure
+    ) -> Decision[NoMemory]:
         """See `Gate`."""
         pair = np.stack([incumbent, proposal])
-        old, new = _scored(measure(pair, 0, self.episodes))
+        old, new = scored(measure(pair, 0, self.episodes))
         accepted = _mean_difference(old, new) >= 0
         kept = new if accepted else old
-        return Decision(accepted, state, float(kept.mean()), 2 * self.episodes)
+        return Decision(accepted, state, float(kept.mean()))
 
 
 # Bets of the sequential test: the share of its wealth that it stakes on the next pair.
@@ -197,22 +236,26 @@ class Sequential:
                 f"{wealth:.3g} of {1 / self.error_rate:.3g}"
             )
 
+    def init(self) -> NoMemory:
+        """See `Gate`."""
+        return NoMemory()
+
     def decide(
-        self, state: GateState, incumbent: Vector, proposal: Vector, measure: Measure
-    ) -> Decision:
+        self, state: NoMemory, incumbent: Vector, proposal: Vector, measure: Measure
+    ) -> Decision[NoMemory]:
         """See `Gate`."""
         both = np.stack([incumbent, proposal])
         pairs = np.zeros((2, 0))
         better = worse = False
         while not (better or worse) and pairs.shape[1] < self.max_episodes:
             done = pairs.shape[1]
-            fresh = _scored(measure(both, done, min(done + self.batch, self.max_episodes)))
+            fresh = scored(measure(both, done, min(done + self.batch, self.max_episodes)))
             pairs = np.concatenate([pairs, fresh], axis=1)
             old, new = pairs
             better = self._proven(new, old) and _mean_difference(old, new) > 0
             worse = self._proven(old, new)
         kept = pairs[1] if better else pairs[0]
-        return Decision(better, state, float(kept.mean()), pairs.size)
+        return Decision(better, state, float(kept.mean()))
 
     def _proven(self, winner: Vector, loser: Vector) -> bool:
         """Whether the martingale that bets on `winner` being the higher ever reached 1/δ."""
@@ -222,17 +265,50 @@ class Sequential:
         return bool(wealth.max() >= 1 / self.error_rate)
 
 
-def make_gate(name: str, **options: float) -> Gate:
-    """The gate registered under `name`, or that "module:Class" leads to."""
-    gate = GATES.resolve(name)
-    known = inspect.signature(gate).parameters
+def make_gate(gate: str | Gate[Any], **options: Any) -> Gate[Any]:
+    """A gate from its name.
+
+    Args:
+        gate: a name in `GATES`, "module:Class", or a gate, which is returned as it is.
+        options: arguments of the named gate.
+
+    Raises:
+        UnknownNameError: no gate has the name, or it has no such option.
+        ConfigurationError: an option is out of range, or the object is no gate.
+    """
+    if not isinstance(gate, str):
+        if options:
+            raise ConfigurationError("options belong to a gate given by name, not to an object")
+        return checked_gate(gate)
+    make = GATES.resolve(gate)
+    known = inspect.signature(make).parameters
     for option in options:
         if option not in known:
-            raise UnknownNameError(f"option of the gate {name!r}:", option, known)
-    return gate(**options)
+            raise UnknownNameError(f"option of the gate {gate!r}:", option, known)
+    return checked_gate(make(**options))
 
 
-def _scored(returns: Matrix) -> Matrix:
+def checked_gate(gate: Any) -> Gate[Any]:
+    """The object, if it is a gate.
+
+    Raises:
+        ConfigurationError: it lacks `init` or `decide`, or is a class.
+    """
+    verbs = all(callable(getattr(gate, verb, None)) for verb in ("init", "decide"))
+    if not verbs or isinstance(gate, type):
+        raise ConfigurationError(
+            f"a gate is an object with `init` and `decide`, as Paired(), got {gate!r}"
+        )
+    found: Gate[Any] = gate
+    return found
+
+
+def _score(theta: Vector, measure: Measure, episodes: int) -> float:
+    """The mean return of one policy over the first seeds."""
+    return float(scored(measure(theta[None], 0, episodes)).mean())
+
+
+def scored(returns: Matrix) -> Matrix:
     """The returns, with −inf for those that are NaN or infinite."""
     return np.where(np.isfinite(returns), returns, -np.inf)
 

@@ -9,182 +9,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from zorl.common.errors import ConfigurationError, DivergedError
 from zorl.common.streams import Streams
 from zorl.common.types import Matrix, Vector
-from zorl.optimizers.base import Optimizer
+from zorl.optimizers.base import Asked, Optimizer
 from zorl.policies.normalization import Normalizer
 from zorl.rollout.evaluation import Evaluation, Evaluator
 from zorl.rollout.origin import CandidateOrigin
-from zorl.search.gates import AlwaysAccept, Decision, Gate, GateState
+from zorl.search.episode_count import next_episodes
+from zorl.search.gates import AlwaysAccept, Decision, Gate, checked_gate
+from zorl.search.records import Counters, Generation, SearchState, Timing
 from zorl.search.signal_to_noise import UpdateSignal
-
-_GAIN = 0.3  # how fast episodes per candidate follow the measured reliability
-
-
-@dataclass(frozen=True)
-class Counters:
-    """Exact counts since the start of a run.
-
-    Attributes:
-        search_steps: env steps of candidates.
-        gate_steps: env steps of gate decisions.
-        search_episodes: episodes of candidates.
-        gate_episodes: episodes of gate decisions.
-        updates: generations whose update moved theta; equal returns, for one, move nothing.
-        accepted: how many of these the gate kept.
-        non_finite: returns that were NaN or infinite, of candidates and of gate decisions.
-    """
-
-    search_steps: int = 0
-    gate_steps: int = 0
-    search_episodes: int = 0
-    gate_episodes: int = 0
-    updates: int = 0
-    accepted: int = 0
-    non_finite: int = 0
-
-    @property
-    def env_steps(self) -> int:
-        """Env steps charged to the search: candidates and gate."""
-        return self.search_steps + self.gate_steps
-
-    @property
-    def episodes(self) -> int:
-        """Episodes charged to the search: candidates and gate."""
-        return self.search_episodes + self.gate_episodes
-
-
-@dataclass(frozen=True)
-class SearchState:
-    """All that a search needs to go on.
-
-    Attributes:
-        generation: the number of the next generation.
-        optimizer: the optimizer's state.
-        gate: the gate's state.
-        normalizer: observation statistics, frozen during a generation.
-        counters: see `Counters`.
-        episodes: episodes per candidate of the next generation, before rounding.
-        signal: running moments of the proposed updates.
-        claimed: the score that the gate holds of the incumbent, NaN while it holds none.
-    """
-
-    generation: int
-    optimizer: Any
-    gate: GateState
-    normalizer: Normalizer
-    counters: Counters
-    episodes: float
-    signal: UpdateSignal
-    claimed: float = np.nan
-
-    @property
-    def theta(self) -> Vector:
-        """(d,) the incumbent."""
-        return np.asarray(self.optimizer.theta)
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds spent in one generation, by part."""
-
-    ask: float
-    rollout: float
-    tell: float
-    gate: float
-
-    @property
-    def total(self) -> float:
-        """The whole generation."""
-        return self.ask + self.rollout + self.tell + self.gate
-
-
-@dataclass(frozen=True)
-class Generation:
-    """What happened in one generation.
-
-    Attributes:
-        index: its number, from 0.
-        state: after it.
-        previous: (d,) theta before it.
-        evaluation: of all candidates.
-        decision: the gate's.
-        timing: where its time went.
-    """
-
-    index: int
-    state: SearchState
-    previous: Vector
-    evaluation: Evaluation
-    decision: Decision
-    timing: Timing
-
-    @property
-    def env_steps(self) -> int:
-        """Env steps charged to the search so far."""
-        return self.state.counters.env_steps
-
-    @cached_property
-    def scalars(self) -> dict[str, float]:
-        """Named figures in groups, as recorders write them."""
-        with np.errstate(invalid="ignore"):  # of infinite returns, which are counted
-            return self._figures()
-
-    def _figures(self) -> dict[str, float]:
-        evaluation, counters = self.evaluation, self.state.counters
-        scores = evaluation.returns.mean(axis=1)
-        update = self.state.theta - self.previous
-        steps = evaluation.env_steps
-        figures = {
-            "search/return_mean": scores.mean(),
-            "search/return_max": scores.max(),
-            "search/return_std": scores.std(),
-            "search/theta_norm": np.linalg.norm(self.state.theta),
-            "search/update_norm": np.linalg.norm(update),
-            "search/episodes_per_candidate": evaluation.returns.shape[1],
-            "search/env_steps": counters.search_steps,
-            "search/episodes": counters.search_episodes,
-            "search/non_finite_returns": counters.non_finite,
-            "gate/accepted": self.decision.accepted,
-            "gate/acceptance_rate": counters.accepted / max(counters.updates, 1),
-            "gate/episodes": counters.gate_episodes,
-            "gate/env_steps": counters.gate_steps,
-            "task/native_return_mean": evaluation.native_returns.mean(),
-            "task/native_return_max": evaluation.native_returns.mean(axis=1).max(),
-            "task/success_rate": evaluation.successes.mean(),
-            "task/episode_length": evaluation.lengths.mean(),
-            "time/generation_seconds": self.timing.total,
-            "time/optimizer_share": (self.timing.ask + self.timing.tell) / self.timing.total,
-            "time/env_steps_per_second": steps / max(self.timing.rollout, 1e-9),
-        }
-        if hasattr(self.state.optimizer, "sigma"):
-            figures["search/sigma"] = self.state.optimizer.sigma
-        signal = self.state.signal.ratio
-        if np.isfinite(signal):
-            figures["search/signal_to_noise"] = signal
-        reliable = reliability(evaluation.returns)
-        if reliable is not None:
-            figures["search/reliability"] = reliable
-        if np.isfinite(self.decision.claimed):
-            figures["gate/claimed_return"] = self.decision.claimed
-        return {name: float(value) for name, value in figures.items()}
-
-    @cached_property
-    def histograms(self) -> dict[str, NDArray[np.float64]]:
-        """Named distributions, as recorders write them."""
-        return {
-            "search/returns": self.evaluation.returns.mean(axis=1),
-            "search/theta": self.state.theta,
-            "search/update": self.state.theta - self.previous,
-        }
 
 
 @dataclass(frozen=True)
@@ -195,7 +37,7 @@ class Search:
         optimizer: see `zorl.optimizers`.
         evaluator: see `zorl.rollout.evaluator`.
         streams: the run's random numbers.
-        gate: which updates are kept.
+        gate: which updates are kept; see `zorl.search.gates`.
         episodes: episodes per candidate, on seeds common to the generation.
         max_episodes: where this is larger, episodes per candidate grow up to it whenever noise
             drowns the differences between candidates, and shrink again; see `reliability`.
@@ -205,12 +47,13 @@ class Search:
     optimizer: Optimizer[Any]
     evaluator: Evaluator
     streams: Streams
-    gate: Gate = field(default_factory=AlwaysAccept)
+    gate: Gate[Any] = field(default_factory=AlwaysAccept)
     episodes: int = 1
     max_episodes: int | None = None
     target: float = 0.5
 
     def __post_init__(self) -> None:
+        checked_gate(self.gate)
         if self.episodes < 1:
             raise ConfigurationError(f"episodes must be ≥ 1, got {self.episodes}")
         if self.max_episodes is not None and self.max_episodes < max(self.episodes, 2):
@@ -222,18 +65,32 @@ class Search:
             raise ConfigurationError(f"target must be in (0, 1), got {self.target!r}")
 
     def init(self, theta: ArrayLike, normalizer: Normalizer | None = None) -> SearchState:
-        """The state before generation 0."""
+        """The state before generation 0.
+
+        Args:
+            theta: (d,) where the search starts.
+            normalizer: of the observations; none of plain functions.
+
+        Raises:
+            ConfigurationError: the optimizer refuses the start, or it is beyond float32.
+        """
         if normalizer is None:
             normalizer = Normalizer.create("off", np.zeros(0), np.zeros(0))
         state = self.optimizer.init(theta)
-        if not np.abs(state.theta).max() < np.finfo(np.float32).max:
+        if not _in_range(state.theta):
             raise ConfigurationError(
                 f"the start has a parameter of {np.abs(state.theta).max():.3g}; searches keep "
                 "theirs within the range of float32, 3.4e38: scale the problem"
             )
-        signal = UpdateSignal.create(state.theta.size)
-        episodes = float(self._least)
-        return SearchState(0, state, GateState(), normalizer, Counters(), episodes, signal)
+        return SearchState(
+            generation=0,
+            optimizer=state,
+            gate=self.gate.init(),
+            normalizer=normalizer,
+            counters=Counters(),
+            episodes=float(self._least),
+            signal=UpdateSignal.create(state.theta.size),
+        )
 
     @property
     def _least(self) -> int:
@@ -251,103 +108,99 @@ class Search:
             state = generation.state
 
     def step(self, state: SearchState) -> Generation:
-        """One generation."""
-        g, normalizer, counters = state.generation, state.normalizer, state.counters
+        """One generation.
+
+        Raises:
+            DivergedError: the parameters grew beyond the range of float32.
+        """
         clock = time.perf_counter
-        t0 = clock()
-        asked = self.optimizer.ask(state.optimizer, self.streams.search(g))
-        t1 = clock()
-        seeds = self.streams.episodes(g, round(state.episodes))
+        times = [clock()]
+        asked = self.optimizer.ask(state.optimizer, self.streams.search(state.generation))
+        times.append(clock())
+        evaluation = self._evaluate(state, asked)
+        times.append(clock())
+        proposal = self._propose(state, asked, evaluation)
+        times.append(clock())
+        decision, measured = self._decide(state, proposal)
+        times.append(clock())
+        after = self._advance(state, evaluation, proposal, decision, measured)
+        timing = Timing(*(later - earlier for earlier, later in pairwise(times)))
+        return Generation(
+            state.generation, after, state.optimizer.theta, evaluation, decision, timing
+        )
+
+    def _evaluate(self, state: SearchState, asked: Asked) -> Evaluation:
+        """Every candidate on the generation's seeds."""
+        seeds = self.streams.episodes(state.generation, round(state.episodes))
         structured = getattr(self.evaluator, "structured", False)
         candidates: Any = asked.candidates if structured else asked.thetas
         more: dict[str, Any] = {}
         if getattr(self.evaluator, "regenerates", False):
-            more["origin"] = CandidateOrigin(self.optimizer, state.optimizer, self.streams, g)
-        evaluation = self.evaluator.evaluate(candidates, seeds, normalizer, **more)
-        t2 = clock()
-        with np.errstate(invalid="ignore"):  # the mean of +∞ and −∞ is NaN
-            scores = evaluation.returns.mean(axis=1)
-        proposal = self.optimizer.tell(state.optimizer, asked, scores)
-        if not np.abs(proposal.theta).max() < np.finfo(np.float32).max:
-            raise DivergedError(
-                f"the parameters grew beyond all bounds in generation {g}: the step size is too "
-                "large for these returns; lower the learning rate, or use standardised, ranked or "
-                "σ_R weights, which do not carry the scale of the returns"
+            more["origin"] = CandidateOrigin(
+                self.optimizer, state.optimizer, self.streams, state.generation
             )
-        t3 = clock()
-        gate_results: list[Evaluation] = []
+        return self.evaluator.evaluate(candidates, seeds, state.normalizer, **more)
+
+    def _propose(self, state: SearchState, asked: Asked, evaluation: Evaluation) -> Any:
+        """The optimizer's state after the returns."""
+        with np.errstate(invalid="ignore"):  # the mean of +∞ and −∞ is NaN
+            returns = evaluation.returns.mean(axis=1)
+        proposal = self.optimizer.tell(state.optimizer, asked, returns)
+        if not _in_range(proposal.theta):
+            raise DivergedError(
+                f"the parameters grew beyond all bounds in generation {state.generation}: the step "
+                "size is too large for these returns; lower the learning rate, or use "
+                "standardised, ranked or σ_R weights, which do not carry the scale of the returns"
+            )
+        return proposal
+
+    def _decide(self, state: SearchState, proposal: Any) -> tuple[Decision[Any], list[Evaluation]]:
+        """The gate's decision and what it measured."""
+        measured: list[Evaluation] = []
 
         def measure(thetas: Matrix, start: int, stop: int) -> Matrix:
-            fresh = self.streams.gate(g, stop)[start:]
-            result = self.evaluator.evaluate(thetas, fresh, normalizer)
-            gate_results.append(result)
-            return result.returns
+            seeds = self.streams.gate(state.generation, stop)[start:]
+            measured.append(self.evaluator.evaluate(thetas, seeds, state.normalizer))
+            return measured[-1].returns
 
-        old = state.optimizer.theta
-        moved = not np.array_equal(proposal.theta, old)
-        if not moved:
-            decision = Decision(True, state.gate)  # nothing to compare, nothing to pay for
-        else:
-            decision = self.gate.decide(state.gate, old, proposal.theta, measure)
-        t4 = clock()
-        counters = replace(
-            counters,
-            search_steps=counters.search_steps + evaluation.env_steps,
-            gate_steps=counters.gate_steps + sum(result.env_steps for result in gate_results),
-            search_episodes=counters.search_episodes + evaluation.episodes,
-            gate_episodes=counters.gate_episodes + decision.episodes,
-            updates=counters.updates + moved,
-            accepted=counters.accepted + (moved and decision.accepted),
-            non_finite=counters.non_finite
-            + sum(int((~np.isfinite(r.returns)).sum()) for r in (evaluation, *gate_results)),
-        )
+        incumbent = state.optimizer.theta
+        if np.array_equal(proposal.theta, incumbent):  # nothing to compare, nothing to pay for
+            return Decision(True, state.gate), measured
+        return self.gate.decide(state.gate, incumbent, proposal.theta, measure), measured
+
+    def _advance(
+        self,
+        state: SearchState,
+        evaluation: Evaluation,
+        proposal: Any,
+        decision: Decision[Any],
+        measured: list[Evaluation],
+    ) -> SearchState:
+        """The state of the next generation."""
+        update = proposal.theta - state.optimizer.theta
+        moved = not np.array_equal(proposal.theta, state.optimizer.theta)
+        normalizer = state.normalizer
         if evaluation.moments is not None:
             normalizer = normalizer.merge(evaluation.moments)
-        after = SearchState(
-            g + 1,
-            proposal if decision.accepted else state.optimizer,
-            decision.state,
-            normalizer,
-            counters,
-            self._next_episodes(state.episodes, evaluation),
-            state.signal.take(proposal.theta - old, getattr(state.optimizer, "sigma", 1.0)),
-            decision.claimed if np.isfinite(decision.claimed) else state.claimed,
+        return SearchState(
+            generation=state.generation + 1,
+            optimizer=proposal if decision.accepted else state.optimizer,
+            gate=decision.state,
+            normalizer=normalizer,
+            counters=state.counters.plus(evaluation, measured, moved, decision.accepted),
+            episodes=self._next_episodes(state.episodes, evaluation),
+            signal=state.signal.take(update, getattr(state.optimizer, "sigma", 1.0)),
+            claimed=decision.claimed if np.isfinite(decision.claimed) else state.claimed,
         )
-        timing = Timing(t1 - t0, t2 - t1, t3 - t2, t4 - t3)
-        return Generation(g, after, old, evaluation, decision, timing)
 
     def _next_episodes(self, episodes: float, evaluation: Evaluation) -> float:
-        """Episodes per candidate of the next generation: an integrator on a log scale."""
+        """Episodes per candidate of the next generation."""
         if self.max_episodes is None:
             return episodes
-        measured = reliability(evaluation.returns)
-        if measured is None:
-            return episodes
-        wanted = episodes * np.exp(_GAIN * (self.target - measured))
-        return float(np.clip(wanted, self._least, self.max_episodes))
+        bounds = self._least, self.max_episodes
+        return next_episodes(episodes, evaluation.returns, bounds, self.target)
 
 
-def reliability(returns: NDArray[np.float64]) -> float | None:
-    """The share of the variance of the candidates' means that is theirs, not the episodes'.
-
-    A two-way layout without replication (n candidates × e common episodes): the residual after
-    candidates' and episodes' means is what a ranking of the candidates suffers from. At 1 the
-    ranking is certain; at 0 or below it is chance.
-
-    Args:
-        returns: (n, e).
-
-    Returns:
-        1 − (residual variance / e) / variance of the candidates' means, at least −1; None where
-        that cannot be told: n or e below 2, no variance, or a value that is not finite.
-    """
-    n, e = returns.shape
-    if n < 2 or e < 2 or not np.isfinite(returns).all():
-        return None
-    means = returns.mean(axis=1)
-    between = means.var(ddof=1)
-    if between <= 0:
-        return None
-    residual = returns - means[:, None] - returns.mean(axis=0) + returns.mean()
-    noise = (residual**2).sum() / ((n - 1) * (e - 1))
-    return float(max(1 - noise / e / between, -1.0))
+def _in_range(theta: Vector) -> bool:
+    """Whether all parameters are numbers of float32, which networks are made of."""
+    return bool(np.abs(theta).max() < np.finfo(np.float32).max)

@@ -17,8 +17,8 @@ from zorl.common.stats import Array, proportion_interval
 from zorl.common.streams import Purpose, Streams, held_out_seeds
 from zorl.policies.normalization import Normalizer
 from zorl.rollout.evaluation import Evaluation, Evaluator
-from zorl.search.gates import GateState
-from zorl.search.loop import SearchState
+from zorl.search.gates import ScoreToBeat
+from zorl.search.records import SearchState
 
 POINTS = 40  # of a curve
 SOLVED = 0.95  # held-out success rate of a seed that counts as solved
@@ -109,8 +109,10 @@ def _search(learner: SearchAgent, iterations: int, budget: int, own: bool) -> di
 
     watched = search.streams.validation(20)
     best, hits, cost = float(shown(state, watched[:5]).returns.mean()), 0, 0
-    # As published, the start has a score too; only "stale-best" looks at it.
-    state = replace(state, gate=GateState(best), claimed=best)
+    # As published, the start has a score too.
+    if isinstance(state.gate, ScoreToBeat):
+        state = replace(state, gate=ScoreToBeat(best))
+    state = replace(state, claimed=best)
     curves: dict[str, list[float]] = {"claims": [], "truth": [], "rate": []}
     while state.generation < iterations and state.counters.episodes + cost <= budget:
         before, state = state.counters, search.step(state).state

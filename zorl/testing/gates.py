@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from zorl.common.errors import ConfigurationError
 from zorl.common.types import Matrix, Vector, frozen
 from zorl.common.validation import at_least, positive
-from zorl.search.gates import Decision, Gate, GateState
+from zorl.search.gates import Decision, Gate
 from zorl.testing.rules import (
     Breach,
     global_randomness,
@@ -28,7 +28,7 @@ _TRIALS, _Z = 400, 3.0  # of the test of the error rate
 
 
 def check_gate(
-    gate: Gate,
+    gate: Gate[Any],
     *,
     always: bool = False,
     margin: float = 1000.0,
@@ -40,9 +40,9 @@ def check_gate(
     """Check that a gate keeps the contract of `zorl.search.gates.Gate`.
 
     The rules, by name: "decision" (types), "purity", "determinism", "ranges" (each seed at most
-    once for each side, in increasing order), "episodes" (as many reported as measured), "state"
-    (round-trips `storage`), "better", "worse", "faults" and "error-rate". A gate may take its
-    first decision on trust: "better" and "worse" are asked of states that have kept a policy.
+    once for each side, in increasing order), "state" (round-trips `zorl.common.storage`),
+    "better", "worse", "faults" and "error-rate". A gate may take its first decision on trust:
+    "worse" is asked of states that have kept a policy.
 
     Example:
         >>> from zorl.search.gates import AlwaysAccept, Paired
@@ -84,7 +84,6 @@ class _Measure:
     def __init__(self, old: Vector, new: Vector) -> None:
         self._sides = {"incumbent": old, "proposal": new}
         self.next = {"incumbent": 0, "proposal": 0}
-        self.episodes = 0
         self.given: list[tuple[Matrix, Matrix]] = []
 
     def __call__(self, thetas: Matrix, start: int, stop: int) -> Matrix:
@@ -113,7 +112,6 @@ class _Measure:
             )
             self.next[side] = stop
             rows.append(self._sides[side][start:stop])
-        self.episodes += len(rows) * (stop - start)
         self.given.append((np.stack(rows), np.stack(rows)))
         return self.given[-1][0]
 
@@ -129,7 +127,7 @@ def _side(theta: Vector) -> str:
 class _Case:
     """A gate under check, and what it was declared to be."""
 
-    gate: Gate
+    gate: Gate[Any]
     always: bool
     margin: float
     error_rate: float | None
@@ -146,10 +144,10 @@ class _Case:
 
     def decide(
         self, old: Vector, new: Vector, state: Any = None, gate: Any = None
-    ) -> tuple[Decision, _Measure]:
+    ) -> tuple[Decision[Any], _Measure]:
         """A decision and the account of its measurements."""
         measure = _Measure(old, new)
-        state = GateState() if state is None else state
+        state = self.gate.init() if state is None else state
         decision = (gate or self.gate).decide(state, INCUMBENT.copy(), PROPOSAL.copy(), measure)
         return decision, measure
 
@@ -166,25 +164,34 @@ class _Case:
 
 
 def _decision(case: _Case) -> None:
-    """A decision has a bool, floats, a count and a state."""
-    state = GateState()
+    """`init` gives a frozen dataclass; a decision has a bool, a float and such a state."""
+    state = case.gate.init()
+    frozen_class = is_dataclass(state) and not isinstance(state, type)
+    frozen_class = frozen_class and type(state).__dataclass_params__.frozen
+    found = f"init returned a {type(state).__name__}"
+    require(frozen_class, found, "a frozen dataclass, as NoMemory()")
+    kind = type(state)
     for trial in range(4):
         for shift in (0.0, case.margin):
             old, new = case.noise(trial)
             decision, _ = case.decide(old, new + shift, state)
             require(isinstance(decision, Decision), f"a {type(decision).__name__}", "a Decision")
-            for name, kind in (("accepted", bool), ("claimed", float), ("episodes", int)):
-                value = getattr(decision, name)
-                found = f"{name} = {value!r} of type {type(value).__name__}"
-                require(type(value) is kind, found, f"a plain {kind.__name__}")
+            _plain(decision)
             found = f"a state of type {type(decision.state).__name__}"
-            require(isinstance(decision.state, GateState), found, "a GateState")
+            require(type(decision.state) is kind, found, f"a {kind.__name__}, as init returns")
         state = decision.state
+
+
+def _plain(decision: Decision[Any]) -> None:
+    for name, kind in (("accepted", bool), ("claimed", float)):
+        value = getattr(decision, name)
+        found = f"{name} = {value!r} of type {type(value).__name__}"
+        require(type(value) is kind, found, f"a plain {kind.__name__}")
 
 
 def _purity(case: _Case) -> None:
     """A decision changes neither the policies, the state nor the returns that it measured."""
-    for state in (GateState(), *case.states()):
+    for state in (case.gate.init(), *case.states()):
         before = snapshot(state, "state")
         incumbent, proposal = INCUMBENT.copy(), PROPOSAL.copy()
         measure = _Measure(*case.noise())
@@ -204,10 +211,12 @@ def _purity(case: _Case) -> None:
 
 def _determinism(case: _Case) -> None:
     """Equal states and returns give equal decisions, without a global random state."""
+    first, second = (snapshot(case.gate.init(), "state") for _ in range(2))
+    require_same(first, second, "the second state of init", "as the first")
     with global_randomness("decide"):
         case.decide(*case.noise())
     with global_randomness("decide"):
-        for state in (GateState(), *case.states()):
+        for state in (case.gate.init(), *case.states()):
             answers = []
             for _ in range(3):
                 answers.append(snapshot(case.decide(*case.noise(), state)[0], "decision"))
@@ -221,26 +230,14 @@ def _ranges(case: _Case) -> None:
     """The seeds of each side are measured at most once, in increasing order, up to a cap."""
     for trial, shift in enumerate((0.0, 0.5, case.margin, -case.margin)):
         old, new = case.noise(trial)
-        for state in (GateState(), *case.states()):
+        for state in (case.gate.init(), *case.states()):
             case.decide(old, new + shift, state)
-
-
-def _episodes(case: _Case) -> None:
-    """As many episodes are reported as were measured."""
-    for state in (GateState(), *case.states()):
-        for shift in (0.0, 0.3, case.margin, -case.margin):
-            old, new = case.noise()
-            decision, measure = case.decide(old, new + shift, state)
-            found = f"episodes = {decision.episodes}"
-            require(
-                decision.episodes == measure.episodes, found, f"{measure.episodes}, as measured"
-            )
 
 
 def _state(case: _Case) -> None:
     """A state kept by `zorl.common.storage` takes the same decisions."""
     for state in case.states():
-        back = restored(state, GateState(), "gate")
+        back = restored(state, case.gate.init(), "gate")
         require_same(snapshot(state, "state"), snapshot(back, "state"), "restored", "as kept")
         for trial in (0, 7):
             answer, again = (
@@ -251,7 +248,7 @@ def _state(case: _Case) -> None:
 
 def _better(case: _Case) -> None:
     """A proposal that is far better in every episode is kept."""
-    for state in (GateState(), *case.states()):
+    for state in (case.gate.init(), *case.states()):
         old, new = case.noise()
         accepted = case.decide(old, new + case.margin, state)[0].accepted
         require(accepted, f"a proposal better by {case.margin:g} in every episode refused", "kept")
@@ -281,7 +278,7 @@ def _faults(case: _Case) -> None:
         broken = np.full(case.max_episodes, fault)
         once = worse.copy()
         once[0] = fault  # the first episode: no gate can avoid it
-        for state in (GateState(), *case.states()):
+        for state in (case.gate.init(), *case.states()):
             decision, _ = case.decide(old, broken, state)
             found = f"a proposal that returned {fault} in every episode kept"
             require(not decision.accepted, found, "refused")
@@ -317,7 +314,6 @@ RULES: dict[str, Callable[[_Case], None]] = {
     "purity": _purity,
     "determinism": _determinism,
     "ranges": _ranges,
-    "episodes": _episodes,
     "state": _state,
     "better": _better,
     "worse": _worse,

@@ -20,7 +20,7 @@ from zorl.common.streams import Streams
 from zorl.envs import make_task
 from zorl.optimizers.registry import METHODS
 from zorl.recorders.base import BaseRecorder, Record
-from zorl.search.loop import Generation
+from zorl.search.records import Generation
 
 CART = "CartPole-v1"
 # Small, and not the defaults, which may change.

@@ -22,8 +22,9 @@ from zorl.optimizers.registry import recipe
 from zorl.optimizers.restarts import Restarts
 from zorl.policies.normalization import Normalizer
 from zorl.rollout.evaluation import Evaluation, FunctionEvaluator
-from zorl.search.gates import make_gate
-from zorl.search.loop import Generation, Search, SearchState
+from zorl.search.gates import Gate, make_gate
+from zorl.search.loop import Search
+from zorl.search.records import Generation, SearchState
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -55,7 +56,7 @@ def minimize(
     noisy: bool = False,
     seeded: bool = False,
     repeats: int = 1,
-    gate: str = "off",
+    gate: str | Gate[Any] = "off",
     gate_options: Mapping[str, Any] | None = None,
     callback: Callable[[OptimizeResult], Any] | None = None,
 ) -> OptimizeResult:
@@ -83,8 +84,9 @@ def minimize(
         seeded: fun takes a seed as second argument, fun(x, seed), and all noise is a function of
             it: candidates of a generation share their seeds (common random numbers). Implies noisy.
         repeats: evaluations a candidate; the search follows their mean.
-        gate: which updates are kept, a name in `zorl.search.gates.GATES`; its evaluations count.
-        gate_options: arguments of the gate.
+        gate: which updates are kept, a name in `zorl.search.GATES` or a gate; its evaluations
+            count.
+        gate_options: arguments of a gate given by name.
         callback: called after every generation with an `OptimizeResult` of how things stand
             (x, fun, theta, nit, nfev, signal_to_noise; of noisy functions `fun` is the generation's
             mean); True or StopIteration stops.
@@ -122,7 +124,7 @@ def maximize(
     noisy: bool = False,
     seeded: bool = False,
     repeats: int = 1,
-    gate: str = "off",
+    gate: str | Gate[Any] = "off",
     gate_options: Mapping[str, Any] | None = None,
     callback: Callable[[OptimizeResult], Any] | None = None,
 ) -> OptimizeResult:
@@ -149,7 +151,7 @@ class _Settings:
     noisy: bool
     seeded: bool
     repeats: int
-    gate: str
+    gate: str | Gate[Any]
     gate_options: Mapping[str, Any] | None
     callback: Callable[[OptimizeResult], Any] | None
 
