@@ -1,9 +1,9 @@
-"""The whole family on the 24 noiseless BBOB functions: which method to reach for when.
+"""All methods on the 24 noiseless BBOB functions: which method suits which problem.
 
-Every method starts from the same points, uniform in [-4, 4]^d, with steps of the size of 2, and
-spends the same budget of evaluations. The figure is the share of (function, target) pairs that
-were reached, over 51 targets between 1e2 and 1e-8 above the optimum (BBOB's), within a budget.
-`pycma` is the reference implementation of CMA-ES, on the same starts.
+Every method starts from the same points, uniform in [-4, 4]^d, with an initial step size of 2, and
+has the same budget of evaluations. The result is the share of (function, target) pairs reached
+within a budget, over BBOB's 51 targets between 1e2 and 1e-8 above the optimum. `pycma` is the
+reference implementation of CMA-ES, from the same starts.
 
     pip install -c constraints.txt -e ".[bench]"
     python benchmarks/bbob.py --dims 5 20 --budget 1000 --instances 3 --out bbob.json
@@ -30,7 +30,7 @@ from zorl.common.errors import DivergedError
 from zorl.common.storage import read_json, write_json
 
 TARGETS = np.logspace(2, -8, 51)
-STEP = 2.0  # the scale of the first steps, about a quarter of the domain
+STEP = 2.0  # scale of the first steps: about a quarter of the domain
 GROUPS = {
     "separable": range(1, 6),
     "moderate": range(6, 10),
@@ -75,11 +75,11 @@ Job = tuple[str, int, int, int, int]  # method, function, dimension, instance, b
 
 
 class Budget(Exception):
-    """The evaluations are spent, or every target is reached."""
+    """The budget of evaluations is spent, or every target is reached."""
 
 
 class Watched:
-    """A BBOB function that notes at which evaluation each target was first reached."""
+    """A BBOB function that records the evaluation at which each target was first reached."""
 
     def __init__(self, function: int, dim: int, instance: int, budget: int) -> None:
         import ioh
@@ -95,7 +95,7 @@ class Watched:
         values = np.asarray(self._problem(thetas), np.float64) - self._optimum
         values[~(values >= 0)] = np.inf  # some functions overflow to NaN far outside their domain
         best = np.minimum.accumulate(values)
-        reached = np.searchsorted(-best, -TARGETS)  # how many evaluations come before each target
+        reached = np.searchsorted(-best, -TARGETS)  # number of evaluations before each target
         fresh = np.isinf(self.hits) & (reached < len(values))
         self.hits[fresh] = self.calls + reached[fresh] + 1
         self.calls += len(values)
@@ -105,9 +105,9 @@ class Watched:
 
 
 def run(job: Job) -> list[float]:
-    """Evaluations to each target, infinite where it was not reached."""
+    """Return the evaluations to each target; infinite if it was not reached."""
     method, function, dim, instance, budget = job
-    warnings.simplefilter("ignore")  # pycma's, and overflows of searches that diverge
+    warnings.simplefilter("ignore")  # from pycma, and overflows in searches that diverge
     watched = Watched(function, dim, instance, budget)
     seed = 1000 * function + instance
     start = np.random.default_rng(seed).uniform(-4, 4, dim)
@@ -136,7 +136,7 @@ def run(job: Job) -> list[float]:
 def _pycma(watched: Callable[[Any], Any], start: NDArray[np.float64], seed: int) -> None:
     import cma
 
-    while True:  # restarted from the same point with the same population when it stops
+    while True:  # restarted from the same point with the same population whenever it stops
         seed += 100_000
         strategy = cma.CMAEvolutionStrategy(start, STEP, {"seed": seed, "verbose": -9})
         while not strategy.stop():
@@ -145,7 +145,7 @@ def _pycma(watched: Callable[[Any], Any], start: NDArray[np.float64], seed: int)
 
 
 def table(results: dict[str, Any], dim: int, budgets: list[int], methods: list[str]) -> str:
-    """Shares in per cent: at every budget over all functions, and at the last one by group."""
+    """Format shares in per cent: per budget over all functions, and per group at the last one."""
     heads = [*(f"{b}·d" for b in budgets), *GROUPS]
     rows = [f"| d = {dim} | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     scored = []
@@ -193,7 +193,7 @@ def main(arguments: list[str] | None = None) -> None:
     with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
         for method in options.methods:
             fill(results, method, options, pool)
-            if options.out:  # a run that is cut off goes on from here
+            if options.out:  # an interrupted run resumes from this file
                 write_json(options.out, results)
     budgets = sorted({b for b in (30, 100, 300) if b < options.budget} | {options.budget})
     for dim in options.dims:
@@ -201,7 +201,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def fill(results: dict[str, Any], method: str, options: argparse.Namespace, pool: Any) -> None:
-    """Run what `results` does not hold of one method yet."""
+    """Run the cells of one method that `results` does not have yet."""
     started = time.perf_counter()
     cells = [(f, dim) for dim in options.dims for f in range(1, 25)]
     cells = [(f, dim) for f, dim in cells if f"{method}/{f}/{dim}" not in results]

@@ -1,4 +1,4 @@
-"""An environment whose steps take a set time: asleep, or busy. Worker processes import it too."""
+"""An environment whose steps take a fixed time, asleep or busy. Worker processes import it too."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 
 class Burning(gym.Env[Any, Any]):
-    """Episodes of a length that depends on their seed alone.
+    """An environment whose episode length depends only on the seed.
 
     Args:
-        seconds: that a step takes.
-        busy: compute meanwhile instead of sleeping.
+        seconds: duration of a step.
+        busy: compute during a step instead of sleeping.
         shortest: steps of the shortest episode.
-        longest: steps of the longest.
+        longest: steps of the longest episode.
     """
 
     observation_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float64)

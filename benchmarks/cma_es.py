@@ -1,8 +1,8 @@
-"""Evaluations of CMA-ES to f <= 1e-8, zorl's beside those of pycma and cmaes.
+"""Compare how many evaluations CMA-ES needs to reach f <= 1e-8 in zorl, pycma and cmaes.
 
-All libraries start from the same points, with the same rotations and the same budgets, and run
-without their stopping rules. A run fails when its budget is spent, or when a whole generation lies
-within 1e-12 of one value above the target. Evaluations are those of the runs that succeed.
+All libraries have the same starting points, rotations and budgets, and run without their stopping
+rules. A run fails when its budget is spent, or when a whole generation lies within 1e-12 of one
+value above the target. The evaluations shown are those of the successful runs.
 
     python benchmarks/cma_es.py --dims 10 20 40 --runs 25 --jobs 2
 """
@@ -50,7 +50,7 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One library on one problem: what a row of the table is of."""
+    """One library on one problem: a row of the table."""
 
     function: str
     rotated: bool
@@ -60,7 +60,7 @@ class Cell:
 
 
 class Search:
-    """An ask and a tell that minimises, the same for all libraries."""
+    """A common interface for all libraries: `ask`, and a `tell` that minimises."""
 
     def __init__(self, library: str, start: Array, sigma: float, popsize: int | None, seed: int):
         self.tell: Callable[[Array], None]
@@ -117,12 +117,12 @@ LIBRARIES = ("zorl", "zorl, independent", "pycma", "cmaes")
 
 
 def rotation(d: int) -> Array:
-    """(d, d) a random orthogonal matrix, the same for all."""
+    """Return a random orthogonal matrix (d, d), the same for all libraries."""
     return np.asarray(np.linalg.qr(np.random.default_rng(d).standard_normal((d, d)))[0])
 
 
 def evaluations(cell: Cell, seed: int) -> float:
-    """How many until one candidate is at the target; infinity if none ever was."""
+    """Return the evaluations until a candidate reaches the target; infinity if none does."""
     f, turn = FUNCTIONS[cell.function], rotation(cell.d)
     start = np.random.default_rng([seed, cell.d]).uniform(-4, 4, cell.d)
     sigma = 2.0
@@ -144,13 +144,13 @@ def evaluations(cell: Cell, seed: int) -> float:
 
 
 def run(cell: Cell, runs: int) -> tuple[Cell, list[float]]:
-    """The evaluations of each run."""
+    """Return the evaluations of each run."""
     warnings.simplefilter("ignore")
     return cell, [evaluations(cell, seed) for seed in range(runs)]
 
 
 def problems(dims: list[int], functions: list[str]) -> Iterator[tuple[str, bool, int, int | None]]:
-    """Function, rotated or not, dimension and popsize."""
+    """List the problems: function, whether it is rotated, dimension and popsize."""
     for d in dims:
         for function in functions:
             for rotated in (False, True):
@@ -160,7 +160,7 @@ def problems(dims: list[int], functions: list[str]) -> Iterator[tuple[str, bool,
 
 
 def row(cell: Cell, counts: list[float], best: float | None) -> str:
-    """A line of the table; the last column compares with the better median of the peers."""
+    """Format a row of the table; its last column compares with the peers' better median."""
     reached = [c for c in counts if c < math.inf]
     name = f"{cell.function}{', rotated' if cell.rotated else ''}"
     figures = "– | – | –"
@@ -174,7 +174,7 @@ def row(cell: Cell, counts: list[float], best: float | None) -> str:
 
 
 def table(results: dict[Cell, list[float]]) -> str:
-    """All rows, as markdown."""
+    """Format all rows as Markdown."""
     lines = [
         "| function | d | popsize | library | success | evaluations, median | quartiles "
         "| to the better peer's |",
@@ -191,7 +191,7 @@ def table(results: dict[Cell, list[float]]) -> str:
 
 
 def main() -> None:
-    """Run everything and print a markdown table."""
+    """Run everything and print a Markdown table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--dims", type=int, nargs="+", default=[10, 20, 40])
     parser.add_argument("--functions", nargs="+", default=list(FUNCTIONS), choices=list(FUNCTIONS))
@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--json", type=Path, help="write every run's evaluations to this file too")
     args = parser.parse_args()
-    # One thread each, or the libraries would wait for one another; workers inherit it.
+    # One thread per library, so that they do not wait for each other. Workers inherit this.
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
     libraries = []
     for library in args.libraries:
@@ -218,7 +218,7 @@ def main() -> None:
             results[cell] = counts
             if args.json:
                 rows = [{**asdict(c), "evaluations": v} for c, v in results.items()]
-                write_json(args.json, {"runs": rows})  # infinity becomes null
+                write_json(args.json, {"runs": rows})  # JSON has no infinity: it becomes null
     print(table(results))
 
 

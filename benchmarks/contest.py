@@ -1,4 +1,4 @@
-"""Contestants of rollout_peers.py as processes, and what is shown of their figures."""
+"""Run the contestants of rollout_peers.py as processes, and format their figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROLLOUTS_ONLY = "C by hand"
 
 
 class Contestant:
-    """A process that measures when it is told to."""
+    """A process that measures on request."""
 
     def __init__(self, name: str, command: list[str], scratch: Path) -> None:
         self.name = name
@@ -32,7 +32,7 @@ class Contestant:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            cwd=scratch,  # MuJoCo leaves a log where it runs
+            cwd=scratch,  # MuJoCo writes a log into the working directory
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
         self._lines: queue.Queue[str] = queue.Queue()
@@ -60,7 +60,7 @@ class Contestant:
         return answer
 
     def measure(self, seconds: float) -> None:
-        """Measure once, and keep the answer."""
+        """Measure once and store the answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{seconds}\n")
         self._process.stdin.flush()
@@ -93,7 +93,7 @@ class Row:
 
 
 def spread(values: list[float], form: str) -> str:
-    """Median with the range."""
+    """Format a median with its range."""
     if not values:
         return "–"
     middle, low, high = np.median(values), min(values), max(values)
@@ -101,7 +101,7 @@ def spread(values: list[float], form: str) -> str:
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown."""
+    """Format the rows as a Markdown table."""
     lines = [
         "| generation | contestant | million env steps/s | masked ones counted "
         "| zorl ÷ contestant | masked ones counted | steps an episode | compiling, s |",
@@ -120,7 +120,7 @@ def table(rows: list[Row]) -> str:
 
 
 def figure(rows: list[Row], path: Path) -> None:
-    """Horizontal bars on a log scale, a panel per cell, with the range over rotations."""
+    """Draw horizontal bars on a log scale, one panel per cell, with the range over rotations."""
     import matplotlib
 
     matplotlib.use("agg")

@@ -1,9 +1,10 @@
-"""Gradient estimators: scale and error, measured beside theory, as a markdown table.
+"""Measure the scale and error of gradient estimators, and compare them with theory.
 
-For every estimator and dimension: the slope of the mean estimate on the gradient g (1 where the
-estimate is unbiased), of a linear and of a quadratic function, and the relative mean squared error
-E|ĝ − e|² / |e|² on the linear one, with e the expected estimate (slope · g where the weights lose
-the scale). Each estimate is checked by `zorl.testing.check_estimator` on the way.
+The Markdown table shows for every estimator and dimension the slope of the mean estimate on the
+gradient g (1 if the estimate is unbiased), on a linear and on a quadratic function. It also shows
+the relative mean squared error E|ĝ − e|² / |e|² on the linear function. Here e is the expected
+estimate (slope · g if the weights lose the scale). `zorl.testing.check_estimator` checks every
+estimate.
 
     python benchmarks/estimators.py --draws 4000
 """
@@ -40,14 +41,14 @@ MEMORY, SHARE = 2, 0.5
 
 @dataclass(frozen=True)
 class Row:
-    """One estimator, and how it is declared to `check_estimator`.
+    """One estimator, and how `check_estimator` is to check it.
 
     Attributes:
-        name: as printed.
+        name: printed name.
         search: the estimator.
-        estimates: what its mean is, as printed.
-        options: of `check_estimator`.
-        fewer: divides the number of draws, for estimators of many directions.
+        estimates: its expected value, as printed.
+        options: options of `check_estimator`.
+        fewer: divisor of the number of draws, for estimators with many directions.
     """
 
     name: str
@@ -58,12 +59,12 @@ class Row:
 
 
 def theory_of(directions: str, m: int | None) -> Callable[[int], float]:
-    """The closed form on a linear function, as a function of d; m = d when None."""
+    """Return the closed-form error on a linear function, as a function of d; None means m = d."""
     return lambda dim: linear_relative_mse(directions, dim, dim if m is None else m)
 
 
 def raw_rows() -> list[Row]:
-    """Every direction × scheme with raw weights."""
+    """List every combination of direction and scheme with raw weights."""
     found = []
     for directions in DIRECTIONS:
         for scheme in SCHEMES:
@@ -78,7 +79,7 @@ def raw_rows() -> list[Row]:
 
 
 def published_rows() -> list[Row]:
-    """Conventions that estimate ∇f/d, and guided directions, which estimate Σ∇f."""
+    """List conventions that estimate ∇f/d, and guided directions, which estimate Σ∇f."""
     guided = guided_es(learning_rate=1e-3, sigma=RADIUS, m=8, memory=MEMORY, share=SHARE)
 
     def covariance(state: Any) -> Any:
@@ -107,7 +108,7 @@ def published_rows() -> list[Row]:
 
 
 def scaleless_rows() -> list[Row]:
-    """Weights that lose the scale of the returns: only the direction is an estimate."""
+    """List weights that lose the scale of the returns, so that only the direction is estimated."""
     weightings: dict[str, Weights] = {
         "standardised": Standardised(),
         "normalised returns": NormalisedReturns(),
@@ -127,14 +128,14 @@ def scaleless_rows() -> list[Row]:
 
 
 def cell(value: float, error: float) -> str:
-    """A figure and its standard error; "exact" where nothing but rounding varies."""
+    """Format a figure and its standard error; "exact" if only rounding varies."""
     if error < 1e-9:
         return f"{round(value, 9):.4g}, exact"
     return f"{value:.4g} ± {error:.1g}"
 
 
 def main() -> None:
-    """Measure everything and print a markdown table."""
+    """Measure everything and print a Markdown table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--draws", type=int, default=4000, help="directions per figure")
     parser.add_argument("--dims", type=int, nargs="+", default=list(DIMS))

@@ -1,7 +1,7 @@
-"""Where the time of one generation goes: ask, rollouts, tell, gate, the loop, and the records.
+"""Measure where the time of one generation goes: ask, rollouts, tell, gate, loop and records.
 
-Medians over generations of OpenAI-ES with a paired gate, observations normalised, JSONL and
-TensorBoard on, in one process.
+The table shows medians over generations of OpenAI-ES with a paired gate, normalised observations,
+JSONL and TensorBoard, in one process.
 
     python benchmarks/generation.py
 """
@@ -27,7 +27,7 @@ PARTS = ("ask", "rollout", "tell", "gate")
 
 
 def measure(env_id: str, backend: str, pairs: int, generations: int) -> dict[str, float]:
-    """Median milliseconds of each part of a generation, and env steps."""
+    """Return median milliseconds of each part of a generation, and env steps."""
     options = {"m": pairs, "episodes": 5, "gate": "paired", "backend": backend}
     config = make_config("openai-es", env_id, "default", **options)
     assert isinstance(config, SearchConfig)
@@ -48,7 +48,7 @@ def measure(env_id: str, backend: str, pairs: int, generations: int) -> dict[str
                 recorders.record(generation)
                 recorded = time.perf_counter()
                 state = generation.state
-                if index < 3:  # compiles, opens environments
+                if index < 3:  # warm-up: compiles, opens environments
                     continue
                 row = {part: getattr(generation.timing, part) for part in PARTS}
                 row["loop"] = stepped - began - sum(row.values())
@@ -60,7 +60,7 @@ def measure(env_id: str, backend: str, pairs: int, generations: int) -> dict[str
 
 
 def main() -> None:
-    """Print a markdown table."""
+    """Print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--envs", nargs="+", default=["MountainCar-v0", "CartPole-v1"])
     parser.add_argument("--pairs", type=int, nargs="+", default=[32, 256])

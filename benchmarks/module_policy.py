@@ -1,8 +1,8 @@
-"""A torch module as a policy: microseconds per candidate and step, beside two other ways.
+"""Measure `ModulePolicy` in microseconds per candidate and step, against two alternatives.
 
-"load and forward" is the loop that one would write: each candidate's parameters into the module,
-then one forward pass. "MlpPolicy" is zorl's own network of the same size, in numpy.
-All sides alternate within one process, in CPU time; the median is reported.
+"load and forward" is the obvious loop: load each candidate's parameters into the module, then make
+one forward pass. "MlpPolicy" is zorl's own network of the same size, in numpy. All three alternate
+within one process. Times are CPU time, and the median is reported.
 
     python benchmarks/module_policy.py --repeats 15
 """
@@ -30,7 +30,7 @@ FEATURES, CHOICES = 4, 2
 
 
 def network(hidden: tuple[int, ...]) -> nn.Module:
-    """A perceptron with tanh between its layers."""
+    """Return a perceptron with tanh between its layers."""
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise((FEATURES, *hidden, CHOICES)):
         layers += [nn.Linear(fan_in, fan_out), nn.Tanh()]
@@ -38,7 +38,7 @@ def network(hidden: tuple[int, ...]) -> nn.Module:
 
 
 def sides(hidden: tuple[int, ...], lanes: int) -> dict[str, Callable[[], Any]]:
-    """What decides once for all lanes, in three ways."""
+    """Return the three ways to choose the actions of all lanes once."""
     decoder = ActionDecoder.for_space(spaces.Discrete(CHOICES))
     rng = np.random.default_rng(0)
     module = network(hidden).eval()
@@ -67,7 +67,7 @@ def sides(hidden: tuple[int, ...], lanes: int) -> dict[str, Callable[[], Any]]:
 
 
 def main() -> None:
-    """Measure and print a markdown table."""
+    """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lanes", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=15)

@@ -1,11 +1,11 @@
-"""Milliseconds per generation of CMA-ES, zorl's beside those of other libraries.
+"""Compare milliseconds per generation of CMA-ES in zorl and in other libraries.
 
-A generation is one `ask` and one `tell`, each library with its default popsize (31 for fcmaes, else
-4 + 3 ln d) unless --popsize sets one for all; the returns are random numbers, whose making is not
-timed. Libraries that cannot be imported are named and left out. All run in one process on one core,
-by turns, each repeat flanked by a fixed calibration loop that divides the drift of the core's speed
-out. A repeat lasts for several periods of a lazy decomposition, and where zorl's period is longer,
-its share of one is added.
+A generation is one `ask` and one `tell`. Each library has its default popsize (31 for fcmaes, else
+4 + 3 ln d) unless --popsize sets one for all. The returns are random numbers; drawing them is not
+timed. Libraries that cannot be imported are named and skipped. All run in turn in one process on
+one core. A fixed calibration loop runs before and after each repeat, so that the drift of the
+core's speed can be divided out. A repeat lasts for several periods of a lazy decomposition. If
+zorl's period is longer, a generation's share of one decomposition is added.
 
     python benchmarks/optimizer_speed.py --repeats 7
 """
@@ -32,25 +32,25 @@ from zorl.optimizers.cma_es import CMAES
 
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 SIZES = ((51, "full"), (500, "full"), (2000, "full"), (100_000, "separable"))
-Generation = Callable[[], float]  # runs one and returns the seconds of its ask and tell
+Generation = Callable[[], float]  # runs one generation and returns the seconds of its ask and tell
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One library at one size: a search under way."""
+    """A running search of one library at one size."""
 
     popsize: int
     generation: Generation
-    extra: Callable[[], float] = lambda: 0.0  # seconds to be added to each generation
+    extra: Callable[[], float] = lambda: 0.0  # seconds to add to each generation
 
 
 def default_popsize(d: int) -> int:
-    """4 + floor(3 ln d)."""
+    """Return 4 + floor(3 ln d)."""
     return 4 + int(3 * math.log(d))
 
 
 def timed(rng: np.random.Generator, ask: Callable[[], Any], tell: Callable[[Any], Any]) -> float:
-    """Seconds of `ask()` and of `tell(returns)` after it."""
+    """Return the seconds of `ask()` and the following `tell(returns)`."""
     began = time.perf_counter()
     n = ask()
     middle = time.perf_counter()
@@ -75,7 +75,7 @@ def zorl(d: int, covariance: Any, popsize: int | None, mirrored: bool = True) ->
     def tell(returns: Any) -> None:
         nonlocal state
         assert asked is not None
-        # What the decomposition costs is measured apart, for its period is long.
+        # The cost of the decomposition is measured separately, because its period is long.
         told = optimizer.tell(replace(state, eigen_t=state.t) if d > 100 else state, asked, returns)
         state = told
 
@@ -83,7 +83,7 @@ def zorl(d: int, covariance: Any, popsize: int | None, mirrored: bool = True) ->
         return timed(rng, ask, tell)
 
     def extra() -> float:
-        """A generation's share of a decomposition."""
+        """Return a generation's share of a decomposition."""
         nonlocal state
         if covariance == "separable" or d <= 100:
             return 0.0
@@ -176,7 +176,7 @@ def fcmaes_python(d: int, covariance: str, popsize: int | None) -> Contender:
 
 
 def evosax(d: int, covariance: str, popsize: int | None) -> Contender:
-    """CMA_ES or Sep_CMA_ES of evosax, jitted, in float32; it wants to be told a popsize."""
+    """CMA_ES or Sep_CMA_ES of evosax, jitted, in float32; evosax requires a popsize."""
     jax, algorithms = importlib.import_module("jax"), importlib.import_module("evosax.algorithms")
     cls = algorithms.Sep_CMA_ES if covariance == "separable" else algorithms.CMA_ES
     popsize, mean = popsize or default_popsize(d), np.ones(d, np.float32)
@@ -201,7 +201,7 @@ def evosax(d: int, covariance: str, popsize: int | None) -> Contender:
 
 
 def evotorch(d: int, covariance: str, popsize: int | None) -> Contender:
-    """EvoTorch's CMAES in float32; its step evaluates too, here by looking one number up."""
+    """EvoTorch's CMAES in float32; its step also evaluates, which here is one look-up."""
     root, torch = importlib.import_module("evotorch"), importlib.import_module("torch")
     algorithms = importlib.import_module("evotorch.algorithms")
     importlib.import_module("logging").disable(20)
@@ -240,7 +240,7 @@ MAKERS: dict[str, Callable[[int, str, int | None], Contender]] = {
 
 
 def contenders(d: int, covariance: str, popsize: int | None) -> Iterator[tuple[str, Contender]]:
-    """Those that can be imported and have such a covariance."""
+    """List the libraries that can be imported and have this kind of covariance."""
     for name, make in MAKERS.items():
         try:
             yield name, make(d, covariance, popsize)
@@ -251,7 +251,7 @@ def contenders(d: int, covariance: str, popsize: int | None) -> Iterator[tuple[s
 
 
 def calibration() -> float:
-    """Seconds of fixed work of the kind that a generation does."""
+    """Return the seconds of a fixed amount of work similar to a generation's."""
     rng = np.random.default_rng(0)
     matrix = np.full((300, 300), 0.5)
     began = time.perf_counter()
@@ -263,7 +263,7 @@ def calibration() -> float:
 
 
 def repeat(contender: Contender, seconds: float, least: int) -> tuple[float, float]:
-    """Seconds per generation, over `least` of them or more; and per calibration around them."""
+    """Return seconds per generation, over at least `least` of them, and per calibration loop."""
     before = calibration()
     total, count = 0.0, 0
     while count < least or (total < seconds and count < 400):
@@ -276,14 +276,14 @@ def repeat(contender: Contender, seconds: float, least: int) -> tuple[float, flo
 def measure(
     d: int, covariance: str, popsize: int | None, repeats: int, seconds: float
 ) -> list[dict[str, Any]]:
-    """One row per library."""
+    """Measure one row per library."""
     found = dict(contenders(d, covariance, popsize))
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in found}
-    # Two periods of the tutorial's lazy decomposition, which is 14 generations at d = 2,000; those
-    # libraries that decompose in each generation are let off with fewer.
+    # Two periods of the tutorial's lazy decomposition, which is 14 generations at d = 2,000.
+    # Libraries that decompose in each generation need fewer.
     period = 15 if covariance == "full" and d >= 2000 else 8
     for contender in found.values():
-        contender.generation()  # imports, caches, compilation
+        contender.generation()  # warm-up: imports, caches, compilation
     for turn in range(repeats):
         names = list(found) if turn % 2 else list(found)[::-1]
         for name in names:
@@ -292,7 +292,7 @@ def measure(
     typical = float(np.median([c for rows in times.values() for _, c in rows]))
     rows = []
     for name, pairs in times.items():
-        # The raw seconds, times how much faster than usual the core was just then.
+        # The raw seconds, multiplied by the core's current speed relative to its usual speed.
         milliseconds = [1e3 * s * typical / c for s, c in pairs]
         low, median, high = np.quantile(milliseconds, (0.25, 0.5, 0.75))
         rows.append(
@@ -311,7 +311,7 @@ def measure(
 
 
 def main() -> None:
-    """Measure everything and print a markdown table."""
+    """Measure everything and print a Markdown table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[d for d, _ in SIZES])
     parser.add_argument("--popsize", type=int, help="the same for all; default: that of each")
@@ -320,7 +320,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
-    # BLAS reads these when it is loaded, before this line: hence a process of its own.
+    # BLAS reads these when it is loaded, before this line, so a new process is needed.
     if any(os.environ.get(name) != "1" for name in THREADS):
         os.environ.update(dict.fromkeys(THREADS, "1"))
         os.execv(sys.executable, [sys.executable, *sys.argv])

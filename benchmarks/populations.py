@@ -1,10 +1,10 @@
-"""What a generation of a network's perturbations costs: time and memory against its size.
+"""Measure time and memory of a generation of network perturbations, by its size.
 
-A generation of a 784-256-128-10 network is made (its noise), evaluated on one mini-batch of 50
-that all members share, and summed up into an update: by full-rank noise and by low-rank noise,
-whose members never exist as matrices. The yardstick, in the same process and between the
-repetitions, is plain inference: the network itself on as many rows as the members evaluate. Each
-row of the table is a process of its own, so that its peak memory is its own.
+A generation of a 784-256-128-10 network has three parts: its noise is made, its members are
+evaluated on one mini-batch of 50 that all share, and they are summed up into an update. The noise
+is of full rank or of low rank; low-rank members never exist as matrices. The yardstick is plain
+inference: the network itself on the same number of rows, in the same process and between the
+repetitions. Each row of the table has a separate process, so that peak memory can be measured.
 
     python benchmarks/populations.py
 """
@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-# Before numpy and torch are imported: members, not matrices, are what runs in parallel.
+# Set before numpy and torch are imported: members run in parallel, not matrix products.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
@@ -31,19 +31,19 @@ from zorl.networks.classifier import MlpClassifier
 from zorl.optimizers.gradient_search import Perturbed
 
 BATCH = 50
-MOST_FULL = 1_000  # members of full rank: their numbers are 235,146 each
-ROWS = 12_800  # of plain inference at a time
+MOST_FULL = 1_000  # members of full rank, each with 235,146 numbers
+ROWS = 12_800  # rows of plain inference at a time
 
 
 def seconds(function: Callable[[], object]) -> float:
-    """By the clock."""
+    """Return the wall-clock seconds of a call."""
     began = time.perf_counter()
     function()
     return time.perf_counter() - began
 
 
 def measure(rank: int, members: int, repeats: int, threads: int) -> dict[str, object]:
-    """A row: seconds of the parts of a generation, and of plain inference, for each repetition."""
+    """Measure a row: seconds of a generation's parts and of plain inference, per repetition."""
     torch.set_num_threads(1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     net = MlpClassifier(threads=threads)
@@ -65,14 +65,14 @@ def measure(rank: int, members: int, repeats: int, threads: int) -> dict[str, ob
     torch.set_num_threads(threads)
     yardstick = []
     for _ in range(repeats):
-        net.logits(theta, rows)  # warms up
+        net.logits(theta, rows)  # warm-up
         once = seconds(partial(net.logits, theta, rows))
         yardstick.append(once * members * BATCH / ROWS)
     return {"times": times, "inference": yardstick, "megabytes": (peak - before) / 1024}
 
 
 def row(rank: int, members: int, repeats: int, threads: int) -> list[str]:
-    """A line of the table."""
+    """Format a row of the table."""
     command = [sys.executable, __file__, "--one", *map(str, (rank, members, repeats, threads))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

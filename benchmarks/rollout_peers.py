@@ -1,22 +1,23 @@
-"""Env steps per second of whole generations: zorl beside its peers, all in one run.
+"""Compare env steps per second of whole generations in zorl and other libraries, in one run.
 
-Every contestant is a process of its own (`benchmarks/peers/`), started once and then told to
-measure for a moment, in turn, over and over: the speed of a machine drifts, so that only figures of
-one rotation are compared. A ratio is the median over rotations, with the smallest and the largest.
+Every contestant is a separate process (`benchmarks/peers/`). It is started once and then measures
+for a moment, in turn with the others, again and again. The speed of a machine drifts, so only
+figures of one rotation are compared. A ratio is the median over rotations, with the smallest and
+the largest.
 
-Everybody searches the same distribution of policies, 8 tanh units, center + N(0, 1), with steps
-that move nothing, around a half-learned one: ragged episodes of 180 steps on average, on
-MountainCar-v0 as on CartPole-v1. Whose episodes have another length plays another game, and is
-named. Ask, rollouts and tell are counted; compilation is not, and is reported apart. C, EnvPool raw
-and `env.step` raw are rollouts alone. Where a peer computes masked steps of finished episodes, they
-are reported as if they had been of use too. Whoever takes his steps in Gymnasium plays one episode
-per candidate, as he is slow.
+All contestants search the same distribution of policies: 8 tanh units, center + N(0, 1), with steps
+that are too small to move the center. The center is a half-learned policy, so that episodes have
+different lengths, 180 steps on average, on MountainCar-v0 and on CartPole-v1. A contestant whose
+episodes have another length plays a different task, and is named. The time includes ask, rollouts
+and tell. Compilation is excluded and reported separately. C, EnvPool raw and `env.step` raw are
+rollouts only. If a peer computes masked steps of finished episodes, a second figure counts these
+steps too. Contestants that step Gymnasium play one episode per candidate, because they are slow.
 
     python benchmarks/rollout_peers.py --peer-python PATH --figure rollouts.png
 
-PATH is a Python that has some of evosax, gymnax, evotorch, sb3-contrib, envpool; what it lacks is
-skipped with a line, as is the C loop without gcc. `--redraw` makes table and figure from a file
-written with `--json`.
+PATH is a Python that has some of evosax, gymnax, evotorch, sb3-contrib, envpool. Contestants whose
+package is missing are skipped with a message, as is the C loop without gcc. `--redraw` makes table
+and figure from a file written with `--json`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ import numpy as np
 from contest import ALONE, ROLLOUTS_ONLY, Contestant, Row, figure, table
 
 PEERS = Path(__file__).parent / "peers"
-ZORL = ("zorl, compiled-fast", "zorl, gymnasium")  # the reference: the first that there is
+ZORL = ("zorl, compiled-fast", "zorl, gymnasium")  # the reference is the first that is present
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,15 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """As a heading has it."""
+        """Heading of the cell."""
         return f"{self.env}, {self.candidates} × {self.episodes}"
 
 
 def half_learned(env: str) -> tuple[float, ...]:
-    """A policy that one of its 8 hidden units decides alone."""
-    if env == "MountainCar-v0":  # pushes to where the car moves
+    """Return a policy in which one of the 8 hidden units decides alone."""
+    if env == "MountainCar-v0":  # pushes in the direction in which the car moves
         inputs, outputs, weights = 2, 3, [0.0, 80.0]
-    else:  # to where the pole falls
+    else:  # pushes to the side to which the pole falls
         inputs, outputs, weights = 4, 2, [0.4, 0.8, 4.0, 4.0]
     theta = np.zeros(8 * (inputs + 1) + outputs * 9)
     theta[:inputs] = weights
@@ -75,7 +76,7 @@ CELLS = (
     Cell("HalfCheetah-v5", 16, 1),
 )
 C_SOURCES = {"MountainCar-v0": "mountain_car.h", "CartPole-v1": "cart_pole.h"}
-# Name, script, variant, and whether it is slow: then a generation has one episode per candidate.
+# Name, script, variant, and whether it is slow; slow ones play one episode per candidate.
 ZORL_VARIANTS = (
     ("zorl, compiled-fast", "fast", False),
     ("zorl, compiled-fast, normalised", "running", False),
@@ -102,7 +103,7 @@ STEPPED = (
 
 
 def commands(cell: Cell, peer_python: str | None, scratch: Path) -> dict[str, list[str]]:
-    """What to run for a cell, by contestant."""
+    """Return the command of each contestant for a cell."""
 
     def script(python: str, name: str, variant: str, slow: bool) -> list[str]:
         episodes = 1 if slow else cell.episodes
@@ -113,7 +114,7 @@ def commands(cell: Cell, peer_python: str | None, scratch: Path) -> dict[str, li
         ]
 
     classic = cell.env in C_SOURCES
-    large = cell.candidates > 64  # there, only those whom it may make faster
+    large = cell.candidates > 64  # in these cells, only contestants that may become faster
     found = {}
     for name, variant, slow in ZORL_VARIANTS:
         if (classic or slow) and not (large and slow):
@@ -124,7 +125,7 @@ def commands(cell: Cell, peer_python: str | None, scratch: Path) -> dict[str, li
             for name, program, variant, slow in JAX_VARIANTS:
                 found[name] = script(peer_python, program, variant, slow)
     for name, program, variant, slow in STEPPED:
-        # What steps one environment is measured where zorl's own Gymnasium is.
+        # Contestants that step one environment run in the Python that has zorl's Gymnasium.
         python = sys.executable if program == "gym_steps.py" else peer_python
         has_it = classic or variant in ("one", "two", "sequential", "async", "gymne", "raw")
         if python is not None and has_it and not large:
@@ -133,10 +134,10 @@ def commands(cell: Cell, peer_python: str | None, scratch: Path) -> dict[str, li
 
 
 def c_loop(cell: Cell, scratch: Path) -> list[str]:
-    """Compile the C loop of an environment; the command that runs it with two threads."""
+    """Compile the C loop of an environment and return its command with two threads."""
     program = scratch / cell.env
     flags = ["-O3", "-march=native", "-ffast-math", "-Wno-psabi", f'-DTASK="{C_SOURCES[cell.env]}"']
-    with suppress(FileNotFoundError):  # no gcc: starting what is not there says so
+    with suppress(FileNotFoundError):  # no gcc: starting the missing program reports it
         subprocess.run(
             ["gcc", *flags, str(PEERS / "rollouts.c"), "-o", str(program), "-lpthread", "-lm"],
             check=True,
@@ -146,7 +147,7 @@ def c_loop(cell: Cell, scratch: Path) -> list[str]:
 
 
 def rows_of(cell: Cell, contestants: list[Contestant]) -> list[Row]:
-    """Steps per second in every rotation, and the ratios of zorl's to them."""
+    """Return each contestant's steps per second in every rotation, and zorl's ratio to it."""
     rows = []
     for contestant in contestants:
         answers, steps = contestant.answers, sum(a["env_steps"] for a in contestant.answers)
@@ -156,7 +157,7 @@ def rows_of(cell: Cell, contestants: list[Contestant]) -> list[Row]:
         useful = [a["env_steps"] / a["seconds"] for a in answers]
         counted = [max(a["env_steps"], a.get("computed", 0)) / a["seconds"] for a in answers]
         rows.append(Row(cell.name, contestant.name, useful, counted, length, late))
-        if contestant.name == ZORL[0]:  # C is rollouts alone too
+        if contestant.name == ZORL[0]:  # C has rollouts only, too
             alone = [a["env_steps"] / a["rollout_seconds"] for a in answers]
             rows.append(Row(cell.name, contestant.name + ALONE, alone, alone, length, late))
     usual = np.nanmedian([row.length for row in rows if not row.name.startswith("env.step")])
@@ -182,7 +183,7 @@ def compete(
     seconds: float,
     versions: dict[str, str],
 ) -> list[Row]:
-    """Start everybody, or those named, measure in turn, and stop them."""
+    """Start all contestants, or those named, measure in turn, and stop them."""
     contestants: list[Contestant] = []
     with tempfile.TemporaryDirectory() as scratch:
         for name, command in commands(cell, peer_python, Path(scratch)).items():

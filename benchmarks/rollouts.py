@@ -1,11 +1,11 @@
-"""Env steps per second while training, as a fraction of raw `env.step`.
+"""Measure env steps per second while training, as a fraction of raw `env.step`.
 
-A search agent learns: ask, rollouts, tell, a paired gate, running observation statistics, its
-figures as JSON lines and in TensorBoard. The yardstick does the same work without zorl: a plain
-loop replays the recorded actions of the very same episodes, from the same seeds, resets included,
-in an environment from `gymnasium.make` as it comes. The stretch of training is repeated from the
-same state; both sides alternate, and the median of their ratios is reported, because the speed of
-a core drifts. Two processes are measured against two raw loops side by side.
+A search agent learns: ask, rollouts, tell, a paired gate, running observation statistics, records
+as JSON lines and in TensorBoard. The yardstick plays the same episodes without zorl: a plain loop
+replays their recorded actions, from the same seeds, resets included, in an unchanged environment
+from `gymnasium.make`. The training section is repeated from the same state. Both sides alternate,
+and the median of their ratios is reported, because the speed of a core drifts. Two processes are
+compared with two raw loops side by side.
 
     python benchmarks/rollouts.py --repeats 9
 """
@@ -36,16 +36,16 @@ from zorl.recorders.jsonl import JsonlRecorder
 from zorl.recorders.tensorboard import TensorBoardRecorder
 
 ENVS = ("MountainCar-v0", "CartPole-v1", "Pendulum-v1", "HalfCheetah-v5")
-# Steps of the stretch: a second or more of every environment.
+# Env steps of the training section: a second or more for every environment.
 STEPS = {"HalfCheetah-v5": 25_000}
-# CPU time is blind to what else the machine does, and sees this process alone.
+# CPU time ignores other load on the machine, but covers this process only.
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 Clock = Callable[[], float]
 Trace = tuple[int, list[Any]]  # seed and actions of one episode
 
 
 class Yardstick:
-    """Raw `env.step` of recorded episodes, in this process or in several side by side."""
+    """Raw `env.step` on recorded episodes, in this process or in several side by side."""
 
     def __init__(self, env_id: str, traces: list[Trace], processes: int, clock: Clock) -> None:
         self._traces, self._clock = traces, clock
@@ -63,7 +63,7 @@ class Yardstick:
             self._processes.append(process)
 
     def seconds(self) -> float:
-        """Seconds to play all episodes once."""
+        """Return the seconds to play all episodes once."""
         if not self._pipes:
             return replay(self._env, self._traces, self._clock)
         for pipe in self._pipes:
@@ -80,7 +80,7 @@ class Yardstick:
 
 
 def shares(traces: list[Trace], count: int) -> list[list[Trace]]:
-    """Episodes in `count` shares of about the same number of steps."""
+    """Split the episodes into `count` shares with about the same number of steps."""
     parts: list[list[Trace]] = [[] for _ in range(count)]
     loads = [0] * count
     for trace in sorted(traces, key=lambda trace: -len(trace[1])):
@@ -91,7 +91,7 @@ def shares(traces: list[Trace], count: int) -> list[list[Trace]]:
 
 
 def replay(env: gym.Env[Any, Any], traces: list[Trace], clock: Clock = time.perf_counter) -> float:
-    """Seconds to replay episodes by raw `env.step`."""
+    """Replay episodes by raw `env.step` and return the seconds."""
     began = clock()
     for seed, actions in traces:
         env.reset(seed=seed)
@@ -102,7 +102,7 @@ def replay(env: gym.Env[Any, Any], traces: list[Trace], clock: Clock = time.perf
 
 
 def raw_worker(connection: Connection, env_id: str, traces: list[Trace]) -> None:
-    """Replays when told to, and answers how long that took."""
+    """Replay on request, and answer with the seconds that it took."""
     env = gym.make(env_id)
     replay(env, traces)
     while connection.recv():
@@ -116,7 +116,7 @@ def learn(
     recorders: list[Recorder],
     clock: Clock = time.perf_counter,
 ) -> float:
-    """Seconds to learn for so many steps from a state."""
+    """Learn for a number of steps from a state and return the seconds."""
     agent.state = start
     began = clock()
     agent.learn(steps, recorders=recorders)
@@ -124,7 +124,7 @@ def learn(
 
 
 def record(agent: SearchAgent, start: Any, steps: int) -> list[Trace]:
-    """The actions of every episode that the agent plays meanwhile, by a loop of its own."""
+    """Record the actions of every episode that the agent plays, with a separate loop."""
     evaluator = agent.search.evaluator
     evaluate = evaluator.evaluate
     calls = []
@@ -156,7 +156,7 @@ def record(agent: SearchAgent, start: Any, steps: int) -> list[Trace]:
 
 
 def measure(env_id: str, args: argparse.Namespace, processes: int, folder: Path) -> dict[str, Any]:
-    """Ratios of the search's speed to the raw loop's, one per repeat."""
+    """Return the ratios of the search's speed to the raw loop's, one per repeat."""
     config = make_config(
         args.agent,
         env_id,
@@ -183,7 +183,7 @@ def measure(env_id: str, args: argparse.Namespace, processes: int, folder: Path)
     def ours() -> float:
         return learn(agent, start, steps, [recorders], clock)
 
-    ours()  # warm up: imports, caches, compiled code, worker start
+    ours()  # warm-up: imports, caches, compiled code, start of workers
     yardstick.seconds()
     pairs = []
     for repeat in range(args.repeats):
@@ -216,16 +216,18 @@ def measure(env_id: str, args: argparse.Namespace, processes: int, folder: Path)
 
 
 def main() -> None:
-    """Measure everything and print a markdown table."""
+    """Measure everything and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--envs", nargs="+", default=list(ENVS))
     parser.add_argument("--agent", default="openai-es", help="with its default settings")
     parser.add_argument("--m", type=int, default=32, help="pairs of candidates a generation")
     parser.add_argument("--gate", default="paired")
-    parser.add_argument("--steps", type=int, help="env steps of the stretch of training")
+    parser.add_argument("--steps", type=int, help="env steps of the training section")
     parser.add_argument("--hidden", type=int, nargs="*", default=[32, 32])
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: of one process only")
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="wall", help="cpu works for one process only"
+    )
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     args = parser.parse_args()

@@ -1,9 +1,9 @@
-"""What rollouts beyond one machine cost, measured here, and what a model makes of 1,000 cores.
+"""Measure the cost of rollouts beyond one machine, and model 1,000 cores.
 
-Five tables: env steps per second of one process, worker processes and Ray actors side by side; the
-bytes that a generation sends; generations of sleeping environments on more actors than there are
-cores, beside the simulation; simulated generations on 1,000 cores; and what it takes to send or to
-make candidates.
+It prints five tables: env steps per second of one process, of worker processes and of Ray actors;
+the bytes that a generation sends; generations of sleeping environments on more actors than cores,
+compared with the simulation; simulated generations on 1,000 cores; and the time to send or to make
+candidates.
 
     python benchmarks/scaling.py --figure docs/images/scaling.png
 """
@@ -48,7 +48,7 @@ DIMS = (51, 10_000, 1_000_000)
 
 @contextmanager
 def closing(backend: Any) -> Iterator[Any]:
-    """A backend, closed at the end."""
+    """Yield a backend, and close it at the end."""
     try:
         yield backend
     finally:
@@ -56,7 +56,7 @@ def closing(backend: Any) -> Iterator[Any]:
 
 
 def make(task: Task, lanes: int = 16) -> tuple[GymnasiumRunner, Normalizer]:
-    """A runner with the 8-unit network, and a normalizer that learns."""
+    """Return a runner with the 8-unit network, and a normalizer that learns."""
     env = task.make()
     encoder = ObservationEncoder.for_space(env.observation_space)
     policy = MlpPolicy(encoder.size, ActionDecoder.for_space(env.action_space), (8,))
@@ -70,7 +70,7 @@ def make(task: Task, lanes: int = 16) -> tuple[GymnasiumRunner, Normalizer]:
 def batch_of(
     runner: GymnasiumRunner, normalizer: Normalizer, candidates: int, episodes: int, g: int = 0
 ) -> EpisodeBatch:
-    """A generation of ARS, as the search makes it."""
+    """Return a generation of ARS, as the search makes it."""
     optimizer = METHODS["ars"](m=candidates // 2, top=candidates // 4)
     policy: Any = runner.policy
     origin = CandidateOrigin(
@@ -80,7 +80,7 @@ def batch_of(
 
 
 def throughput(repeats: int, smoke: bool) -> dict[str, float]:
-    """Print env steps per second of three backends; returns those of one process by environment."""
+    """Print env steps per second of three backends; return those of one process."""
     cases = [("MountainCar-v0", make_task("MountainCar-v0"), 64, 5)]
     cases += [("HalfCheetah-v5", make_task("HalfCheetah-v5"), 32, 1)]
     for micro in (100, 1000):
@@ -100,7 +100,7 @@ def throughput(repeats: int, smoke: bool) -> dict[str, float]:
             closing(RayBackend(make(task)[0], 2)) as far,
         ):
             backends = (one, two, far)
-            results = [bits(backend.run(batch)) for backend in backends]  # and warm them up
+            results = [bits(backend.run(batch)) for backend in backends]  # also the warm-up
             assert results[0] == results[1] == results[2], "the backends disagree"
             rows = []
             for _ in range(repeats):
@@ -115,24 +115,24 @@ def throughput(repeats: int, smoke: bool) -> dict[str, float]:
 
 
 def bits(episodes: EpisodeResults) -> list[bytes]:
-    """All results, to be compared."""
+    """Return all results as bytes, for comparison."""
     return [values.tobytes() for values in vars(episodes).values()]
 
 
 def seconds_of(function: Callable[[], Any]) -> float:
-    """That a call takes."""
+    """Return the seconds that a call takes."""
     began = time.perf_counter()
     function()
     return time.perf_counter() - began
 
 
 def median(function: Callable[[], Any], repeats: int) -> float:
-    """Median seconds of a call."""
+    """Return the median seconds of a call."""
     return float(np.median([seconds_of(function) for _ in range(repeats)]))
 
 
 def traffic(repeats: int) -> None:
-    """Print the bytes of a generation: broadcast, and by the counters of the network interface."""
+    """Print the bytes of a generation: broadcast, and as the network interface counts them."""
     runner, normalizer = make(make_task("CartPole-v1"))
     print("| candidates | parameters | as rows | broadcast | per candidate | on the wire, each |")
     print("|---|---|---|---|---|---|")
@@ -160,7 +160,7 @@ def traffic(repeats: int) -> None:
 
 
 def loopback() -> int:
-    """Bytes sent so far between processes of this machine through its network interface."""
+    """Return the bytes sent so far through this machine's loopback interface."""
     for line in Path("/proc/net/dev").read_text().splitlines():
         name, _, counters = line.partition(":")
         if name.strip() == "lo":
@@ -169,7 +169,7 @@ def loopback() -> int:
 
 
 def measure_costs(repeats: int) -> Costs:
-    """The constants of the model, on this machine."""
+    """Measure the constants of the model on this machine."""
     options = {"seconds": 0.0, "shortest": 1, "longest": 1}
     runner, normalizer = make(make_task(ASLEEP, env_kwargs=options))
     batch = batch_of(runner, normalizer, 8, 1)
@@ -212,7 +212,7 @@ def measure_costs(repeats: int) -> Costs:
 
 
 def check(costs: Costs, actors: tuple[int, ...], repeats: int) -> None:
-    """Print generations of sleeping environments beside the simulation of the same."""
+    """Compare measured generations of sleeping environments with their simulation."""
     print("| actors | episodes | seconds, measured | simulated | their ratio | efficiency |")
     print("|---|---|---|---|---|---|")
     options = {"seconds": 2e-3, "busy": False, "shortest": 5, "longest": 45}
@@ -240,7 +240,7 @@ def check(costs: Costs, actors: tuple[int, ...], repeats: int) -> None:
 
 
 def episodes_of(env_id: str, candidates: int, rng: np.random.Generator) -> Any:
-    """(k,) lengths: five episodes a candidate of MountainCar, some solved; one of HalfCheetah."""
+    """Return lengths (k,): MountainCar five episodes a candidate, some solved; HalfCheetah one."""
     if env_id == "HalfCheetah-v5":
         return np.full(candidates, 1000)
     return rng.integers(90, 201, size=5 * candidates)
@@ -263,7 +263,7 @@ def predict(
 
 
 def print_predictions(found: dict[tuple[str, int, int, int], Simulated | None], cores: int) -> None:
-    """A table of one size of cluster."""
+    """Print the table of one cluster size."""
     print(f"| environment | candidates | parameters | one core, s | {cores} cores, s | efficiency "
           "| what costs most |")  # fmt: skip
     print("|---|---|---|---|---|---|---|")
@@ -280,7 +280,7 @@ def print_predictions(found: dict[tuple[str, int, int, int], Simulated | None], 
 
 
 def print_sending(costs: Costs) -> None:
-    """A table of what 10⁷ numbers take as rows, over several networks, and made again."""
+    """Print the seconds to send 10⁷ numbers over several networks, and to regenerate them."""
     print("| machines | made again, s | sent, 1 Gbit/s | 10 Gbit/s | 100 Gbit/s |")
     print("|---|---|---|---|---|")
     for machines in (2, 32, 128):
@@ -290,7 +290,7 @@ def print_sending(costs: Costs) -> None:
 
 
 def draw(found: dict[tuple[str, int, int, int], Simulated | None], path: Path) -> None:
-    """Efficiency over cores."""
+    """Draw efficiency over cores."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.8), layout="constrained")
@@ -329,7 +329,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--actors", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--figure", type=Path, help="draw efficiency over cores into this file")
-    parser.add_argument("--smoke", action="store_true", help="small sizes, to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="small sizes, to check that it runs")
     args = parser.parse_args()
     import ray
 
@@ -337,7 +337,7 @@ def main() -> None:
     clusters: tuple[int, ...] = CLUSTERS
     if args.smoke:
         repeats, actors, clusters = 1, (2,), (1, 64)
-    # One Ray for everything, with room for more actors than there are cores.
+    # One Ray instance for everything, with room for more actors than cores.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray.init("local", num_cpus=max(actors) + 4, include_dashboard=False, log_to_driver=False,
              logging_level="ERROR", _system_config={"worker_niceness": 0})  # fmt: skip
@@ -351,7 +351,7 @@ def main() -> None:
     print("\nCosts:", ", ".join(f"{k} {v:.3g} s" for k, v in vars(costs).items()), "\n")
     check(costs, actors, repeats)
     ray.shutdown()
-    speeds.setdefault("HalfCheetah-v5", 25_000.0)  # for the small sizes alone
+    speeds.setdefault("HalfCheetah-v5", 25_000.0)  # for the small sizes only
     simulated = predict(speeds, costs, clusters)
     print()
     print_predictions(simulated, 64 if args.smoke else 1000)

@@ -1,8 +1,8 @@
-"""A generation on a cluster, event by event: broadcast, regenerate, play, gather, tell.
+"""Simulate a generation on a cluster: broadcast, regenerate, play, gather, tell.
 
-The decisions are those of the backend: the simulation runs `Scheduler` itself.
-Time is made of constants, which `benchmarks/scaling.py` measures, and of these assumptions: a
-network of 10 Gbit/s, machines of 32 cores, cores of two speeds.
+The simulation runs the backend's own `Scheduler`, so it makes the same decisions. Times come from
+constants that `benchmarks/scaling.py` measures, and from these assumptions: a network of 10 Gbit/s,
+machines with 32 cores, cores of two speeds.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from zorl.rollout.ray.actor import LARGEST
 from zorl.rollout.ray.scheduler import Chunk, Scheduler
 
 BANDWIDTH = 1.25e9  # bytes/s, assumed
-CORES = 32  # of a machine, assumed
-SLOW = 1 / 1.7  # the speed of every other core: the two levels that cores of clouds were seen at
-TICK = 0.1  # seconds between the driver's looks for late chunks
-MEMORY = 64e9  # bytes of the driver's candidates, as asked (float64), their directions, and rows
+CORES = 32  # cores of a machine, assumed
+SLOW = 1 / 1.7  # speed of every second core: the two levels that were observed on cloud machines
+TICK = 0.1  # seconds between the driver's checks for late chunks
+MEMORY = 64e9  # bytes of the driver's candidates per number: as asked (float64), directions, rows
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds, measured.
+    """Measured constants of the model, in seconds.
 
     Attributes:
-        message: of the driver, for sending a chunk and taking its answer.
-        latency: beyond, from sending a chunk that takes no time to its answer.
-        batch: of the driver, for a batch with next to no candidates.
-        ask: per number of the candidates.
-        fingerprint: per number of the candidates.
-        tell: per number of the candidates.
+        message: time of the driver to send a chunk and receive its answer.
+        latency: additional time from sending a chunk without work to its answer.
+        batch: time of the driver for a batch with almost no candidates.
+        ask: time per number of the candidates.
+        fingerprint: time per number of the candidates.
+        tell: time per number of the candidates.
     """
 
     message: float
@@ -50,17 +50,17 @@ class Costs:
 def play(
     seconds: NDArray[np.float64], speeds: Sequence[float], costs: Costs, prepare: float = 0.0
 ) -> tuple[float, int]:
-    """Seconds from the first message to the last result, and how many messages were sent.
+    """Return the seconds from the first message to the last result, and the number of messages.
 
     Args:
-        seconds: (k,) that the jobs take a core of speed 1.
-        speeds: of the actors.
+        seconds: durations (k,) of the jobs on a core of speed 1.
+        speeds: speeds of the actors.
         costs: see `Costs`.
         prepare: seconds that an actor of speed 1 needs before its first job.
     """
     total = np.concatenate([[0.0], np.cumsum(seconds)])
     scheduler = Scheduler(len(seconds), len(speeds), float(seconds.mean() / np.mean(speeds)))
-    driver = 0.0  # when the driver is free
+    driver = 0.0  # time at which the driver is free
     sent = 0
     fresh = [True] * len(speeds)
     idle = list(range(len(speeds)))[::-1]
@@ -96,18 +96,18 @@ def play(
 
 
 def rounds(machines: int) -> int:
-    """Transfers, one after the other, until all have an object: who has it passes it on."""
+    """Return the rounds of transfers until all machines have an object; each owner passes it on."""
     return math.ceil(math.log2(machines + 1))
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """A generation, simulated.
+    """A simulated generation.
 
     Attributes:
-        seconds: that it takes, ask and tell included.
-        efficiency: of all cores: the time that the rollouts alone need on them, over `seconds`.
-        limit: what takes most of the difference.
+        seconds: its duration, including ask and tell.
+        efficiency: the time that the rollouts alone need on all cores, divided by `seconds`.
+        limit: the largest part of the difference.
     """
 
     seconds: float
@@ -123,18 +123,18 @@ def generation(
     cores: int,
     costs: Costs,
 ) -> Simulated | None:
-    """One generation.
+    """Simulate one generation.
 
     Args:
-        lengths: (k,) env steps of the episodes.
-        candidates: how many.
-        dim: parameters of each.
+        lengths: env steps (k,) of the episodes.
+        candidates: number of candidates.
+        dim: parameters of each candidate.
         speed: env steps per second of a core of speed 1.
-        cores: of the cluster, one actor each.
+        cores: cores of the cluster, with one actor each.
         costs: see `Costs`.
 
     Returns:
-        None where the candidates do not fit into the driver's memory.
+        The simulated generation, or None if the candidates do not fit into the driver's memory.
     """
     numbers = candidates * dim
     if numbers * 20 > MEMORY:

@@ -1,14 +1,14 @@
-"""Seconds from starting a process to a solved Mountain Car: zorl beside ARS and PPO.
+"""Measure the seconds from the start of a process to a solved Mountain Car: zorl, ARS and PPO.
 
-MountainCar-v0 with its native reward. A run stops as soon as the mean of its validation episodes is
-good enough, or at the end of its budget; it has solved the task if its policy then reaches -110 in
-the mean of 100 held-out episodes. What is counted is the life of the process: imports, training,
-validation, the held-out estimate, writing files.
+The task is MountainCar-v0 with its native reward. A run stops when the mean of its validation
+episodes is good enough, or at the end of its budget. It has solved the task if its policy then
+reaches a mean of -110 over 100 held-out episodes. The time is that of the whole process: imports,
+training, validation, the held-out estimate and writing files.
 
 - zorl: `zorl train` with its defaults.
 - sb3-contrib ARS with RL Baselines3 Zoo's settings and budget, two processes (`--peer-python`).
-- PPO with the Zoo's settings and budget, run by `zorl train --agent ppo`, the training being
-  stable-baselines3's. Minutes a run.
+- PPO with the Zoo's settings and budget: `zorl train --agent ppo`, which trains with
+  stable-baselines3. A run takes minutes.
 
     python benchmarks/solve_mountain_car.py --peer-python PATH
 """
@@ -29,12 +29,12 @@ from typing import Any
 import numpy as np
 
 SOLVED = -110.0
-STOP_AT = -108.0  # with a margin: the best of many validations flatters
+STOP_AT = -108.0  # with a margin, because the best of many validations is biased
 VALIDATION = 100
 HELD_OUT = 100
 CONTESTANTS = ("zorl", "ars", "ppo")
 NAMES = {"zorl": "zorl train", "ars": "sb3-contrib ARS, Zoo", "ppo": "PPO, Zoo"}
-BUDGETS = {"zorl": 500_000, "ars": 500_000, "ppo": 1_000_000}  # the peers': as published
+BUDGETS = {"zorl": 500_000, "ars": 500_000, "ppo": 1_000_000}  # the peers' budgets, as published
 VALIDATE_EVERY = {"zorl": 50_000, "ars": 10_000, "ppo": 50_000}
 
 
@@ -50,12 +50,12 @@ class Run:
 
     @property
     def solved(self) -> bool:
-        """Whether the held-out mean says so."""
+        """Whether the held-out mean reaches the target."""
         return self.held_out >= SOLVED
 
 
 def zorl_run(contestant: str, seed: int, extra: list[str]) -> dict[str, Any]:
-    """`zorl train` in a process of its own."""
+    """Run `zorl train` in a separate process."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run"
         command = [
@@ -77,7 +77,7 @@ def zorl_run(contestant: str, seed: int, extra: list[str]) -> dict[str, Any]:
 
 
 def ars_run(python: str, seed: int) -> dict[str, Any]:
-    """sb3-contrib's ARS in a process of its own."""
+    """Run sb3-contrib's ARS in a separate process."""
     script = Path(__file__).parent / "peers" / "sb3_solve.py"
     numbers = (seed, BUDGETS["ars"], STOP_AT, VALIDATE_EVERY["ars"], VALIDATION, HELD_OUT)
     answer: dict[str, Any] = json.loads(finish([python, str(script), *map(str, numbers)]))
@@ -85,7 +85,7 @@ def ars_run(python: str, seed: int) -> dict[str, Any]:
 
 
 def finish(command: list[str]) -> str:
-    """Run a command; its output."""
+    """Run a command and return its output."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
@@ -94,7 +94,7 @@ def finish(command: list[str]) -> str:
 
 
 def measure(contestant: str, seed: int, peer_python: str | None, extra: list[str]) -> Run:
-    """One run, timed from outside."""
+    """Time one run from outside its process."""
     began = time.perf_counter()
     if contestant == "ars":
         assert peer_python is not None
@@ -106,7 +106,7 @@ def measure(contestant: str, seed: int, peer_python: str | None, extra: list[str
 
 
 def table(runs: list[Run]) -> str:
-    """Markdown, a row per contestant; the seconds of failures are those of their whole budget."""
+    """Format a Markdown table, one row per contestant; a failure counts with its whole budget."""
     lines = [
         "| contestant | solved | seconds, process start included: median (range) "
         "| env steps | held-out return |",
@@ -126,18 +126,20 @@ def table(runs: list[Run]) -> str:
 
 
 def main() -> None:
-    """Run everybody, seed by seed, and print a table."""
+    """Run all contestants, seed by seed, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer-python", help="a Python that has sb3-contrib")
     parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
     parser.add_argument("--seeds", type=int, default=5, help="runs of zorl")
     parser.add_argument("--peer-seeds", type=int, default=3, help="runs of each peer")
-    parser.add_argument("--json", type=Path, help="write every run to this file, and go on from it")
+    parser.add_argument(
+        "--json", type=Path, help="write every run to this file, and resume from it"
+    )
     parser.add_argument("--extra", nargs="*", default=[], help="options of `zorl train`: --extra=…")
     args = parser.parse_args()
     chosen = [c for c in args.contestants if c != "ars" or args.peer_python]
     if len(chosen) < len(args.contestants):
-        print("skipped: sb3-contrib ARS, for want of --peer-python")
+        print("skipped: sb3-contrib ARS, because --peer-python is not given")
     runs: list[Run] = []
     if args.json and args.json.exists():
         runs = [Run(**run) for run in json.loads(args.json.read_text())]

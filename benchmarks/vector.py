@@ -1,9 +1,9 @@
-"""Env steps per second in vector environments, as a multiple of `GymnasiumRunner`'s.
+"""Measure env steps per second in vector environments, as a multiple of `GymnasiumRunner`'s.
 
 Each side evaluates the same population on the same number of episodes in one process, with one
-numerical thread; they alternate, and the median of the ratios within a round is reported, because
-the speed of a core drifts. EnvPool's environments of a generation are made within the time that is
-measured, since that is how its episodes get their seeds.
+numerical thread. The sides alternate, and the median of the ratios within a round is reported,
+because the speed of a core drifts. The measured time includes making EnvPool's environments,
+because its episodes get their seeds in this way, in every generation.
 
     python benchmarks/vector.py --repeats 5
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # must be set before numpy is imported
 
 import argparse
 import importlib.util
@@ -44,7 +44,7 @@ EPISODES = 5
 def runners(
     env_id: str, hidden: tuple[int, ...], threads: int
 ) -> tuple[MlpPolicy, dict[str, EnvRunner]]:
-    """The runners that can play an environment, by name; the first is the yardstick."""
+    """Return the runners that can play an environment, by name; the first is the yardstick."""
     task = make_task(env_id)
     env = task.make()
     encoder = ObservationEncoder.for_space(env.observation_space)
@@ -54,7 +54,7 @@ def runners(
     for kind in ("vector", "envpool"):
         try:
             check_vector(task, kind)
-        except ConfigurationError:  # there is none, or EnvPool is not installed
+        except ConfigurationError:  # EnvPool does not have this environment, or is not installed
             continue
         for lanes in (64, 256):
             found[f"{kind}, {lanes} lanes"] = VectorRunner(
@@ -66,11 +66,11 @@ def runners(
 def measure(
     env_id: str, hidden: tuple[int, ...], population: int, repeats: int, threads: int
 ) -> list[dict[str, Any]]:
-    """One row a runner: steps per second, and their ratio to the yardstick's."""
+    """Measure one row per runner: steps per second, and their ratio to the yardstick's."""
     policy, found = runners(env_id, hidden, threads)
     rng = np.random.default_rng(0)
     thetas = np.stack([policy.init(rng) for _ in range(population)])
-    if env_id.startswith("CartPole"):  # some fall at once, some never do
+    if env_id.startswith("CartPole"):  # some fall at once, others never
         outputs = policy.unpack(thetas)[-1][0]
         outputs[: population // 2] *= 3
     off = Normalizer.create("off", np.zeros(policy.inputs), np.zeros(policy.inputs))
@@ -81,7 +81,7 @@ def measure(
             evaluator = RolloutEvaluator(SerialBackend(runner))
             began = time.perf_counter()
             steps = evaluator.evaluate(thetas, seeds, off).env_steps
-            if repeat:  # the first warms up
+            if repeat:  # the first round is the warm-up
                 rates[name].append(steps / (time.perf_counter() - began))
     for runner in found.values():
         runner.close()
@@ -100,9 +100,9 @@ def measure(
 
 
 def making(env_id: str, count: int) -> tuple[float, float]:
-    """Seconds and bytes of resident memory that an environment of EnvPool's takes to be made."""
+    """Return the seconds and bytes of resident memory to make one EnvPool environment."""
     task, pages = make_task(env_id), Path("/proc/self/statm")
-    PoolLanes(task, [0]).begin([0])  # imports, and what all of them share
+    PoolLanes(task, [0]).begin([0])  # imports, and what all environments share
     before = int(pages.read_text().split()[1])
     began = time.perf_counter()
     lanes = PoolLanes(task, range(count))
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1, help="EnvPool's")
     parser.add_argument("--out", type=Path, help="write the figures here, as JSON")
-    parser.add_argument("--smoke", action="store_true", help="a size of seconds")
+    parser.add_argument("--smoke", action="store_true", help="small sizes that take seconds")
     arguments = parser.parse_args()
     envs: tuple[str, ...] = tuple(arguments.envs)
     hidden: tuple[tuple[int, ...], ...] = HIDDEN
@@ -128,13 +128,13 @@ def main() -> None:
     if arguments.smoke:
         envs, hidden, population, repeats = ("CartPole-v1",), ((4,),), 4, 1
     if importlib.util.find_spec("envpool") is None:
-        print("EnvPool is not installed: without its rows\n")
+        print("EnvPool is not installed: its rows are skipped\n")
     print("| environment | hidden | runner | env steps/s | × GymnasiumRunner | quartiles |")
     print("|---|---|---|---|---|---|")
     rows = []
     for env_id in envs:
         for sizes in hidden:
-            # An episode of HalfCheetah is 1,000 steps whatever the policy does.
+            # An episode of HalfCheetah always has 1,000 steps.
             n = population if "Cheetah" not in env_id else max(population // 8, 1)
             for row in measure(env_id, sizes, n, repeats, arguments.threads):
                 low, high = row["spread"]

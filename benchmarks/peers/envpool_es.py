@@ -1,6 +1,6 @@
-"""EnvPool: raw stepping with two threads, or OpenAI-ES over it with one batched numpy policy.
+"""EnvPool: raw stepping with two threads, or OpenAI-ES on it with one batched numpy policy.
 
-The search keeps a queue of (candidate, episode) jobs; a slot whose episode ends takes the next one.
+The search keeps a queue of (candidate, episode) jobs. A slot whose episode ends takes the next job.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ STEPS = 200
 
 
 def raw(env_id: str):
-    """Batches of steps with actions drawn beforehand."""
+    """Step batches with actions that were drawn beforehand."""
     envs = envpool.make(env_id, env_type="gymnasium", num_envs=SLOTS, num_threads=2, seed=0)
     envs.reset()
     envs.action_space.seed(0)
@@ -29,7 +29,7 @@ def raw(env_id: str):
 
 
 def search(told):
-    """OpenAI-ES, ask, rollouts and tell."""
+    """Run generations of OpenAI-ES: ask, rollouts and tell."""
     envs = envpool.make(told.env, env_type="gymnasium", num_envs=SLOTS, num_threads=2, seed=0)
     rng = np.random.default_rng(0)
     theta = np.asarray(told.center, np.float32)
@@ -47,7 +47,7 @@ def search(told):
         queue = int(live.sum())
         rows = [layer[job // told.episodes] for layer in layers]
         observations, _ = envs.reset()
-        fresh = np.zeros(SLOTS, bool)  # the step after an end only resets
+        fresh = np.zeros(SLOTS, bool)  # the step after an episode's end only resets
         steps = 0
         while live.any():
             w, b, v, c = rows

@@ -1,4 +1,4 @@
-"""EvoTorch's PGPE on GymNE (one episode after another) or VecGymNE, here or in two Ray actors."""
+"""EvoTorch's PGPE on GymNE (one episode at a time) or VecGymNE, locally or in two Ray actors."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def main() -> None:
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
     kind, actors = PROBLEMS[told.variant]
-    if actors > 1:  # EvoTorch would start Ray too, with a dashboard and on all networks
+    if actors > 1:  # otherwise EvoTorch starts Ray with a dashboard and on all networks
         ray.init(
-            address="local",  # never somebody else's cluster
+            address="local",  # never join an existing cluster
             num_cpus=actors,
             include_dashboard=False,
             logging_level=logging.ERROR,

@@ -1,4 +1,4 @@
-"""Raw `env.step` of `gymnasium.make`, with actions drawn beforehand: one process, or two."""
+"""Raw `env.step` with actions that were drawn beforehand, in one process or two."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Loop:
         self.env.reset(seed=0)
 
     def play(self) -> Played:
-        """As many steps as there are actions."""
+        """Make one step for each action."""
         step, episodes = self.env.step, 0
         for action in self.actions:
             _, _, terminated, truncated, _ = step(action)
@@ -32,7 +32,7 @@ class Loop:
 
 
 def work(pipe, env_id: str) -> None:
-    """A second process, which plays whenever it is told to."""
+    """Run the second process, which plays on request."""
     loop = Loop(env_id)
     with contextlib.suppress(EOFError):
         while pipe.recv():

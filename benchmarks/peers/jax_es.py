@@ -1,15 +1,15 @@
-"""evosax + gymnax: OpenAI-ES on a gymnax environment, all of it one jitted JAX program.
+"""evosax + gymnax: OpenAI-ES on a gymnax environment, as one jitted JAX program.
 
 Variants:
     documented: `GymnaxProblem` and `Open_ES` under one `lax.scan` over generations, as in evosax's
-        examples; observation statistics off, as everywhere in this comparison.
+        examples. Observation statistics are off, as everywhere in this comparison.
     sharded: rollouts written for speed: no automatic reset, no keys per step, episodes of fixed
         length with a mask, the population spread over two CPU devices. The policy is evosax's
         network, vmapped.
-    lanes: as sharded, with the policy written out, sum by sum, over one array per parameter, so
-        that XLA fuses a whole step of policy and environment into one SIMD loop.
+    lanes: like sharded, but the policy is written out, sum by sum, over one array per parameter.
+        XLA then fuses a whole step of policy and environment into one SIMD loop.
 
-In all of them one call does many generations, so that Python's dispatch is paid once.
+In all variants one call does many generations, so that Python's dispatch is paid only once.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from evosax.problems.networks import MLP  # noqa: E402
 from jax import lax  # noqa: E402
 from jax.sharding import AxisType, PartitionSpec  # noqa: E402
 
-STEPS_PER_CALL = 4_000_000  # what a call computes, about
+STEPS_PER_CALL = 4_000_000  # approximate number of steps that a call computes
 
 
 def greedy(logits, key=None):
-    """The action of the largest output."""
+    """Return the action with the largest output."""
     return jnp.argmax(logits, axis=-1)
 
 
@@ -88,14 +88,14 @@ class Contest:
         self.run = jax.jit(generations)
 
     def play(self):
-        """Several generations in one call."""
+        """Play several generations in one call."""
         self.key, key = jax.random.split(self.key)
         self.state, steps = self.run(self.state, key)
         jobs = OPTIONS.candidates * OPTIONS.episodes * self.generations
         return Played(int(steps), jobs, self.generations, jobs * self.limit)
 
     def documented(self):
-        """Evaluation by evosax's own problem class."""
+        """Return the evaluation by evosax's own problem class."""
         problem = GymnaxProblem(
             OPTIONS.env,
             self.network,
@@ -111,7 +111,7 @@ class Contest:
         return evaluate
 
     def scan_episodes(self, act, key, count):
-        """Play to the limit with a mask; returns (count, episodes), and steps that counted."""
+        """Play to the limit with a mask; give returns (count, episodes) and the unmasked steps."""
         keys = jax.random.split(key, OPTIONS.episodes)
         _, starts = jax.vmap(self.env.reset_env, (0, None))(keys, self.params)
         jobs = count * OPTIONS.episodes
@@ -130,7 +130,7 @@ class Contest:
         return carry[1].reshape(count, OPTIONS.episodes).mean(axis=1), carry[3].sum()
 
     def sharded(self):
-        """The network of evosax, vmapped over candidates and their episodes."""
+        """Return the evaluation with evosax's network, vmapped over candidates and episodes."""
         apply = jax.vmap(jax.vmap(self.network.apply, (None, 0, None)), (0, 0, None))
 
         def evaluate(key, population):
@@ -145,7 +145,7 @@ class Contest:
         return self.spread_out(evaluate)
 
     def lanes(self):
-        """The network written out over arrays (jobs,)."""
+        """Return the evaluation with the network written out over arrays (jobs,)."""
 
         def evaluate(key, population):
             layers = population["params"]
@@ -176,7 +176,7 @@ class Contest:
         return self.spread_out(evaluate)
 
     def spread_out(self, evaluate):
-        """An evaluation of half a population on each of two devices."""
+        """Return an evaluation with half of the population on each of two devices."""
         mesh = jax.make_mesh((2,), ("devices",), axis_types=(AxisType.Auto,))
         everywhere, split = PartitionSpec(), PartitionSpec("devices")
 

@@ -1,9 +1,9 @@
-"""How a contestant of rollout_peers.py is talked to; Python and numpy alone.
+"""The protocol between rollout_peers.py and its contestants; it needs only Python and numpy.
 
-A contestant is a process. When it is ready it prints a JSON line with its versions and with how
-many seconds longer its first generations took than later ones. Then it prints one for every line on
-its standard input, which is how many seconds to measure for. It ends when its input does. Whatever
-libraries print goes to stderr.
+A contestant is a process. When it is ready it prints a JSON line with its versions and with the
+extra seconds that its first generations took. Then it reads lines with a number of seconds from
+standard input, measures for that time, and prints one JSON line for each. It ends when its input
+ends. Everything that libraries print goes to stderr.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 HIDDEN = 8
-SIZES = {"MountainCar-v0": (2, 3), "CartPole-v1": (4, 2)}  # inputs, outputs of the network
+SIZES = {"MountainCar-v0": (2, 3), "CartPole-v1": (4, 2)}  # inputs and outputs of the network
 
 
 class Played(NamedTuple):
-    """What one call of a contestant did.
+    """The work of one call of a contestant.
 
     Attributes:
-        env_steps: steps of episodes that were not over.
-        episodes: episodes; 0 where there are none to count.
-        generations: generations.
-        computed: steps computed, where that is more: masked steps of finished episodes too.
-        rollout_seconds: spent in rollouts alone, where that is known.
+        env_steps: steps of unfinished episodes.
+        episodes: number of episodes; 0 if they are not counted.
+        generations: number of generations.
+        computed: computed steps, including masked steps of finished episodes, if there are any.
+        rollout_seconds: time in rollouts alone, if known.
     """
 
     env_steps: int
@@ -42,7 +42,7 @@ class Played(NamedTuple):
 
 
 class Options(argparse.Namespace):
-    """What every contestant is told."""
+    """The options of every contestant."""
 
     variant: str
     env: str
@@ -53,10 +53,10 @@ class Options(argparse.Namespace):
 
 
 def options(variants: Iterable[str]) -> Options:
-    """The command line: variant, environment and the distribution of the population.
+    """Parse the command line: variant, environment and the distribution of the population.
 
-    Populations are center + spread·N(0, 1) in torch's order of parameters, with steps too small to
-    move them, so that every contestant plays the same distribution of episodes at all times.
+    Populations are center + spread·N(0, 1) in torch's order of parameters. The steps are too small
+    to move the center, so every contestant always plays the same distribution of episodes.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("variant", choices=list(variants))
@@ -69,7 +69,7 @@ def options(variants: Iterable[str]) -> Options:
 
 
 def unpack(theta: Any) -> list[Any]:
-    """The layers W (8, i), b (8,), V (o, 8), c (o,) in a parameter vector (d,)."""
+    """Split a parameter vector (d,) into the layers W (8, i), b (8,), V (o, 8) and c (o,)."""
     sizes = {HIDDEN * (i + 1) + o * (HIDDEN + 1): (i, o) for i, o in SIZES.values()}
     inputs, outputs = sizes[len(theta)]
     shapes = [(HIDDEN, inputs), (HIDDEN,), (outputs, HIDDEN), (outputs,)]
@@ -78,16 +78,16 @@ def unpack(theta: Any) -> list[Any]:
 
 
 def serve(play: Callable[[], Played], *distributions: str) -> None:
-    """Measure `play`, over and over, for as long as each line on standard input says.
+    """Measure `play` repeatedly, for the seconds given by each line of standard input.
 
     Args:
-        play: does one or several whole generations.
+        play: runs one or several whole generations.
         distributions: packages whose versions are reported.
     """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # libraries that print must not be taken for answers
+    os.dup2(2, 1)  # the output of libraries must not be mistaken for answers
     clock = [time.perf_counter()]
-    for _ in range(3):  # JAX compiles a second time, for the types that come out of the first call
+    for _ in range(3):  # JAX compiles again for the types that the first call returns
         play()
         clock.append(time.perf_counter())
     first, second, third = np.diff(clock)

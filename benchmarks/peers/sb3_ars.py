@@ -1,6 +1,6 @@
-"""sb3-contrib's ARS: its sequential evaluation, or its asynchronous one in two processes.
+"""sb3-contrib's ARS, with sequential evaluation or asynchronous evaluation in two processes.
 
-One update after another, as `learn` makes them; the set-up of `learn` is not counted.
+It makes one update after another, as `learn` does. The set-up of `learn` is not counted.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""sb3-contrib's ARS on MountainCar-v0 with RL Baselines3 Zoo's settings, until validation is good.
+"""Train sb3-contrib's ARS on MountainCar-v0 until validation reaches a target.
 
     python sb3_solve.py SEED STEPS STOP_AT VALIDATE_EVERY VALIDATION_EPISODES HELD_OUT_EPISODES
 
 prints one JSON line: env steps, and the mean return of held-out episodes. The settings are those of
-the Zoo's commit 22e3ff2, hyperparams/ars.yml.
+RL Baselines3 Zoo's commit 22e3ff2, hyperparams/ars.yml.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ ENV = "MountainCar-v0"
 
 
 def normalised(seed: int, training: bool = True) -> VecNormalize:
-    """One environment with the Zoo's normalisation: observations only, as for its ARS."""
+    """Return one environment with the Zoo's normalisation for ARS: observations only."""
     return VecNormalize(make_vec_env(ENV, seed=seed), norm_reward=False, training=training)
 
 
 def main() -> None:
-    """Train, validate, estimate."""
+    """Train, validate, and estimate the held-out return."""
     seed, budget, every, validation, held_out = (int(sys.argv[i]) for i in (1, 2, 4, 5, 6))
     goal = float(sys.argv[3])
     torch.set_num_threads(1)

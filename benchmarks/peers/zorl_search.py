@@ -39,7 +39,7 @@ def main() -> None:
     generations = agent.search.run(agent.search.init(center, agent.state.normalizer))
 
     def play() -> Played:
-        """A few generations, whose dispatch costs nothing that counts."""
+        """Play a few generations, enough that the dispatch costs nothing noticeable."""
         count = 4 if told.variant != "gymnasium" else 1
         steps = episodes = 0
         seconds = 0.0
@@ -47,13 +47,13 @@ def main() -> None:
             steps += generation.evaluation.env_steps
             episodes += generation.evaluation.episodes
             seconds += generation.timing.rollout
-        if told.variant == "gymnasium":  # rollouts are all that takes time
+        if told.variant == "gymnasium":  # only rollouts take time
             seconds = 0.0
         return Played(steps, episodes, count, rollout_seconds=seconds)
 
     warm = 0
     while told.variant == "gymnasium" and warm < 100_000:
-        warm += play().env_steps  # workers take to compiled forward passes after a while
+        warm += play().env_steps  # workers use compiled forward passes after a while
     try:
         serve(play, "zorl", "numpy", "gymnasium")
     finally:
