@@ -87,7 +87,7 @@ def test_a_stop_ends_the_study_and_keeps_what_is_done(tmp_path: Path, jobs: int)
     study.map(toy_cells.square, CELLS[:1])
     begun = tmp_path / "cells" / "until_stopped" / "x=0" / "begun"
     study = Study("toy", tmp_path, jobs=jobs, stop=begun.exists)
-    with pytest.raises(Stopped, match="`zorl study toy` goes on"):
+    with pytest.raises(Stopped, match="`zorl study toy` resumes it"):
         study.map(toy_cells.until_stopped, CELLS[:2])
     assert kept(tmp_path, "until_stopped") == []
     assert (begun.parent / "saved").exists()

@@ -1,4 +1,4 @@
-"""Studies: published experiments reproduced, and what the library makes of them."""
+"""Studies that reproduce published experiments, and improve on them."""
 
 import lazy_loader
 

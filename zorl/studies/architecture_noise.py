@@ -1,4 +1,4 @@
-"""What a network's size is worth on red wine: beside the noise of splits, starts and rates."""
+"""Effect of a network's size on red wine, compared with the noise of splits, starts and rates."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from zorl.common.stats import Array, bootstrap, paired_difference
 from zorl.studies.base import Study
 from zorl.studies.wine_network import parameters, train, units
 
-FLAT = 0.1  # from here on the decomposition takes architectures
+FLAT = 0.1  # the variance decomposition uses the architectures from this x on
 AXES = {"first": 0, "second": 1, "third": 2}
 
 
 def noise(
     point: float, splits: int, inits: int, quarter: bool, data: Path | None = None
 ) -> list[Any]:
-    """(splits, inits) of [validation loss, test loss, accuracy] at x = (point, point, point)."""
+    """Return [validation loss, test loss, accuracy] for (splits, inits) at x = point."""
     widths = units(np.full(3, point), quarter)
     return [[train(widths, s, i, data) for i in range(inits)] for s in range(splits)]
 
@@ -32,16 +32,17 @@ def plain(
     inits: int,
     data: Path | None = None,
 ) -> list[Any]:
-    """As `noise`, of any widths, learning rate and number of epochs."""
+    """Like `noise`, for any widths, learning rate and number of epochs."""
     sizes = tuple(widths)
     return [[train(sizes, s, i, data, epochs, rate) for i in range(inits)] for s in range(splits)]
 
 
 def components(values: Array) -> list[float]:
-    """Standard deviations of the parts of (architectures, splits, inits); negative variances are 0.
+    """Split the variance of values (architectures, splits, inits); return standard deviations.
 
-    The two-way layout with random effects: architectures, splits, and what is left of a single
-    training: their interaction and the initialisation (and order of mini-batches).
+    This is the two-way layout with random effects: architectures, splits, and the residual of a
+    single training, which is their interaction and the initialisation (and the order of the
+    mini-batches). Negative variances count as 0.
     """
     a, s, i = values.shape
     means = values.mean(axis=2)
@@ -54,13 +55,13 @@ def components(values: Array) -> list[float]:
 
 
 def shared(values: Array) -> float:
-    """Correlation of two architectures' residuals at equal split and initialisation, all pairs."""
+    """Return the correlation of two architectures' residuals at equal seeds, over all pairs."""
     rest = (values - values.mean(axis=2, keepdims=True)).reshape(len(values), -1)
     return float(np.corrcoef(rest)[np.triu_indices(len(values), 1)].mean())
 
 
 def run(study: Study) -> None:
-    """Sizes, the parts of the noise, each axis, and learning rates."""
+    """Measure sizes, the components of the noise, each axis of x, and learning rates."""
     splits, inits = study.pick((8, 5), (2, 2))
     points = study.pick([0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.8, 1.0], [0.1, 0.5])
     starts = study.pick([0.1, 0.5, 0.8], [])
@@ -120,12 +121,12 @@ def run(study: Study) -> None:
 
 
 def accuracy(result: Any) -> str:
-    """Mean test accuracy over splits, with its interval."""
+    """Format the mean test accuracy over splits, with its interval."""
     return f"{bootstrap(np.array(result)[..., 2].mean(axis=1)):.3f}"
 
 
 def picture(study: Study, found: dict[tuple[float, bool], Array]) -> None:
-    """Accuracy and validation loss against size."""
+    """Draw accuracy and validation loss against size."""
     with study.figure("sizes", 1, 2, (4.6, 3.6)) as (_, axes):
         for panel, index, label in ((axes[0, 0], 2, "test accuracy"),
                                     (axes[0, 1], 0, "validation loss")):  # fmt: skip

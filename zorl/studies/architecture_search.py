@@ -25,14 +25,14 @@ Validate = Callable[..., float]
 
 
 def stretched(z: Array) -> Array:
-    """[0, 1] onto itself, (9^z − 1)/8: about even in the log of the widths."""
+    """Map [0, 1] onto itself by (9^z − 1)/8, so that the log of the widths is about even."""
     return np.asarray((np.exp(z * np.log(9)) - 1) / 8)
 
 
 def climb(
     optimizer: GradientSearch, x: Array, rounds: int, rng: np.random.Generator, losses: Validate
 ) -> tuple[Array, list[Any]]:
-    """The published update, x ← clip(x − a·ĝ, 0, 1); each round's mean loss and new x."""
+    """Run the published update x ← clip(x − a·ĝ, 0, 1); give each round's mean loss and new x."""
     state, path = optimizer.init(x), []
     for _ in range(rounds):
         asked = optimizer.ask(state, rng)
@@ -46,7 +46,7 @@ def climb(
 def search(
     method: str, seed: int, trainings: int, data: Path | None = None, epochs: int = EPOCHS
 ) -> dict[str, Any]:
-    """The architecture that a method ends with, and its way there, on the wines of one split."""
+    """Run a method on one split; return the architecture that it ends with, and its path."""
     tried: list[tuple[float, Array]] = []
 
     def validate(x: Array, init: int | None = None) -> float:
@@ -56,7 +56,7 @@ def search(
         return loss
 
     def best_again(top: int, times: int) -> Array:
-        """Of the `top` best tried, the best by the mean of `times` new trainings."""
+        """Train the `top` best again, `times` times each, and return the one with the best mean."""
         few = [x for _, x in sorted(tried, key=lambda pair: pair[0])[:top]]
         again = [np.mean([validate(x, 1000 + k) for k in range(times)]) for x in few]
         return few[int(np.argmin(again))]
@@ -76,7 +76,7 @@ def search(
         label, _, step = method.removeprefix("SPSA ").partition(", ")
         start, optimizer = np.full(3, STARTS[label]), spsa(RATES[step], 0.1, m=2)
         chosen, path = climb(optimizer, start, trainings // 4, rng, validate)
-    elif method == "CMA-ES":  # by hand, since `minimize` would spend 20 more on the final point
+    elif method == "CMA-ES":  # `minimize` would spend 20 more on the final point
         bounded = Bounded(CMAES(0.25, popsize=8), 0.0, 1.0)
         swarm = bounded.init(np.full(3, 0.5))
         for _ in range(trainings // 8):
@@ -99,14 +99,14 @@ def search(
 def judge(
     x: list[float], seed: int, fresh: int, data: Path | None = None, epochs: int = EPOCHS
 ) -> list[float]:
-    """Mean test loss and accuracy of an architecture, trained anew on other splits and starts."""
+    """Train an architecture on other splits and starts; return its mean test loss and accuracy."""
     ends = [train(units(np.array(x)), 1000 + k, 5000 + seed + k, data, epochs)[1:]
             for k in range(fresh)]  # fmt: skip
     return [float(mean) for mean in np.mean(ends, axis=0)]
 
 
 def run(study: Study, seeds: int = 10, fresh: int = 10) -> None:
-    """Every method at equal numbers of trainings, and what they end with judged anew."""
+    """Run every method with the same number of trainings, and judge its result on new splits."""
     budget, count = study.pick((TRAININGS, seeds), (8, 1))
     short: dict[str, Any] = study.pick({}, {"epochs": 1})
     cells: list[dict[str, Any]] = [
@@ -148,7 +148,7 @@ def run(study: Study, seeds: int = 10, fresh: int = 10) -> None:
 
 
 def picture(study: Study, moved: dict[str, Array], sizes: Array, scores: Array) -> None:
-    """Losses across iterations, and the accuracy of what the methods end with against its size."""
+    """Draw losses across iterations, and the final architectures' accuracy against their size."""
     with study.figure("search", 1, 2, (5.6, 3.6)) as (_, axes):
         for number, (method, path) in enumerate(moved.items()):
             color, losses = COLORS[number % len(COLORS)], path[:, :, 0]

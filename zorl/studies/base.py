@@ -1,9 +1,8 @@
-"""What a study is given: cells that are computed once, tables, figures, and a place for them.
+"""The base of all studies: cells that are computed once, tables and figures.
 
 A study is a module of `zorl.studies` with a function `run(study, **options)`; `zorl study NAME`
-runs it. Everything that it makes lies in one folder: cells/ with the results of its cells, which
-are not computed again when it is run again; NAME.csv and NAME.png for its tables and figures; and
-TensorBoard logs.
+runs it. All its results are in one folder: cells/ with the results of its cells, which a second run
+reuses; NAME.csv and NAME.png for its tables and figures; and TensorBoard logs.
 """
 
 from __future__ import annotations
@@ -42,23 +41,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Stop = Callable[[], bool]
-_NAME_LENGTH = 100  # of a cell's file, before the digits that tell long ones apart
+_NAME_LENGTH = 100  # length of a cell's file name, before the digits that distinguish long names
 
 
 class Stopped(ZorlError):
-    """A study that a signal stopped; what was computed is kept."""
+    """A signal stopped the study; computed results are kept."""
 
 
 class Study:
-    """One run of a study; a context manager.
+    """One run of a study, as a context manager.
 
     Args:
-        name: of the study.
-        out: where its results go.
-        smoke: whether it is to run in seconds, on sizes that show only that it works.
+        name: name of the study.
+        out: folder of the results.
+        smoke: whether to run in seconds, with small sizes that only show that it works.
         data: folder of the data sets, see `zorl.studies.data`; None for the usual places.
-        jobs: cells computed at a time, each in a process of its own if there are several.
-        stop: asked between cells; at True the study ends with `Stopped`.
+        jobs: number of cells computed at a time; if more than one, in separate processes.
+        stop: called between cells; if it returns True the study ends with `Stopped`.
     """
 
     def __init__(
@@ -79,28 +78,29 @@ class Study:
         self._log: EventLog | None = None
 
     def pick(self, full: T, smoke: T) -> T:
-        """`full`, or in a smoke run `smoke`."""
+        """Return `full`, or `smoke` in a smoke run."""
         return smoke if self.smoke else full
 
     def map(
         self, function: Callable[..., Any], cells: Iterable[Mapping[str, Any]], label: str = ""
     ) -> list[Any]:
-        """`function(**cell)` of every cell, in their order.
+        """Return `function(**cell)` for every cell, in order.
 
-        A result is kept in cells/LABEL/, written at once when the cell is through, and taken from
-        there when the same cell is asked for again; only what is missing is computed.
+        Each result is written to cells/LABEL/ as soon as its cell is finished. Only missing results
+        are computed; the others are read from there.
 
         Args:
-            function: of a module; its result is a JSON value. Some parameters it is given besides,
-                if it has them: `folder`, a folder of its own, for checkpoints and TensorBoard
-                logs; `data`, the folder of the data sets; `threads`, how many it may use; and
-                `stop`, a function that says whether to save and return None.
+            function: function at module level whose result is a JSON value. If it has these
+                parameters, it also gets: `folder`, the cell's folder for checkpoints and
+                TensorBoard logs; `data`, the folder of the data sets; `threads`, the number of
+                threads that it may use; and `stop`, a function that returns True when the cell
+                shall save its state and return None.
             cells: arguments by name, JSON values.
-            label: of the cells; the function's name when empty.
+            label: label of the cells; the function's name if empty.
 
         Raises:
-            Stopped: a signal came.
-            ZorlError: a cell's process failed; the others are finished first.
+            Stopped: a signal arrived.
+            ZorlError: a cell's process failed; the other cells are finished first.
         """
         label = label or function.__name__
         threads = max(1, available_cores() // self.jobs)
@@ -116,7 +116,7 @@ class Study:
                 for place in missing:
                     place.compute(function, self._stop)
                     if self._stop():
-                        raise Stopped(f"stopped; `zorl study {self.name}` goes on from here")
+                        raise Stopped(f"stopped; `zorl study {self.name}` resumes it")
                     advance()
         return [place.result() for place in places]
 
@@ -131,13 +131,13 @@ class Study:
                 failed.append(f"{cells[index].path.stem} (exit status {code})")
             advance()
         if self._stop():
-            raise Stopped(f"stopped; `zorl study {self.name}` goes on from here")
+            raise Stopped(f"stopped; `zorl study {self.name}` resumes it")
         if failed:
             raise ZorlError(f"cells failed, see above: {', '.join(failed)}")
 
     @contextmanager
     def _progress(self, label: str, total: int, done: int) -> Iterator[Callable[[], None]]:
-        """A bar on a terminal, lines elsewhere; nothing where all is done already."""
+        """Show progress: a bar on a terminal, lines elsewhere, nothing if all cells are done."""
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -166,7 +166,7 @@ class Study:
     def table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Print a table in Markdown, and write it to NAME.csv and to TensorBoard's TEXT tab.
 
-        Texts are written as they are, floats with four significant digits (in full in the CSV).
+        Text is written unchanged, floats with four significant digits (all digits in the CSV).
         """
         import csv
 
@@ -191,13 +191,13 @@ class Study:
     def figure(
         self, name: str, rows: int = 1, columns: int = 1, size: tuple[float, float] = (5.0, 3.6)
     ) -> Iterator[tuple[Figure, Any]]:
-        """A figure with its axes (rows, columns), written to NAME.png and to TensorBoard.
+        """Yield a figure with its axes (rows, columns); write it to NAME.png and to TensorBoard.
 
         Args:
-            name: of the file.
-            rows: of axes.
-            columns: of axes.
-            size: of one of the axes, in inches.
+            name: name of the file.
+            rows: rows of axes.
+            columns: columns of axes.
+            size: size of one of the axes, in inches.
         """
         import matplotlib
         from matplotlib.figure import Figure
@@ -216,12 +216,12 @@ class Study:
 
     @property
     def board(self) -> EventLog:
-        """The study's own TensorBoard log; a cell may keep one in its folder."""
+        """Return the study's own TensorBoard log; a cell may have another one in its folder."""
         from zorl.recorders.event_log import EventLog
 
         if self._log is None:
             for path in self.out.glob("events.out.tfevents.*"):
-                path.unlink()  # of an earlier run, whose tables these ones replace
+                path.unlink()  # logs of an earlier run, whose tables the new ones replace
             self._log = EventLog(self.out)
             self._log.open()
         return self._log
@@ -233,7 +233,7 @@ class Study:
         self.close()
 
     def close(self) -> None:
-        """Close the log; leaving a `with` does so too."""
+        """Close the log; the end of a `with` block does the same."""
         if self._log is not None:
             self._log.close()
             self._log = None
@@ -253,7 +253,7 @@ class _Cell:
         self.path = folder / f"{stem}.json"
 
     def is_there(self) -> bool:
-        """Whether the result of this very cell is kept."""
+        """Whether the result of exactly this cell is stored."""
         if not self.path.is_file():
             return False
         try:
@@ -262,11 +262,11 @@ class _Cell:
             return False
 
     def result(self) -> Any:
-        """What the function returned."""
+        """Read what the function returned."""
         return read_json(self.path)["result"]
 
     def compute(self, function: Callable[..., Any], stop: Stop) -> None:
-        """Call the function and keep what it returns, unless it was stopped before it was done."""
+        """Call the function and store its result, unless it was stopped before its end."""
         parameters = inspect.signature(function).parameters
         given = {**self.given, "folder": self.path.with_suffix(""), "stop": stop}
         arguments = self.cell | {name: given[name] for name in given if name in parameters}
@@ -280,7 +280,7 @@ class _Cell:
 
 
 def _compute_cell(name: str, folder: Path, cell: dict[str, Any], given: dict[str, Any]) -> None:
-    """A cell in a process of its own."""
+    """Compute a cell in a separate process."""
     module, _, attribute = name.partition(":")
     function = getattr(importlib.import_module(module), attribute)
     with StopSignals() as signals:
@@ -288,7 +288,7 @@ def _compute_cell(name: str, folder: Path, cell: dict[str, Any], given: dict[str
 
 
 def _as_json(value: Any) -> Any:
-    """As it comes back from a JSON file: lists for tuples, names for keys."""
+    """Convert a value to what a JSON file would return: lists for tuples, strings for keys."""
     if isinstance(value, Mapping):
         return {str(name): _as_json(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -301,13 +301,13 @@ def _text(value: Any) -> str:
 
 
 def list_studies() -> dict[str, str]:
-    """The first line of every study's docstring, by name (with dashes)."""
+    """Return the first line of every study's docstring, by name (with dashes)."""
     import zorl.studies
 
     found = {}
     for module in pkgutil.iter_modules(zorl.studies.__path__):
         path = Path(zorl.studies.__path__[0]) / f"{module.name}.py"
-        tree = ast.parse(path.read_text())  # to import them all would take seconds
+        tree = ast.parse(path.read_text())  # importing them all would take seconds
         functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
         if "run" in functions:
             title = (ast.get_docstring(tree) or "").partition("\n")[0]
@@ -325,22 +325,23 @@ def run_study(
     options: Mapping[str, Any] | None = None,
     stop: Stop = lambda: False,
 ) -> Path:
-    """Run a study by its name; returns the folder with its results.
+    """Run a study by its name and return the folder with its results.
 
     Args:
-        name: as `list_studies` has it.
-        out: where its results go; study-results/NAME, or study-results/NAME-smoke of a smoke run.
+        name: a name from `list_studies`.
+        out: folder of the results; by default study-results/NAME, or study-results/NAME-smoke for a
+            smoke run.
         smoke: see `Study`.
         data: see `Study`.
         jobs: see `Study`.
-        fresh: forget what an earlier run computed there.
-        options: of the study's `run`.
+        fresh: discard what an earlier run computed there.
+        options: options of the study's `run`.
         stop: see `Study`.
 
     Raises:
-        UnknownNameError: there is no such study, or no such option of it.
-        RunFolderError: the folder is another study's, or none.
-        Stopped: a signal came.
+        UnknownNameError: the study or one of the options does not exist.
+        RunFolderError: the folder belongs to another study, or is not a study's folder.
+        Stopped: a signal arrived.
     """
     known = list_studies()
     if name not in known:

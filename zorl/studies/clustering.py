@@ -1,4 +1,4 @@
-"""SPSA and MPGE (2025), soft k-means: the published iterations, many data sets."""
+"""SPSA and MPGE (2025) on soft k-means: the published iterations, on many data sets."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from zorl.common.stats import bootstrap
 from zorl.studies.base import Study
 from zorl.studies.soft_k_means import COLUMNS, KINDS, best_known, draw, loss, ratios, row, search
 
-PUBLISHED = {"2-D": 4150.62 / 4100.41, "6-D": 9817.708 / 9805.3763}  # MPGE's over the analytical's
+PUBLISHED = {"2-D": 4150.62 / 4100.41, "6-D": 9817.708 / 9805.3763}  # MPGE / analytical
 AT = (100, 200, 500, 1000, 1500, 2000, 3000, 4000)
 NAMES = ("analytical", "SPSA", "MPGE, published (∇f/d)", "MPGE, unbiased")
 
 
 def run(study: Study, draws: int = 60, steps: int = 1000) -> None:
-    """Equal iterations, as published; which spread of blobs has the published losses."""
+    """Run equal iterations, as published; find the spread of blobs with the published losses."""
     draws, steps = study.pick(draws, 3), study.pick(steps, 30)
     cells: list[dict[str, Any]] = [
         {"kind": kind, "method": name, "steps": steps, "cost": 0, "draws": draws,
@@ -69,9 +69,9 @@ def run(study: Study, draws: int = 60, steps: int = 1000) -> None:
 
 
 def gaps(kind: str, draws: int, at: list[int]) -> dict[str, Any]:
-    """Loss of the published MPGE over the analytical gradient's, both after `at` iterations.
+    """Return the published MPGE's loss divided by the analytical gradient's, after `at` iterations.
 
-    "since": the iteration from which on a draw's ratio is at most the published one; −1, never.
+    "since" is the iteration from which a draw's ratio stays at or below the published one, or −1.
     """
     ratios_at, since = [], []
     for seed in range(draws):
@@ -88,7 +88,7 @@ def gaps(kind: str, draws: int, at: list[int]) -> dict[str, Any]:
 
 
 def draw_trails(study: Study, steps: int) -> None:
-    """Data of the first draw, centres' trajectories, and the two conventions of MPGE."""
+    """Draw the first draw's data and the centres' trajectories, with both conventions of MPGE."""
     points, start = draw("2-D", 0)
     groups = np.arange(len(points)) % len(start)
     with study.figure("centres", 1, 3, (3.6, 3.6)) as (_, axes):

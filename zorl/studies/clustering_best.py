@@ -1,4 +1,4 @@
-"""SPSA and MPGE (2025), soft k-means: what reaches the best optimum in fewest evaluations."""
+"""SPSA and MPGE (2025) on soft k-means: which method needs the fewest evaluations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BAD = (ALTERNATION, "SPSA", "MPGE, unbiased, rate 0.008", "CMA-ES", IPOP)
 
 
 def run(study: Study, draws: int = 60, cost: int = 5000) -> None:
-    """Equal evaluations: every method on the same data, from the same starts."""
+    """Run every method with equal evaluations, on the same data and from the same starts."""
     draws, cost = study.pick(draws, 3), study.pick(cost, 300)
     cells: list[dict[str, Any]] = [
         {"kind": kind, "method": name, "steps": 0, "cost": cost, "draws": draws,
@@ -74,9 +74,9 @@ def run(study: Study, draws: int = 60, cost: int = 5000) -> None:
 
 
 def from_bad_starts(method: str, draws: int, cost: int, rounds: int) -> list[float]:
-    """2-D: final loss over the best known, all five centres starting about one and the same point.
+    """Return the final loss over the best known in 2-D if all five centres start at one point.
 
-    The point is the first of the draw's start, and the centres lie at N(0, 0.1²) from it.
+    The point is the first centre of the draw's start; the centres start at N(0, 0.1²) around it.
     """
     found = []
     for seed in range(draws):

@@ -1,9 +1,9 @@
-"""How close compiled rollouts are to Gymnasium's: per step, per episode, and in what is learned.
+"""Compare compiled rollouts with Gymnasium's: per step, per episode, and in learning results.
 
-Three tables and a figure. Per step: bits of the exact twin that differ from Gymnasium's, and the
-error of the fast one after a step from the same state. Per episode, with policies in the loop: how
-many episodes end otherwise. In learning: the same searches on the exact and on the fast twin,
-compared on seeds and on Gymnasium's own episodes.
+It makes three tables and a figure. Per step: the bits of the exact twin that differ from
+Gymnasium's, and the error of the fast twin after a step from the same state. Per episode, with
+policies in the loop: how many episodes end differently. In learning: the same searches on the exact
+and on the fast twin, compared by seed and on Gymnasium's own episodes.
 
     python -m zorl.studies.compiled_twins --seeds 32 --figure docs/images/compiled_curves.png
 """
@@ -32,12 +32,12 @@ TASKS = {
     "Acrobot-v1": 200_000,
     "Pendulum-v1": 400_000,
 }
-POINTS = 5  # of a learning curve
+POINTS = 5  # points of a learning curve
 CURVE_SEEDS = tuple(range(1_000, 1_020))
 
 
 def per_step(tasks: dict[str, int], steps: int) -> None:
-    """The first table."""
+    """Print the first table."""
     print(
         "| task | steps | differing bits, exact | largest error a step, fast: observation, reward |"
     )
@@ -52,14 +52,14 @@ def per_step(tasks: dict[str, int], steps: int) -> None:
 
 
 def agent(env_id: str, backend: str, seed: int) -> SearchAgent:
-    """A search agent of the study."""
+    """Return a search agent of the study."""
     made = make_agent("cma-es", env_id, seed=seed, backend=backend)
     assert isinstance(made, SearchAgent)
     return made
 
 
 def per_episode(tasks: dict[str, int], policies: int, episodes: int) -> None:
-    """The second table: random policies, and ones around a trained one."""
+    """Print the second table, for random policies and for policies around a trained one."""
     print(
         "| task | episodes | of another length | of another return, by 10⁻³ of its size | at most |"
     )
@@ -92,7 +92,7 @@ def per_episode(tasks: dict[str, int], policies: int, episodes: int) -> None:
 
 
 def curve(env_id: str, backend: str, seed: int, budget: int) -> NDArray[np.float64]:
-    """(POINTS + 1,) mean native returns in Gymnasium along a search, and the held-out one."""
+    """Return mean native returns in Gymnasium along a search, then held-out (POINTS + 1,)."""
     learner = agent(env_id, backend, seed)
     values = []
     for _ in range(POINTS):
@@ -104,7 +104,7 @@ def curve(env_id: str, backend: str, seed: int, budget: int) -> NDArray[np.float
 
 
 def learning(tasks: dict[str, int], seeds: int, share: float) -> dict[str, Any]:
-    """The third table; the curves (seeds, POINTS + 1) of both precisions, by task."""
+    """Print the third table; return both precisions' curves (seeds, POINTS + 1), by task."""
     print("| task | env steps | exact, held-out | fast, held-out | fast − exact | equal runs |")
     print("|---|---|---|---|---|---|")
     curves = {}
@@ -126,7 +126,7 @@ def learning(tasks: dict[str, int], seeds: int, share: float) -> dict[str, Any]:
 
 
 def plot(curves: dict[str, Any], path: Path) -> None:
-    """Mean learning curves with 95 % intervals."""
+    """Draw mean learning curves with 95 % intervals."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -161,11 +161,11 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
-    parser.add_argument("--steps", type=int, default=100_000, help="of the first table")
+    parser.add_argument("--steps", type=int, default=100_000, help="env steps of the first table")
     parser.add_argument("--policies", type=int, default=200)
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=32)
-    parser.add_argument("--share", type=float, default=1.0, help="of the searches' env steps")
+    parser.add_argument("--share", type=float, default=1.0, help="fraction of the env steps")
     parser.add_argument("--figure", type=Path, help="write the learning curves to this PNG")
     args = parser.parse_args()
     tasks = {env_id: TASKS[env_id] for env_id in args.tasks}

@@ -1,7 +1,7 @@
-"""Data sets of the studies: MNIST and Wine Quality, from a folder or downloaded once.
+"""Data sets of the studies, MNIST and Wine Quality, from a folder or downloaded once.
 
-A file is looked for in the folder that is named, or in $ZORL_DATA; without either it is downloaded
-into the user's cache. Whatever its source, its contents must have the published SHA-256.
+A file is read from the given folder, or from $ZORL_DATA. Without either it is downloaded into the
+user's cache. In all cases its contents must have the published SHA-256.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class DataFile:
 
     Attributes:
         folder: the data set's folder below the data folder.
-        name: of the file.
-        sha256: of its contents, decompressed if the name ends in .gz: gzip's wrapper differs from
-            copy to copy.
+        name: name of the file.
+        sha256: hash of the contents, decompressed if the name ends in .gz, because the gzip header
+            differs between copies.
         sources: addresses that end in a slash, tried in turn.
     """
 
@@ -82,7 +82,7 @@ _WINE = {
 
 @dataclass(frozen=True)
 class Mnist:
-    """MNIST: pixels in [0, 1], one image a row, and the digits; read-only arrays.
+    """MNIST as read-only arrays: pixels in [0, 1], one image a row, and the digits.
 
     Attributes:
         train_images: (60000, 784) float32.
@@ -98,11 +98,12 @@ class Mnist:
 
 
 def mnist(data: str | Path | None = None) -> Mnist:
-    """MNIST (LeCun and Cortes; CC BY-SA 3.0).
+    """Load MNIST (LeCun and Cortes; CC BY-SA 3.0).
 
     Args:
-        data: folder that holds the four idx files, gzipped, or a folder mnist/ with them; None for
-            $ZORL_DATA, or else the user's cache, where what is missing is downloaded (11 MB).
+        data: folder with the four gzipped idx files, or with a folder mnist/ that has them. None
+            means $ZORL_DATA, or else the user's cache, into which missing files are downloaded
+            (11 MB).
 
     Raises:
         DataError: a file is missing or damaged, or cannot be downloaded.
@@ -112,7 +113,7 @@ def mnist(data: str | Path | None = None) -> Mnist:
 
 @lru_cache(maxsize=1)
 def _mnist(data: str | Path | None, variable: str | None) -> Mnist:
-    """Kept, because a study's cells ask for it again and again; read-only therefore."""
+    """Load MNIST once and cache it, because many cells use it; the arrays are read-only."""
     images: dict[str, NDArray[np.float32]] = {}
     labels: dict[str, NDArray[np.int64]] = {}
     for part in ("train", "t10k"):
@@ -127,14 +128,14 @@ def _mnist(data: str | Path | None, variable: str | None) -> Mnist:
 def wine_quality(
     color: Literal["red", "white"] = "red", data: str | Path | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Wine Quality (Cortez et al. 2009; UCI data set 186, CC BY 4.0).
+    """Load Wine Quality (Cortez et al. 2009; UCI data set 186, CC BY 4.0).
 
     Args:
         color: "red" (1,599 wines) or "white" (4,898).
-        data: folder with the CSV files, or with a folder wine/ of them; see `mnist`.
+        data: folder with the CSV files, or with a folder wine/ that has them; see `mnist`.
 
     Returns:
-        Eleven physicochemical features (n, 11) in the file's units, and the quality (n,), 3 to 9.
+        Eleven physicochemical features (n, 11) in the file's units, and qualities (n,) from 3 to 9.
 
     Raises:
         DataError: a file is missing or damaged, or cannot be downloaded.
@@ -147,10 +148,10 @@ def wine_quality(
 
 
 def read(file: DataFile, data: str | Path | None = None) -> bytes:
-    """The checked contents of a file, decompressed.
+    """Return the contents of a file, checked and decompressed.
 
     Raises:
-        DataError: it is missing or damaged, or cannot be downloaded; nothing is left half written.
+        DataError: it is missing or damaged, or cannot be downloaded. No partial file remains.
     """
     named = os.environ.get(VARIABLE) if data is None else data
     if named:
@@ -170,7 +171,7 @@ def read(file: DataFile, data: str | Path | None = None) -> bytes:
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: $XDG_CACHE_HOME/zorl, or ~/.cache/zorl."""
+    """Return the folder of downloads: $XDG_CACHE_HOME/zorl, or ~/.cache/zorl."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zorl"
 
 
@@ -198,7 +199,7 @@ def _download(file: DataFile, path: Path) -> bytes:
 
 
 def _checked(file: DataFile, raw: bytes, where: str) -> bytes:
-    """The decompressed contents, if they are the published ones."""
+    """Return the decompressed contents if their hash is the published one."""
     contents = raw
     if file.name.endswith(".gz"):
         try:

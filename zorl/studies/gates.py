@@ -1,7 +1,8 @@
-"""What each gate does: the score it claims against the truth, from the runs of a `zorl compare`.
+"""Compare the score that each gate claims with the truth, from the runs of a `zorl compare`.
 
-The claim is the score that the gate holds of the policy it kept; the truth is that policy's mean
-on 100 held-out episodes. Needs runs of final policies (`--select last`) on an unshaped task.
+The claim is the score that the gate has stored for the policy it kept. The truth is that policy's
+mean on 100 held-out episodes. The runs must use final policies (`--select last`) and an unshaped
+task.
 
     python -m zorl.studies.gates comparisons/gates
 """
@@ -23,7 +24,7 @@ HEADER = (
 
 
 def row(label: str, folders: list[Path]) -> str:
-    """A line of the table."""
+    """Format a row of the table."""
     claimed, held_out, kept, share, success = [], [], [], [], []
     for folder in folders:
         result = read_json(folder / "result.json")

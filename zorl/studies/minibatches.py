@@ -1,4 +1,4 @@
-"""Evolution strategies with mini-batches (2026): one batch for all, or one for each."""
+"""Evolution strategies with mini-batches (2026): one batch for all, or one batch each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCHES = ("shared", "pair", "candidate")
 
 
 class Logistic:
-    """Logistic regression on made data: losses and slopes of every example, exactly."""
+    """Logistic regression on synthetic data, with exact losses and slopes of every example."""
 
     def __init__(self) -> None:
         rng = np.random.default_rng(0)
@@ -35,20 +35,20 @@ class Logistic:
 
     @staticmethod
     def loss(thetas: Array, x: Array, y: Array) -> Array:
-        """(n,) of (n, d) thetas on a batch (b, d), or on (n, b, d), a batch of each."""
+        """Return losses (n,) of thetas (n, d) on one batch (b, d), or on a batch each (n, b, d)."""
         margins = thetas @ x.T if x.ndim == 2 else np.einsum("nd,nbd->nb", thetas, x)
         return np.asarray(np.logaddexp(0, -y * margins).mean(axis=1))
 
     def theory(self, batches: str, scheme: str, batch: int, m: int) -> float:
-        """E‖ĝ − g‖² of m Gaussian directions with raw weights, for a small radius σ.
+        """Return E‖ĝ − g‖² of m Gaussian directions with raw weights, for a small radius σ.
 
-        Of a mean over B of n rows without replacement, s = 1/B · (n − B)/(n − 1) of a row's
-        variance is left. Σ_B = sΣ, v_B = s · var(f):
+        A mean over B of n rows without replacement has s = 1/B · (n − B)/(n − 1) of a row's
+        variance. With Σ_B = sΣ and v_B = s · var(f):
         shared:    (d + 1)/m · (‖g‖² + tr Σ_B) + tr Σ_B
         pair:      (d + 1)/m · (‖g‖² + tr Σ_B) + tr Σ_B / m
         candidate: (d + 1)/m · (‖g‖² + tr Σ_B / 2) + tr Σ_B / 2m + d v_B / (2 σ² m)
-        One-sided without a baseline d E[f_B²] / (σ² m) comes on top of the shared or (a batch for
-        each candidate) of the pair's.
+        The one-sided scheme without a baseline adds d E[f_B²] / (σ² m) to the shared form or, with
+        a batch for each candidate, to that of the pair.
         """
         left = (ROWS - batch) / (ROWS - 1) / batch
         slope, scatter = float(self.slope @ self.slope), left * self.scatter
@@ -65,7 +65,7 @@ class Logistic:
 
 
 def errors(batches: str, scheme: str, batch: int, m: int, draws: int) -> list[float]:
-    """Mean of ‖ĝ − g‖² over draws, its standard error, and what theory says."""
+    """Return the mean of ‖ĝ − g‖² over draws, its standard error, and the theoretical value."""
     model = Logistic()
     objective = MinibatchObjective((model.x, model.y), model.loss, batch, batches)
     search = GradientSearch(SGD(1.0), RADIUS, m, scheme=scheme, weights=Raw())
@@ -80,7 +80,7 @@ def errors(batches: str, scheme: str, batch: int, m: int, draws: int) -> list[fl
 
 
 def softmax_loss(thetas: Array, images: NDArray[Any], labels: NDArray[Any]) -> NDArray[Any]:
-    """(n,) cross-entropies of linear classifiers (n, 7850); a batch for all, or one for each."""
+    """Return cross-entropies (n,) of linear classifiers (n, 7850), on one batch or a batch each."""
     weights = thetas.astype(np.float32).reshape(len(thetas), 785, 10)
     rows = images if images.ndim == 3 else np.broadcast_to(images, (len(thetas), *images.shape))
     if images.ndim == 2:  # one product for all
@@ -98,7 +98,7 @@ def learn(
     batches: str, scheme: str, weights: str, batch: int, generations: int, seed: int,
     data: Path | None,
 ) -> list[float]:  # fmt: skip
-    """Test accuracy along a search of 50 evaluations a generation."""
+    """Return the test accuracy along a search with 50 evaluations a generation."""
     images = mnist(data)
     rules: dict[str, Any] = {
         "raw": Raw(), "z-score": Standardised(), "ranks": CentredRanks()
@@ -136,7 +136,7 @@ MODES = [  # batches, scheme, weights
 
 
 def run(study: Study, draws: int = 4_000, generations: int = 400, seeds: int = 4) -> None:
-    """Variance beside its closed form, and the accuracy that it is worth on MNIST."""
+    """Compare the variance with its closed form, and measure its effect on MNIST."""
     draws, generations = study.pick(draws, 20), study.pick(generations, 2)
     kinds = [(batches, "antithetic") for batches in BATCHES]
     kinds += [("shared", "forward"), ("shared", "one-sided"), ("candidate", "one-sided")]

@@ -1,7 +1,7 @@
 """Evolution strategies on MNIST (a report of 2023): its four tables, at its settings.
 
 A 784-256-128-10 network, mini-batches of 50 that all members share, learning rate 0.001, radius
-0.002. Accuracy is that of the test images. An epoch is 1,200 iterations.
+0.002. Accuracy is measured on the test images. An epoch is 1,200 iterations.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ PUBLISHED = {
     ("IV", "antithetic", 50, 3600): (0.8099, 60 + 55 / 60),
     ("IV", "sigma-r", 50, 3600): (0.8150, 67 + 50 / 60),
 }
-# The longest run of each: its curve holds the shorter ones, as nothing in it depends on its length.
+# Longest run of each rule. Its curve contains the shorter runs: nothing depends on the length.
 LONGEST = {(method, n): 0 for _, method, n, _ in PUBLISHED}
 for _, method, n, iterations in PUBLISHED:
     LONGEST[method, n] = max(LONGEST[method, n], iterations)
-RATES = (0.001, 0.005, 0.025, 0.1, 0.25, 1.0)  # of σ_R; 0.25 is the normalised rule's 0.001
+RATES = (0.001, 0.005, 0.025, 0.1, 0.25, 1.0)  # of σ_R; 0.25 is the normalised rule at 0.001
 
 
 def optimizer(method: str, n: int, rate: float, noise: Any) -> GradientSearch:
-    """The report's rules: N is the number of directions; the antithetic ones evaluate 2N."""
+    """Return a rule of the report with N directions; antithetic rules evaluate 2N members."""
     if method == "sigma-r":
         return replace(ars(rate, RADIUS, n), directions=noise)
     return replace(es_normalised(method, rate, RADIUS, n), directions=noise)
@@ -53,7 +53,7 @@ def train(
     method: str, n: int, rate: float, iterations: int, seed: int,
     folder: Path, data: Path | None, threads: int, stop: Callable[[], bool],
 ) -> dict[str, Any] | None:  # fmt: skip
-    """A run's curve, with a point after 2,400 iterations, and how many threads it had."""
+    """Run a rule; return its curve, with a point after 2,400 iterations, and its threads."""
     import torch
 
     from zorl.networks.backpropagation import train_by_backpropagation
@@ -85,7 +85,7 @@ def train(
 
 
 def pace(method: str, n: int, iterations: int, threads: int, data: Path | None) -> list[float]:
-    """Seconds by the clock of some iterations, one by one, measured with nothing beside."""
+    """Return the wall-clock seconds of each iteration; nothing else should run meanwhile."""
     import torch
 
     from zorl.networks.backpropagation import train_by_backpropagation
@@ -113,13 +113,13 @@ def pace(method: str, n: int, iterations: int, threads: int, data: Path | None) 
 
 
 def at(curve: list[dict[str, float]], iterations: int) -> dict[str, float]:
-    """The row of a curve after so many iterations, or its last."""
+    """Return the row of a curve after a number of iterations, or its last row."""
     return next((row for row in curve if row["generation"] >= iterations), curve[-1])
 
 
 def run(study: Study, seeds: int = 2, first_seed: int = 1) -> None:
-    """Every row of the four tables, and the learning rate's part in the fourth."""
-    share = study.pick(1, 2400)  # of a smoke run's iterations
+    """Run every row of the four tables, and the effect of the learning rate in the fourth."""
+    share = study.pick(1, 2400)  # divisor of the iterations in a smoke run
     cells = [
         {"method": method, "n": n, "rate": RATE, "iterations": whole // share, "seed": seed}
         for (method, n), whole in LONGEST.items()
@@ -169,14 +169,14 @@ def run(study: Study, seeds: int = 2, first_seed: int = 1) -> None:
 
 
 def ends_of(curves: list[list[dict[str, float]]], iterations: int) -> list[str]:
-    """Accuracy and weights at the end, over the seeds."""
+    """Format the final accuracy and weights, over the seeds."""
     ends = [at(curve, iterations) for curve in curves]
     rms = np.mean([end["weight_rms"] for end in ends])
     return [f"{bootstrap([end['accuracy'] for end in ends]):.3f}", f"{rms:.3f}"]
 
 
 def draw(axis: Any, curves: list[Any], label: str, color: str, style: str) -> None:
-    """The mean curve of some runs."""
+    """Draw the mean curve of some runs."""
     mean = np.mean([[row["accuracy"] for row in curve] for curve in curves], axis=0)
     steps = [row["generation"] for row in curves[0]]
     axis.plot(steps, mean, style, color=color, label=label, linewidth=1.4)

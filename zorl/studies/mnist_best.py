@@ -1,4 +1,4 @@
-"""How far evolution strategies get on MNIST in ten minutes and in an hour of CPU time."""
+"""The accuracy that evolution strategies reach on MNIST in ten minutes and an hour of CPU time."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from zorl.optimizers import Adam, Annealed, GradientSearch
 from zorl.studies.base import Study
 from zorl.studies.data import mnist
 
-VALIDATION = 5000  # of the training images, held back to choose settings by
+VALIDATION = 5000  # number of training images that are held back to choose settings
 NODE = {"examples": 512, "m": 16, "rate": 0.004, "radius": 0.01}
-# (recipe, CPU minutes): settings, of which "generations" fit into these minutes, as measured.
+# (recipe, CPU minutes): settings. "generations" is the number that was measured to fit.
 CPU: dict[tuple[str, int], dict[str, Any]] = {
     ("node perturbation, shifted images", 30): {**NODE, "pixels": 2, "generations": 38_000},
     ("node perturbation, shifted images", 10): {**NODE, "pixels": 1, "generations": 12_500},
@@ -33,7 +33,7 @@ CPU: dict[tuple[str, int], dict[str, Any]] = {
         "batch": 128, "rate": 0.001, "pixels": 1, "generations": 20_000
     },
 }  # fmt: skip
-# On a GPU: seconds by the clock rather than CPU minutes.
+# On a GPU: wall-clock minutes instead of CPU minutes.
 GPU: dict[tuple[str, int], dict[str, Any]] = {
     ("node perturbation, shifted images, N = 69,632", 1): {
         **NODE, "examples": 4096, "pixels": 1, "generations": 5_500
@@ -42,14 +42,14 @@ GPU: dict[tuple[str, int], dict[str, Any]] = {
         "rank": 1, "m": 32_768, "batch": 256, "rate": 0.01, "radius": 0.01, "generations": 500
     },
 }  # fmt: skip
-SMALL = {"examples": 8, "m": 2, "generations": 2}  # in a smoke run
+SMALL = {"examples": 8, "m": 2, "generations": 2}  # settings of a smoke run
 
 
 def train(
     recipe: str, settings: dict[str, Any], seed: int, device: str,
     folder: Path, data: Path | None, threads: int, stop: Callable[[], bool],
 ) -> dict[str, Any] | None:  # fmt: skip
-    """A run's curve of 40 points."""
+    """Train by a recipe and return a curve of 40 points."""
     import torch
 
     from zorl.networks.augmentation import RandomShifts
@@ -97,7 +97,7 @@ def train(
 
 
 def run(study: Study, device: str = "cpu", seed: int = 0) -> None:
-    """Accuracy against examples evaluated and against seconds, for each recipe and budget."""
+    """Measure accuracy against evaluated examples and seconds, for each recipe and budget."""
     plans = CPU if device == "cpu" else GPU
     cells = []
     for number, ((recipe, _), settings) in enumerate(plans.items()):

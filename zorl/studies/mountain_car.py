@@ -1,8 +1,8 @@
-"""The table of docs/mountain_car.md, from the runs of one or more `zorl compare`.
+"""Print the tables of docs/mountain_car.md from the runs of one or more `zorl compare`.
 
-A run is solved when the held-out success rate of its final policy is at least 95 %. When that
-came about is read off its learning curve: the first point with a success rate of at least 95 %
-on the run's own validation episodes.
+A run is solved if the held-out success rate of its final policy is at least 95 %. The time to the
+solution is the first point of its learning curve with a success rate of at least 95 % on the run's
+own validation episodes.
 
     python -m zorl.studies.mountain_car comparisons/native comparisons/shaped
 """
@@ -27,7 +27,7 @@ HEADER = (
 
 
 def results(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The finished runs below a comparison's folder, by the agent's label."""
+    """Read the finished runs below a comparison's folder, by the agent's label."""
     found: dict[str, list[dict[str, Any]]] = {}
     for path in sorted((folder / "runs").glob("*/result.json")):
         result = json.loads(path.read_text())
@@ -37,13 +37,13 @@ def results(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def row(label: str, runs: list[dict[str, Any]]) -> str:
-    """A line of the table."""
+    """Format a row of the table."""
     held_out = np.array([run["held_out"]["native_return"]["estimate"] for run in runs])
     solved = sum(run["held_out"]["success_rate"]["estimate"] >= SOLVED for run in runs)
     when = [first_reaching(run["curve"], "success_rate", SOLVED) for run in runs]
     cells = []
     for column, form in (("episodes", ",.0f"), ("env_steps", ",.0f"), ("seconds", ".1f")):
-        # A run that never got there counts as infinite, so that failures cannot flatter a median.
+        # An unsolved run counts as infinite, so that failures cannot improve a median.
         values = [np.inf if point is None else point[column] for point in when]
         median = float(np.median(values))
         cells.append(format(median, form) if np.isfinite(median) else "–")

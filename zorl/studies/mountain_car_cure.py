@@ -1,8 +1,8 @@
-"""Mountain Car for SPSA and MPGE: what cures the failures of the report.
+"""SPSA and MPGE on Mountain Car: what cures the failures of the report.
 
-Inputs × gate × gains for three estimators, on seeds that are used for choosing; then a few settings
-on 100 other seeds. The budget is the report's for SPSA: 1,000 iterations of 15 episodes, or a tenth
-of it.
+The study first tries inputs × gate × gains for three estimators, on seeds that are used to choose
+settings. It then runs a few settings on 100 other seeds. The budget is the report's for SPSA, 1,000
+iterations of 15 episodes, or a tenth of it.
 
     zorl study mountain-car-cure --jobs 2
 """
@@ -50,15 +50,15 @@ CLAIMS = (  # form, inputs, gate, gains, budget, reward
 
 
 def run(study: Study, choose: int = 10, claim: int = 100) -> None:
-    """Run it.
+    """Run the study.
 
     Args:
         study: see `Study`.
-        choose: seeds of a cell of the map, from 0.
-        claim: seeds of a claim, from 1000.
+        choose: number of seeds of a cell of the map, from 0.
+        claim: number of seeds of a claim, from 1000.
     """
     choose, claim = study.pick(choose, 1), study.pick(claim, 1)
-    part = study.pick(1.0, 0.01)  # of every budget
+    part = study.pick(1.0, 0.01)  # fraction of every budget
     budget = int(BUDGET * part)
 
     forms = list(FORMS)[:3]
@@ -138,7 +138,7 @@ def run(study: Study, choose: int = 10, claim: int = 100) -> None:
 
 
 def spent(runs: Runs, budget: int) -> str:
-    """Median and 95 % quantile of the episodes until validation first shows 95 % successes."""
+    """Format the median and 95 % quantile of the episodes until validation shows 95 % successes."""
     rate = np.array(runs["rate"]) >= SOLVED
     first = np.where(rate.any(axis=1), rate.argmax(axis=1) + 1, np.inf) / POINTS * budget
     middle, late = np.quantile(first, [0.5, 0.95], method="higher")

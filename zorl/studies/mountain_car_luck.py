@@ -1,6 +1,6 @@
 """Luck in the published table on Mountain Car: one run a cell, and the best of many measurements.
 
-Not a study by itself; see `spsa_mountain_car`.
+This module is not a study; `spsa_mountain_car` uses it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from zorl.studies.mountain_car_runs import PUBLISHED, Gains, Runs
 
 
 def single_runs(claimed: Array, published: Array, draws: int, rng: np.random.Generator) -> Array:
-    """What tables of one run a cell look like: resampled from measured claims (cells, seeds).
+    """Resample tables with one run a cell from measured claims (cells, seeds).
 
     Returns:
-        (draws, 5): whether exactly the published cells are positive, how many are, Kendall's τ_a
-        with the published table and with another such table, and whether those two have the same
-        best cell.
+        Array (draws, 5): whether exactly the published cells are positive, the number of positive
+        cells, Kendall's τ_a with the published table and with another such table, and whether those
+        two have the same best cell.
     """
     cells, seeds = claimed.shape
     one, two = claimed[np.arange(cells), rng.integers(seeds, size=(2, draws, cells))]
@@ -41,7 +41,7 @@ def single_runs(claimed: Array, published: Array, draws: int, rng: np.random.Gen
 
 
 def chances(grid: dict[Gains, Runs], draws: int) -> dict[str, str]:
-    """What a grid says of tables with one run a cell, by name."""
+    """Return statistics of tables with one run a cell, by name, from a measured grid."""
     claimed = np.array([runs["claimed"] for runs in grid.values()])
     published = np.array([PUBLISHED[gains] for gains in grid])
     tables = single_runs(claimed, published, draws, np.random.default_rng(0))
@@ -67,7 +67,7 @@ def chances(grid: dict[Gains, Runs], draws: int) -> dict[str, str]:
 
 
 def constant_push(episodes: int) -> dict[str, Array]:
-    """(episodes,) shaped returns of the policies that always push one way."""
+    """Return the shaped returns (episodes,) of the policies that always push one way."""
     agent = zorl.make_agent("spsa", zorl.make_task("MountainCar-v0", ["momentum"]), workers=1)
     assert isinstance(agent, SearchAgent)
     thetas = np.zeros((2, agent.parameters))
@@ -80,11 +80,11 @@ def constant_push(episodes: int) -> dict[str, Array]:
 
 
 def best_of(returns: Array, n: int, rng: np.random.Generator) -> Array:
-    """(1000,) the best of n means of five returns, resampled."""
+    """Return 1,000 resampled values of the best of n means of five returns."""
     return np.asarray(rng.choice(returns, (1000, n, 5)).mean(axis=2).max(axis=1))
 
 
 def spread(values: Array) -> str:
-    """Mean, and the 5 % and 95 % quantiles."""
+    """Format the mean, and the 5 % and 95 % quantiles."""
     low, high = np.quantile(values, [0.05, 0.95])
     return f"{values.mean():.2f}, {low:.2f} to {high:.2f}"

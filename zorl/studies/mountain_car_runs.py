@@ -1,6 +1,7 @@
-"""Searches on Mountain Car, one a seed: what the studies of the SPSA and MPGE report share.
+"""Searches on Mountain Car, one per seed, for the studies of the SPSA and MPGE report.
 
-Not a study by itself; see `spsa_mountain_car`, `spsa_mountain_car_rules` and `mountain_car_cure`.
+This module is not a study. `spsa_mountain_car`, `spsa_mountain_car_rules` and `mountain_car_cure`
+use it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from zorl.rollout.evaluation import Evaluation, Evaluator
 from zorl.search.gates import ScoreToBeat
 from zorl.search.records import SearchState
 
-POINTS = 40  # of a curve
+POINTS = 40  # points of a curve
 SOLVED = 0.95  # held-out success rate of a seed that counts as solved
 NEVER = 10**9
 BUDGET = 15_000  # episodes of the report's SPSA: 1,000 iterations of 15
@@ -42,12 +43,12 @@ FORMS = {  # directions a generation (None: all 51), and episodes a candidate
 
 @dataclass(frozen=True)
 class OwnStarts:
-    """Each candidate plays from starts of its own; zorl lets a generation share its starts."""
+    """An evaluator that gives each candidate its own starts; zorl shares them in a generation."""
 
     evaluator: Evaluator
 
     def evaluate(self, thetas: Array, seeds: tuple[int, ...], normalizer: Normalizer) -> Evaluation:
-        """See `Evaluator`. For the few candidates of SPSA: every pairing is played, n are kept."""
+        """See `Evaluator`. Every candidate plays all starts; only its own starts are kept."""
         n, e = len(thetas), len(seeds)
         more = seeds + Streams(seeds[0]).seeds(Purpose.EPISODES, 0, (n - 1) * e)
         played = self.evaluator.evaluate(thetas, more, normalizer)
@@ -65,26 +66,28 @@ def search_runs(
     own_starts: bool = False, backend: str = "compiled-fast", reward: str = "momentum",
     options: dict[str, Any] | None = None,
 ) -> Runs:  # fmt: skip
-    """One search a seed, for `iterations` or as long as a `budget` of episodes lasts.
+    """Run one search per seed, for `iterations` or until a `budget` of episodes is spent.
 
     Args:
         agent: a name in `zorl.list_agents()`.
-        first: seed.
-        seeds: how many.
-        iterations: generations.
-        budget: episodes, candidates' and gate's; a generation that would exceed it is not begun.
+        first: first seed.
+        seeds: number of seeds.
+        iterations: largest number of generations.
+        budget: episodes of candidates and gate; a generation that would exceed it is not begun.
         own_starts: see `OwnStarts`.
-        backend: of the search.
+        backend: backend of the search.
         reward: a wrapper, or "" for the native reward.
-        options: of the agent.
+        options: options of the agent.
 
     Returns:
-        Lists by seed. "claimed": the best mean over five episodes that the gate measured, that of
-        the start included. "shaped" (the search's
-        return), "native" and "success": means over 200 held-out episodes of the last policy.
-        "reached": share of the generations whose measured policy reached the goal at least once.
-        "episodes" spent. And curves at POINTS: "claims", the best so far; "truth" and "rate", the
-        incumbent's mean return and success rate over 20 validation episodes, not charged.
+        Lists by seed:
+        "claimed": the best mean over five episodes that the gate measured, including the start's;
+        "shaped" (the search's return), "native" and "success": means over 200 held-out episodes of
+        the last policy;
+        "reached": share of the generations whose measured policy reached the goal at least once;
+        "episodes": episodes spent;
+        and curves at POINTS: "claims", the best so far; "truth" and "rate", the incumbent's mean
+        return and success rate over 20 validation episodes, which are not charged.
     """
     task = zorl.make_task("MountainCar-v0", [reward] if reward else [])
     runs: Runs = {}
@@ -126,7 +129,7 @@ def _search(learner: SearchAgent, iterations: int, budget: int, own: bool) -> di
             curves["claims"].append(round(best, 3))
             curves["truth"].append(round(float(seen.returns.mean()), 3))
             curves["rate"].append(float(seen.successes.mean()))
-    for curve in curves.values():  # a budget that is no whole number of generations
+    for curve in curves.values():  # the budget is not a whole number of generations
         curve += curve[-1:] * (POINTS - len(curve))
     end = shown(state, held_out_seeds(200))
     return {
@@ -144,7 +147,7 @@ def setting(
     form: str, inputs: str, gate: str, gains: tuple[float, float], seeds: int, first: int = 0,
     **more: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """The arguments of `search_runs` for one of `FORMS`."""
+    """Return the arguments of `search_runs` for one of `FORMS`."""
     agent, m, episodes = FORMS[form]
     options = {"learning_rate": gains[0], "radius": gains[1], "m": m, "episodes": episodes,
                "normalize": inputs, "gate": gate}  # fmt: skip
@@ -152,12 +155,12 @@ def setting(
 
 
 def joined(many: Sequence[Runs]) -> Runs:
-    """The runs of several cells as those of one."""
+    """Join the runs of several cells as those of one."""
     return {name: [value for runs in many for value in runs[name]] for name in many[0]}
 
 
 def share(flags: Any) -> str:
-    """A share of runs as "16 of 50: 32 % [21, 46]", with Wilson's interval."""
+    """Format a share of runs as "16 of 50: 32 % [21, 46]", with Wilson's interval."""
     hits, n = int(np.sum(flags)), len(flags)
     interval = proportion_interval(hits, n)
     low, high = 100 * interval.low, 100 * interval.high
@@ -165,17 +168,17 @@ def share(flags: Any) -> str:
 
 
 def solved(runs: Runs) -> Any:
-    """(n,) whether each run's last policy reaches the goal in 95 % of the held-out episodes."""
+    """Return whether each run's last policy reaches the goal in 95 % of held-out episodes (n,)."""
     return np.array(runs["success"]) >= SOLVED
 
 
 def positive(runs: Runs) -> Any:
-    """(n,) whether each run ever claimed a positive mean."""
+    """Return whether each run ever claimed a positive mean (n,)."""
     return np.array(runs["claimed"]) > 0
 
 
 def quartiles(values: Any) -> str:
-    """Median and quartiles."""
+    """Format the median and quartiles."""
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
     return f"{middle:.1f} [{low:.1f}, {high:.1f}]"
 

@@ -1,7 +1,8 @@
 """A single ReLU neuron: its exact loss and slope, and many evolution strategies side by side.
 
-f(x) = w2·ReLU(w1·x + b1) + b2 against ReLU(x), x uniform on [−1, 1]; θ = (w1, b1, w2, b2). The
-error is piecewise linear: its mean square and the slope are exact sums over at most three pieces.
+The neuron f(x) = w2·ReLU(w1·x + b1) + b2 learns ReLU(x) for x uniform on [−1, 1], with
+θ = (w1, b1, w2, b2). The error is piecewise linear, so its mean square and slope are exact sums
+over at most three pieces.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ LINE, CONSTANT = 1 / 48, 5 / 48  # losses of the best line, x/2 + 1/4, and the b
 
 
 def _pieces(thetas: Array) -> tuple[Array, Array, Array, Array]:
-    """(…, 4) ends of the pieces, (…, 3) whether the neuron is on in each, errors at both ends."""
+    """Return the pieces' ends (…, 4), whether the neuron is on (…, 3), and errors at both ends."""
     w1, b1, w2, b2 = (thetas[..., i : i + 1] for i in range(4))
     with np.errstate(divide="ignore", invalid="ignore"):
         kink = np.clip(np.nan_to_num(-b1 / w1), -1, 1)
@@ -30,20 +31,20 @@ def _pieces(thetas: Array) -> tuple[Array, Array, Array, Array]:
 
 
 def loss(thetas: Array) -> Array:
-    """(…,) mean square errors of (…, 4) thetas."""
+    """Return the mean square errors (…,) of thetas (…, 4)."""
     ends, _, left, right = _pieces(thetas)
     squares = np.diff(ends, axis=-1) * (left * left + left * right + right * right)
     return np.asarray(squares.sum(-1) / 6)
 
 
 def slope(thetas: Array) -> Array:
-    """(…, 4) gradients of the loss."""
+    """Return the gradients (…, 4) of the loss."""
     w1, b1, w2, _ = (thetas[..., i : i + 1] for i in range(4))
     ends, on, left, right = _pieces(thetas)
     starts, stops = ends[..., :-1], ends[..., 1:]
 
     def product(a: Array, b: Array) -> Array:
-        """∫ error · (a at the starts, b at the stops; linear between) over all pieces, /2."""
+        """Integrate error · (linear from a to b within each piece) over all pieces, / 2."""
         terms = left * (2 * a + b) + right * (a + 2 * b)
         return np.asarray(((stops - starts) * terms).sum(-1) / 6)
 
@@ -60,9 +61,9 @@ def slope(thetas: Array) -> Array:
 
 
 def weigh(losses: Array, m: int, weights: str, sigma: float) -> Array:
-    """(runs, m) weights of mirrored pairs: raw, or by z-scores or ranks in σ_R's step lengths.
+    """Return weights (runs, m) of mirrored pairs: raw, or z-scores or ranks in σ_R's step lengths.
 
-    z-scores of all 2m losses give σ_R's weights up to a constant factor: they are one rule.
+    z-scores of all 2m losses give σ_R's weights up to a constant factor, so the rules are the same.
     """
     if weights == "ranks":
         losses = losses.argsort(axis=1).argsort(axis=1) / (2 * m - 1)
@@ -79,12 +80,12 @@ def evolve(
     noise: str = "uniform", weights: str = "raw", annealed: bool = False, restart: bool = False,
     target: float = 1e-8, trace: bool = False,
 ) -> dict[str, NDArray[Any]]:  # fmt: skip
-    """Evolution strategies from (runs, 4) starts, side by side; mirrored pairs and plain SGD.
+    """Run evolution strategies side by side from starts (runs, 4): mirrored pairs, plain SGD.
 
-    A run is over when the loss of its own point, which costs an evaluation a generation, is below
-    the target. With `restart` one that lost no fifth of its loss in 60 generations starts
-    anew at w1 = w2 = 1 with both biases uniform on [−1, 1]. Annealed, sigma and rate
-    fall together by six orders of magnitude.
+    A run ends when the loss of its own point is below the target; that point costs an evaluation a
+    generation. With `restart`, a run whose loss has not fallen by a fifth in 60 generations starts
+    again at w1 = w2 = 1, with both biases uniform on [−1, 1]. If annealed, sigma and rate fall
+    together by six orders of magnitude.
 
     Returns:
         "theta" (runs, 4), "loss" (runs,), "evaluations" to the target (∞: never), "tries"; and the
@@ -128,7 +129,7 @@ def evolve(
 
 
 def descend(starts: Array, steps: int, rate: float, adam: bool = True) -> tuple[Array, Array]:
-    """Adam, or plain gradient descent, from (runs, 4) starts: ends, and the path (101, runs, 4)."""
+    """Run Adam or gradient descent from starts (runs, 4); return ends and path (101, runs, 4)."""
     theta = np.array(starts, np.float64)
     first, second, path = np.zeros_like(theta), np.zeros_like(theta), [theta]
     for t in range(1, steps + 1):
@@ -145,5 +146,5 @@ def descend(starts: Array, steps: int, rate: float, adam: bool = True) -> tuple[
 
 
 def start(b2: float, count: int = 1, b1: float = 0.0) -> Array:
-    """(count, 4) starts at w1 = w2 = 1."""
+    """Return starts (count, 4) at w1 = w2 = 1."""
     return np.tile([1.0, b1, 1.0, b2], (count, 1))

@@ -1,4 +1,4 @@
-"""SPSA and MPGE (2025), regression: published beside reproduced, and the walk of dead weights."""
+"""SPSA and MPGE (2025) on regression: the published tables, and the walk of the dead weights."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ OTHERS: dict[str, Callable[[], Any]] = {
     "two-point on the unit sphere, published (∇f/d)": lambda: two_point_unit(RATE, RADIUS),
     "two-point, unbiased": lambda: zo.two_point(RATE, RADIUS),
 }
-EVALUATIONS = 2000  # of 1,000 steps of SPSA
+EVALUATIONS = 2000  # evaluations of 1,000 steps of SPSA
 
 
 def follow(method: str, d: int, seeds: int, steps: int, start: str) -> dict[str, Any]:
-    """Errors of every seed, and curves: median loss and L1 error, mean ‖dead weights‖²."""
+    """Return the errors of every seed, and curves of median loss, L1 error and ‖dead weights‖²."""
     found, curves = [], []
     for seed in range(seeds):
         problem, theta = Problem.draw(d, seed), begin(start, d, seed)
@@ -57,7 +57,7 @@ def follow(method: str, d: int, seeds: int, steps: int, start: str) -> dict[str,
 
 
 def run(study: Study, seeds: int = 200, steps: int = 1000) -> None:
-    """The published tables, how many iterations they took, and the walk of the dead weights."""
+    """Reproduce the published tables, their number of iterations, and the dead weights' walk."""
     seeds, steps = study.pick(seeds, 3), study.pick(steps, 60)
     cells: list[dict[str, Any]] = [
         {"method": name, "d": d, "seeds": seeds, "steps": steps, "start": start}
@@ -91,7 +91,7 @@ def run(study: Study, seeds: int = 200, steps: int = 1000) -> None:
 
 
 def equal(study: Study, seeds: int) -> None:
-    """Every estimator, from zeros, at equal evaluations."""
+    """Run every estimator from zeros with equal evaluations."""
     cells = []
     for d in (2, 11):
         for name in (*METHODS, *OTHERS):
@@ -106,7 +106,7 @@ def equal(study: Study, seeds: int) -> None:
 
 
 def draw_curves(study: Study, results: list[Any]) -> None:
-    """Medians over the seeds: loss and error, 2-D above 11-D."""
+    """Draw the medians of loss and error over the seeds, 2-D above 11-D."""
     with study.figure("curves", 2, 2, (4.4, 2.9)) as (_, axes):
         for index, got in enumerate(results[:8]):
             row, method = divmod(index, 4)
@@ -123,7 +123,7 @@ def draw_curves(study: Study, results: list[Any]) -> None:
 
 
 def draw_walk(study: Study, results: list[Any]) -> None:
-    """The dead weights' norm against its prediction, and the errors in the end."""
+    """Draw the dead weights' norm with its prediction, and the final errors."""
     with study.figure("walk", 1, 2, (4.8, 3.4)) as (_, axes):
         for index, start, color in ((5, "zeros", COLORS[0]), (9, "normal", COLORS[1])):
             measured = np.array(results[index]["flat2"])[:41]
@@ -142,7 +142,7 @@ def draw_walk(study: Study, results: list[Any]) -> None:
 
 
 def draw_geometry(study: Study) -> None:
-    """Estimates of −∇f at (0, 0) in 2-D, and the data with SPSA's lines."""
+    """Draw estimates of −∇f at (0, 0) in 2-D, and the data with SPSA's lines."""
     problem, rng, zero = Problem.draw(2, 0), np.random.default_rng(1), np.zeros(2)
     down = -problem.gradient(zero)
     with study.figure("geometry", 1, 2, (4.6, 3.8)) as (_, axes):

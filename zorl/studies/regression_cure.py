@@ -1,4 +1,4 @@
-"""SPSA and MPGE (2025), regression: weights without influence kept still at SPSA's price."""
+"""SPSA and MPGE (2025) on regression: how to keep dead weights still at SPSA's cost."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ PROBED = "SPSA, probed"
 
 
 class Cycle:
-    """Directions ±1 in d ≤ 16 dimensions from the rows of a shuffled Hadamard matrix, in turn."""
+    """Directions ±1 in d ≤ 16 dimensions: the rows of a shuffled Hadamard matrix, in turn."""
 
     def __init__(self) -> None:
         self._left: list[Array] = []
 
     def __call__(self, rng: np.random.Generator, m: int, d: int) -> Array:
-        """(m, d) the next rows; any 16 of a block satisfy Σ δδᵀ = 16 I."""
+        """Return the next rows (m, d); the 16 rows of a block satisfy Σ δδᵀ = 16 I."""
         while len(self._left) < m:
             block = rng.permutation(scipy.linalg.hadamard(16).astype(float)[:, :d])
             self._left += list(block * rademacher(rng, 1, d))
@@ -59,7 +59,7 @@ METHODS: dict[str, Callable[[], Any]] = {
 
 
 def probe(loss: Callable[[Array], Array], theta: Array) -> Array:
-    """(d,) 1 where a weight has influence on the loss, else 0, from 2d evaluations."""
+    """Return 1 for each weight that influences the loss, else 0 (d,), from 2d evaluations."""
     steps = np.eye(theta.size)
     values = loss(np.concatenate([theta + steps, theta - steps]))
     response = np.abs(np.subtract(*np.split(values, 2)))
@@ -67,11 +67,11 @@ def probe(loss: Callable[[Array], Array], theta: Array) -> Array:
 
 
 def search_for(method: str, problem: Problem, theta: Array, seed: int, budget: int) -> Array:
-    """(k, d) where a search was, within the budget of evaluations."""
+    """Return the points (k, d) of a search within the budget of evaluations."""
     search, rng, spent = METHODS[method](), np.random.default_rng(seed), 0
     if method == PROBED:
         live = probe(problem.loss, theta)
-        theta, spent = theta * live, 2 * theta.size  # dead weights: the loss lets us choose, so 0
+        theta, spent = theta * live, 2 * theta.size  # dead weights: any value will do
         search = replace(search, directions=lambda rng, m, d: rademacher(rng, m, d) * live)
     state, thetas = search.init(theta), [theta]
     while True:
@@ -88,7 +88,7 @@ def search_for(method: str, problem: Problem, theta: Array, seed: int, budget: i
 def solve(
     method: str, seeds: int, budget: int, start: str, turned: bool, first: int
 ) -> dict[str, Any]:
-    """Errors of every seed from `first` on; `turned`: dead directions lie along no axis."""
+    """Return the errors of every seed from `first` on; `turned` rotates the dead directions."""
     found = []
     for seed in range(first, first + seeds):
         problem, theta, turn = Problem.draw(11, seed), begin(start, 11, seed), np.eye(11)
@@ -103,9 +103,9 @@ def solve(
 
 
 def run(study: Study, seeds: int = 60, budget: int = 2000, first: int = 1000) -> None:
-    """Every cure at equal evaluations: dead weights along axes and not, from zeros and not.
+    """Run every cure with equal evaluations, for dead weights along axes or not, from two starts.
 
-    The methods were tried first on seeds 0 to 59; `first` begins others.
+    The methods were first tried on seeds 0 to 59; `first` is the first of the other seeds.
     """
     seeds, budget = study.pick(seeds, 3), study.pick(budget, 200)
     cells = [

@@ -1,4 +1,4 @@
-"""A single ReLU neuron (2026): what is seen when it learns from w1 = w2 = 1."""
+"""A single ReLU neuron (2026): the published observations when it learns from w1 = w2 = 1."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RULES: dict[str, dict[str, Any]] = {
 
 
 def cma(b1: float, b2: float, seed: int, mirrored: bool, budget: int) -> Any:
-    """A run of CMA-ES with σ0 = 0.5, without restarts."""
+    """Run CMA-ES with σ0 = 0.5, without restarts."""
     return zorl.minimize(
         loss, start(b2, b1=b1)[0], CMAES(0.5, mirrored=mirrored), batched=True, seed=seed,
         target=SOLVED, tol=1e-15, max_evaluations=budget,
@@ -35,7 +35,7 @@ def cma(b1: float, b2: float, seed: int, mirrored: bool, budget: int) -> Any:
 
 
 def ends(rule: str, settings: dict[str, Any], b2: float, seeds: int, budget: int) -> Any:
-    """The last θ of every seed."""
+    """Return the last θ of every seed."""
     if rule.startswith("CMA-ES"):
         mirrored = rule == "CMA-ES"
         return [cma(0.0, b2, s, mirrored, budget // 4).x.tolist() for s in range(seeds)]
@@ -47,7 +47,7 @@ def ends(rule: str, settings: dict[str, Any], b2: float, seeds: int, budget: int
 
 
 def kinds(thetas: Array) -> list[str]:
-    """What a run ended as."""
+    """Classify each θ by its loss: "solved", "line", "constant" or "other"."""
     found = []
     for value in loss(thetas):
         near = [name for name, plateau in (("line", LINE), ("constant", CONSTANT))
@@ -57,7 +57,7 @@ def kinds(thetas: Array) -> list[str]:
 
 
 def run(study: Study, seeds: int = 40, budget: int = 40_000) -> None:
-    """Where each rule ends from every b2; how weights evolve; the landscape with its troughs."""
+    """Run each rule from every b2; draw how weights evolve, and the landscape with its troughs."""
     seeds, budget = study.pick(seeds, 3), study.pick(budget, 2_000)
     rules = ["Adam", *RULES, "CMA-ES", "CMA-ES, tutorial's"]
     cells = [
@@ -87,7 +87,7 @@ def run(study: Study, seeds: int = 40, budget: int = 40_000) -> None:
 
 
 def evolution(study: Study, budget: int) -> None:
-    """Weights from b2 = −1 along a run; of those that have long arrived, its first part."""
+    """Draw the weights of runs from b2 = −1; only the first part of runs that arrive early."""
     paths: dict[str, Array] = {"Adam": descend(start(-1.0), budget // 40, 0.01)[1][:, 0]}
     for rule, settings in RULES.items():
         generations = budget // (2 * settings["m"] + 1)
@@ -113,7 +113,7 @@ def evolution(study: Study, budget: int) -> None:
 
 
 def landscape(study: Study, weights: Array) -> None:
-    """The loss over (b1, b2) at w1 = w2 = 1 with trajectories, and where solved runs end."""
+    """Draw the loss over (b1, b2) at w1 = w2 = 1 with trajectories, and where solved runs end."""
     b1, b2 = np.meshgrid(np.linspace(-2.5, 2.5, 201), np.linspace(-5, 5, 201))
     grid = np.stack([np.ones_like(b1), b1, np.ones_like(b1), b2], axis=-1)
     with study.figure("landscape", 1, 2, (4.6, 3.8)) as (figure, axes):

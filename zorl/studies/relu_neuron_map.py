@@ -26,7 +26,7 @@ STATES = ("solved", "line", "constant", "other")
 
 
 def settings(noise: str, weights: str, annealed: bool, seeds: int, budget: int) -> list[Any]:
-    """[σ, rate, pairs, share solved from each b2] of every setting: a part of the map."""
+    """Return [σ, rate, pairs, share solved from each b2] of every setting, a part of the map."""
     starts = np.concatenate([start(b2, seeds) for b2 in STARTS])
     rows: list[Any] = []
     for number, (sigma, rate, m) in enumerate(product(SIGMAS, RATES[weights], MEMBERS)):
@@ -42,7 +42,7 @@ def settings(noise: str, weights: str, annealed: bool, seeds: int, budget: int) 
 def recommended(
     noise: str, seeds: int, generations: int, chosen: dict[str, Any]
 ) -> list[list[float]]:
-    """Evaluations to 1e-8 of every seed from every b2 in [−5, 5]; −1 for never."""
+    """Return the evaluations to 1e-8 of every seed from every b2 in [−5, 5]; −1 if never."""
     points = np.linspace(-5, 5, 21)
     starts = np.concatenate([start(b2, seeds) for b2 in points])
     rng = np.random.default_rng(2026)
@@ -53,7 +53,7 @@ def recommended(
 def floor(
     weights: str, sigma: float, rate: float, m: int, noise: str, generations: int
 ) -> list[float]:
-    """Losses at which 40 runs from b2 = −1 end that do not stop at any target."""
+    """Return the final losses of 40 runs from b2 = −1 without a target."""
     rng = np.random.default_rng(1)
     found = evolve(
         start(-1.0, 40), rng, generations, m, sigma, rate, noise, weights, target=0.0
@@ -62,7 +62,7 @@ def floor(
 
 
 def basins(rule: str, size: int, budget: int) -> list[str]:
-    """How runs end from (b1, b2) on a grid, b1 the faster; see `kinds`."""
+    """Return how runs end from (b1, b2) on a grid on which b1 varies fastest; see `kinds`."""
     b1, b2 = np.meshgrid(np.linspace(-2.5, 2.5, size), np.linspace(-5, 5, size))
     starts = np.stack([np.ones(b1.size), b1.ravel(), np.ones(b1.size), b2.ravel()], axis=1)
     rng = np.random.default_rng(7)
@@ -76,18 +76,18 @@ def basins(rule: str, size: int, budget: int) -> list[str]:
     chosen: dict[str, Any] = {**RECOMMENDED, "restart": rule.endswith("restarts")}
     if rule == "ES, z-scores, uniform":
         chosen |= {"m": 15, "sigma": 0.01, "weights": "z-score", "rate": 0.03}
-    elif rule.startswith("σ = "):  # many directions and small steps: nothing but σ matters
+    elif rule.startswith("σ = "):  # many directions and small steps, so that only σ matters
         chosen |= {"sigma": float(rule[4:]), "m": 8, "rate": 0.1}
     generations = budget // (8 if rule.startswith("σ = ") else 2 * chosen["m"] + 1)
     ends = evolve(starts, rng, generations, **chosen)["theta"]
     if chosen["weights"] != "raw" or rule.startswith("σ = "):
-        # These hover about a solution at their floor; descent from there tells which one it is.
+        # These hover around a solution at their floor; descent from there shows which one it is.
         ends = descend(ends, budget // 4, 0.1, adam=False)[0]
     return kinds(ends)
 
 
 def steps(pairs: int, rate: float, size: int, time: float) -> list[str]:
-    """As `basins`, after time / rate steps at σ = 0.001; no pairs: gradient descent itself."""
+    """Like `basins`, after time / rate steps at σ = 0.001; no pairs means gradient descent."""
     b1, b2 = np.meshgrid(np.linspace(-2.5, 2.5, size), np.linspace(-5, 5, size))
     starts = np.stack([np.ones(b1.size), b1.ravel(), np.ones(b1.size), b2.ravel()], axis=1)
     if pairs == 0:
@@ -99,7 +99,7 @@ def steps(pairs: int, rate: float, size: int, time: float) -> list[str]:
 
 
 def run(study: Study, seeds: int = 20, budget: int = 20_000, size: int = 41) -> None:
-    """The success map, the recommended setting, and the basins of every rule."""
+    """Compute the success map, the recommended setting, and the basins of every rule."""
     seeds, budget = study.pick(seeds, 2), study.pick(budget, 300)
     combinations = list(product(NOISES, WEIGHTS, (False, True)))
     cells = [
@@ -167,7 +167,7 @@ def run(study: Study, seeds: int = 20, budget: int = 20_000, size: int = 41) -> 
 
 
 def heat(study: Study, found: dict[Any, list[Any]]) -> None:
-    """Shares solved by uniform noise without annealing, over σ and rate, in two regions."""
+    """Draw shares solved by uniform noise without annealing, over σ and rate, in two regions."""
     regions: dict[str, Any] = {"b2 from −1.2 to 2": slice(2, 8), "b2 = −5, −2, 5": [0, 1, 8]}
     with study.figure("map", 2, 3, (3.2, 2.6)) as (figure, axes):
         for column, weights in enumerate(WEIGHTS):
@@ -186,7 +186,7 @@ def heat(study: Study, found: dict[Any, list[Any]]) -> None:
 
 
 def picture(study: Study, rules: list[str], ends: list[Array], size: int) -> None:
-    """The basins over (b1, b2), a panel a rule."""
+    """Draw the basins over (b1, b2), one panel per rule."""
     from matplotlib.colors import ListedColormap
 
     colors = ListedColormap([COLORS[2], COLORS[0], COLORS[1], "#BBBBBB"])

@@ -1,4 +1,4 @@
-"""SPSA and MPGE (2025), soft k-means: its loss, data, and searches; what its studies share."""
+"""Loss, data and searches of soft k-means, for the studies of SPSA and MPGE (2025)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zorl.common.stats import Array, bootstrap, proportion_interval
 from zorl.optimizers.published import mpge_average
 
 RATE, RADIUS = 1e-3, 0.01
-KINDS = {"2-D": (5, 2, 0), "6-D": (3, 6, 3)}  # clusters, dimensions, and how many of them are 0
+KINDS = {"2-D": (5, 2, 0), "6-D": (3, 6, 3)}  # clusters, dimensions, zeroed ones
 METHODS: dict[str, Callable[[], Any]] = {
     "SPSA": lambda: zo.spsa(RATE, RADIUS),
     "MPGE, published (∇f/d)": lambda: mpge_average(RATE, RADIUS),
@@ -29,7 +29,7 @@ SCREENED = "best of 50 starts, MPGE 0.008, CMA-ES"
 
 
 def draw(kind: str, seed: int, box: float = 10.0) -> tuple[Array, Array]:
-    """300 points of blobs (σ = 5) about centres in [−box, box]^p, and a start (K, p)."""
+    """Draw 300 points of blobs (σ = 5) around centres in [−box, box]^p, and a start (K, p)."""
     clusters, p, dead = KINDS[kind]
     rng = np.random.default_rng([p, seed])
     middles = rng.uniform(-box, box, (clusters, p))
@@ -39,37 +39,37 @@ def draw(kind: str, seed: int, box: float = 10.0) -> tuple[Array, Array]:
 
 
 def random_start(points: Array, clusters: int, rng: np.random.Generator) -> Array:
-    """(K, p) different points of the data + N(0, 0.1²)."""
+    """Return K different points of the data + N(0, 0.1²), (K, p)."""
     chosen = points[rng.choice(len(points), clusters, replace=False)]
     return np.asarray(chosen + rng.normal(0, 0.1, chosen.shape))
 
 
 def squares(points: Array, centres: Array) -> Array:
-    """(…, K, N) squared distances, at least 1e-12, of centres (…, K, p)."""
+    """Return squared distances (…, K, N) of centres (…, K, p), at least 1e-12."""
     cross = centres @ points.T
     found = (centres**2).sum(-1)[..., None] - 2 * cross + (points**2).sum(-1)
     return np.asarray(np.maximum(found, 1e-12))
 
 
 def loss(points: Array, centres: Array) -> Array:
-    """(…,) Σᵢₖ uᵢₖ² ‖xᵢ − cₖ‖² with the best memberships (m = 2): Σᵢ 1 / Σₖ ‖xᵢ − cₖ‖⁻²."""
+    """Return Σᵢₖ uᵢₖ² ‖xᵢ − cₖ‖² with the best memberships (m = 2): Σᵢ 1 / Σₖ ‖xᵢ − cₖ‖⁻²."""
     return np.asarray((1 / (1 / squares(points, centres)).sum(-2)).sum(-1))
 
 
 def memberships(points: Array, centres: Array) -> Array:
-    """(…, K, N) the best uᵢₖ, ‖xᵢ − cₖ‖⁻² / Σ ‖xᵢ − cₗ‖⁻²."""
+    """Return the best memberships uᵢₖ = ‖xᵢ − cₖ‖⁻² / Σ ‖xᵢ − cₗ‖⁻², (…, K, N)."""
     inverse = 1 / squares(points, centres)
     return np.asarray(inverse / inverse.sum(-2, keepdims=True))
 
 
 def gradient(points: Array, centres: Array) -> Array:
-    """(…, K, p) of `loss`: 2 Σᵢ uᵢₖ² (cₖ − xᵢ), for the best memberships have no slope."""
+    """Return the gradient of `loss`, 2 Σᵢ uᵢₖ² (cₖ − xᵢ): the best memberships have no slope."""
     u2 = memberships(points, centres) ** 2
     return np.asarray(2 * (u2.sum(-1)[..., None] * centres - u2 @ points))
 
 
 def alternate(points: Array, centres: Array, rounds: int) -> Array:
-    """(…, K, p) after rounds of fuzzy c-means: memberships, then their weighted means."""
+    """Return centres (…, K, p) after rounds of fuzzy c-means: memberships, then weighted means."""
     for _ in range(rounds):
         u2 = memberships(points, centres) ** 2
         centres = (u2 @ points) / u2.sum(-1)[..., None]
@@ -77,23 +77,23 @@ def alternate(points: Array, centres: Array, rounds: int) -> Array:
 
 
 def best_known(points: Array, clusters: int, rng: np.random.Generator, rounds: int) -> float:
-    """The least loss of alternating optimisation from 20 starts."""
+    """Return the lowest loss of alternating optimisation from 20 starts."""
     starts = np.array([random_start(points, clusters, rng) for _ in range(20)])
     return float(loss(points, alternate(points, starts, rounds)).min())
 
 
 @cache
 def references(kind: str, seed: int, rounds: int) -> tuple[float, float]:
-    """Of a draw: the best known loss, and that of alternating optimisation from its start."""
+    """Return a draw's best known loss, and that of alternating optimisation from its start."""
     points, start = draw(kind, seed)
     best = best_known(points, len(start), np.random.default_rng([9, seed]), rounds)
     return best, float(loss(points, alternate(points, start, 5 * rounds)))
 
 
 def search(method: str, points: Array, start: Array, steps: int, cost: int, seed: int) -> Any:
-    """(evaluations, centres) of every update: `steps` of them, or up to `cost` evaluations.
+    """Return (evaluations, centres) of every update, for `steps` or up to `cost` evaluations.
 
-    The centres are the search's own point, with restarts the best candidate so far.
+    The centres are the search's own point; with restarts they are the best candidate so far.
     """
     known = ("analytical", *METHODS, IPOP, SCREENED)
     if method not in known:
@@ -135,7 +135,7 @@ def search(method: str, points: Array, start: Array, steps: int, cost: int, seed
 def ratios(
     kind: str, method: str, draws: int, steps: int, cost: int, rounds: int
 ) -> dict[str, Any]:
-    """Loss of every draw, over the best known and over descent from the same start; curves."""
+    """Return every draw's loss, the best known loss, that of descent, and curves."""
     found: dict[str, Any] = {"loss": [], "best": [], "same": [], "within": []}
     curves, grid = [], np.geomspace(1, cost or steps, 40)
     for seed in range(draws):
@@ -158,10 +158,10 @@ COLUMNS = ("data", "method", "mean loss", "over alternation's", "over the best k
 
 
 def row(cell: dict[str, Any], got: dict[str, Any]) -> list[Any]:
-    """A line of a table."""
+    """Return a row of a table."""
     value, best, same = (np.array(got[name]) for name in ("loss", "best", "same"))
     hits = int((value <= 1.001 * best).sum())
-    when = np.where(np.array(got["within"]) < 0, np.inf, got["within"])  # never is later than any
+    when = np.where(np.array(got["within"]) < 0, np.inf, got["within"])  # never: the latest
     median = np.quantile(when, 0.5, method="higher")
     return [
         cell["kind"], cell["method"], f"{value.mean():.1f}", str(bootstrap(value / same)),

@@ -1,9 +1,10 @@
 """SPSA on Mountain Car: the published 3 × 3 grid of gains, as a distribution over seeds.
 
-The report: momentum reward, a 2-8-3 tanh network on raw observations, constant gains α and K, 1,000
-iterations; an update is kept when its mean over five episodes beats the best one so far. It shows
-one run a cell. Read in two ways: each side of a difference plays from starts of its own, as code
-does that resets an environment for every episode; or both from the same ones, as zorl has it.
+The report uses the momentum reward, a 2-8-3 tanh network on raw observations, constant gains α and
+K, and 1,000 iterations. An update is kept when its mean over five episodes beats the best one so
+far. The report shows one run a cell. The study has two readings. Either each side of a difference
+plays from its own starts, as in code that resets an environment for every episode. Or both play
+from the same starts, as in zorl.
 
     zorl study spsa-mountain-car --jobs 2
 """
@@ -33,26 +34,26 @@ from zorl.studies.mountain_car_runs import (
 
 STARTS: dict[str, dict[str, Any]] = {"own": {"own_starts": True}, "shared": {}}
 STALE: dict[str, Any] = {"gate": "stale-best"}
-BLOCK = 50  # seeds that are computed and kept together
+BLOCK = 50  # number of seeds that are computed and stored together
 
 
 def cell(
     alpha: float, k: float, seeds: int, iterations: int, gate: Any = STALE, first: int = 0,
     **more: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """The arguments of `search_runs` for SPSA as published, but for what `more` adds."""
+    """Return the arguments of `search_runs` for the published SPSA, changed by `more`."""
     options = {"learning_rate": alpha, "radius": k, "m": 1, "episodes": 5, "normalize": "off"}
     return {"agent": "spsa", "first": first, "seeds": seeds, "iterations": iterations, **more,
             "options": {**options, **gate}}  # fmt: skip
 
 
 def run(study: Study, seeds: int = 50, iterations: int = 1000) -> None:
-    """Run it.
+    """Run the study.
 
     Args:
         study: see `Study`.
-        seeds: of a cell.
-        iterations: of a search.
+        seeds: number of seeds of a cell.
+        iterations: number of iterations of a search.
     """
     seeds, iterations = study.pick(seeds, 2), study.pick(iterations, 40)
     cells = [
@@ -110,7 +111,7 @@ def run(study: Study, seeds: int = 50, iterations: int = 1000) -> None:
 
 
 def draw_curves(study: Study, grid: dict[Gains, Runs], x: Array) -> None:
-    """The report's grid of learning curves, with a band over seeds."""
+    """Draw the report's grid of learning curves, with a band over seeds."""
     with study.figure("curves", 3, 3, (2.9, 1.9)) as (_, axes):
         for axis, (gains, runs) in zip(axes.flat, grid.items(), strict=True):
             claims, truth = np.array(runs["claims"]), np.array(runs["truth"])
@@ -129,7 +130,7 @@ def draw_curves(study: Study, grid: dict[Gains, Runs], x: Array) -> None:
 
 
 def draw_claims(study: Study, grid: dict[Gains, Runs]) -> None:
-    """Every seed's claim and held-out mean, beside the published number."""
+    """Draw every seed's claim and held-out mean, with the published number."""
     rng = np.random.default_rng(0)
     with study.figure("claims", size=(8.0, 3.8)) as (_, axes):
         axis = axes[0, 0]

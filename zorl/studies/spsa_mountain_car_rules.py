@@ -1,8 +1,8 @@
-"""SPSA and MPGE on Mountain Car: the rule α = K/10, the need of the gate, MPGE that never arrives.
+"""SPSA and MPGE on Mountain Car: tests of α = K/10, the need for the gate, and MPGE's failure.
 
-The report's three findings, each over seeds, around its settings: keep α = K/10; without the
-keep-only-improving gate the goal is never reached; and MPGE never reaches it. SPSA's starts as
-`spsa_mountain_car` reads them first.
+The study tests the report's three findings over seeds, around its settings: keep α = K/10; the goal
+is never reached without the gate that keeps only improvements; and MPGE never reaches it. SPSA's
+starts follow the first reading of `spsa_mountain_car`.
 
     zorl study spsa-mountain-car-rules --jobs 2
 """
@@ -39,14 +39,14 @@ UNGATED: dict[str, Any] = {  # keeps every update, measured as the gate would
 def run(
     study: Study, seeds: int = 50, free: int = 25, few: int = 5, iterations: int = 1000
 ) -> None:
-    """Run it.
+    """Run the study.
 
     Args:
         study: see `Study`.
-        seeds: of a cell.
-        free: seeds of a cell without the gate.
-        few: seeds of a cell of MPGE in 1,000 iterations, 515,000 episodes.
-        iterations: of a search.
+        seeds: number of seeds of a cell.
+        free: number of seeds of a cell without the gate.
+        few: number of seeds of a cell of MPGE with 1,000 iterations, 515,000 episodes.
+        iterations: number of iterations of a search.
     """
     seeds, free = study.pick(seeds, 1), study.pick(free, 1)
     iterations = study.pick(iterations, 4)
@@ -93,7 +93,7 @@ def run(
 
 
 def mpge(study: Study, seeds: int, few: int, iterations: int, budget: int) -> None:
-    """The table of MPGE, over all nine pairs of gains."""
+    """Make the table of MPGE, over all nine pairs of gains."""
     kinds = [
         ("MPGE, published average", "off", NEVER, budget, seeds),
         ("MPGE, published average", "off", iterations, NEVER, few),

@@ -1,4 +1,4 @@
-"""The network of the architecture search: widths from x ∈ [0, 1]³, and one training on red wine."""
+"""The network of the architecture search: its widths for x ∈ [0, 1]³, and its training."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ EPOCHS, RATE, BATCH, CLASSES = 10, 3e-3, 128, 6  # qualities 3 to 8
 
 
 def units(x: Array, quarter: bool = True) -> tuple[int, ...]:
-    """The report's widths of x ∈ [0, 1]³, 32 + 992x twice and 513x, or a quarter of them."""
+    """Return the report's widths for x ∈ [0, 1]³, 32 + 992x twice and 513x, or a quarter."""
     widths = np.array([32 + 992 * x[0], 32 + 992 * x[1], 513 * x[2]])
     return tuple(max(1, int(width)) for width in (widths / 4 if quarter else widths))
 
 
 def parameters(widths: tuple[int, ...]) -> int:
-    """Weights and biases."""
+    """Return the number of weights and biases."""
     sizes = (11, *widths, CLASSES)
     return sum((size + 1) * out for size, out in pairwise(sizes))
 
 
 @lru_cache(maxsize=64)
 def split(seed: int, data: Path | None) -> tuple[Any, ...]:
-    """Standardised features and classes of 959 red wines to train, 320 to validate, 320 to test."""
+    """Split red wine into 959 to train, 320 to validate, 320 to test: features and classes."""
     import torch
 
     features, quality = wine_quality("red", data)
@@ -49,14 +49,14 @@ def train(
     epochs: int = EPOCHS,
     rate: float = RATE,
 ) -> list[float]:
-    """One training by Adam, stopped at the epoch of the best validation loss.
+    """Train once by Adam; the epoch with the best validation loss counts.
 
     Args:
-        widths: of the hidden layers; none is multinomial logistic regression.
-        split_seed: of the wines that train, validate and test.
-        init: seed of the first weights and of the order of the mini-batches.
+        widths: widths of the hidden layers; none gives multinomial logistic regression.
+        split_seed: seed of the split into training, validation and test wines.
+        init: seed of the initial weights and of the order of the mini-batches.
         data: see `zorl.studies.data`.
-        epochs: through the 959 wines, in mini-batches of 128.
+        epochs: number of passes through the 959 wines, in mini-batches of 128.
         rate: Adam's learning rate.
 
     Returns:
