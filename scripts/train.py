@@ -16,12 +16,7 @@ from zorl.agents.training import run_config, train
 from zorl.cli.arguments import config_from, plan_from, resources_from, train_parser
 from zorl.cli.main import guarded
 from zorl.common.stop_signals import StopSignals
-from zorl.recorders.base import Recorder
-from zorl.recorders.console import ConsoleRecorder
-from zorl.recorders.event_log import EventLog
-from zorl.recorders.jsonl import JsonlRecorder
-from zorl.recorders.tensorboard import TensorBoardRecorder
-from zorl.recorders.video import VideoRecorder
+from zorl.recorders import standard_recorders
 from zorl.runs.folder import RunFolder, run_name
 from zorl.runs.summary import summary
 
@@ -35,16 +30,10 @@ def main(args: Namespace) -> int:
     with closing(agent_of(config, Resources(**resources_from(args)))) as agent:
         folder = RunFolder.create(path, run_config(agent, plan))
 
-        # Recorders consume what the training loop yields; add your own beside them.
-        recorders: list[Recorder] = [JsonlRecorder(folder.generations)]
-        if not args.quiet:
-            recorders.append(ConsoleRecorder())
-        if args.tensorboard:
-            log = EventLog(folder.path)
-            recorders.append(TensorBoardRecorder(log))
-            if args.video_budget > 0:
-                recorders.append(VideoRecorder(log, args.video_budget))
-
+        # Recorders consume what the training loop yields; add your own to the list.
+        recorders = standard_recorders(
+            args.quiet, args.tensorboard, args.video_budget, args.recorders
+        )
         with StopSignals() as signals:  # Ctrl-C stops at the next generation
             result = train(agent, plan, folder, recorders, stop=signals)
     print(summary(result, folder.path))

@@ -167,6 +167,7 @@ HEAVY = {"torch", "stable_baselines3", "tensorboard", "matplotlib", "pygame", "P
             "import zorl.studies.base, zorl.studies.data, zorl.search.checkpointed",
             {"torch", "matplotlib"},
         ),
+        ("from zorl.recorders import RECORDERS; RECORDERS.summaries()", HEAVY),
         ("import zorl.networks.node_perturbation", {"torch"}),
         ("import zorl.rollout.vector.runner", {"envpool", "torch", "numba"}),
     ],

@@ -114,6 +114,8 @@ UNKNOWN = [
     (["--seed", "-1"], "a seed must be ≥ 0, got -1"),
     (["--seed", "x"], "argument --seed: invalid int value: 'x'"),
     (["--video-budget", "2"], "the video budget is a share"),
+    (["--recorder", "tensorbord"], "unknown recorder 'tensorbord'; .*'tensorboard'"),
+    (["--recorder", "tensorboard(pionts=3)"], "'pionts'; did you mean 'points'"),
     (["--agnet", "spsa"], "unknown option '--agnet'; did you mean '--agent'.*zorl train --help"),
     (["--wrappers=momentum"], "unknown option '--wrappers'; did you mean '--wrapper'"),
     (["more"], "unrecognized arguments: more"),
@@ -485,6 +487,18 @@ def test_train_prints_progress_and_a_summary(tmp_path: Path, capsys: Capture) ->
         *("agent.zip", "checkpoint.zip", "config.json", "generations.jsonl", "result.json"),
         "validation.csv",
     }
+
+
+def test_a_recorder_is_added_by_name_or_module_also_to_a_resumed_run(
+    interrupted: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "run"
+    assert train(path, "--quiet", "--recorder", "toy_recorders:Tally(every=2)") == 0
+    lines = len((path / "generations.jsonl").read_text().splitlines())
+    assert (path / "tally.txt").read_text() == str((lines + 1) // 2)
+    options = ["--quiet", "--no-tensorboard", "--recorder", "toy_recorders:Tally"]
+    assert main(["resume", str(interrupted), *options]) == 0
+    assert (interrupted / "tally.txt").read_text() == str(lines - 3)
 
 
 def test_quiet_prints_the_summary_alone(tmp_path: Path, capsys: Capture) -> None:

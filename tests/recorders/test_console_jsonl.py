@@ -16,8 +16,6 @@ from zorl.recorders import console
 from zorl.recorders.base import BaseRecorder, PlainRecord, Record, Recorders, Run
 from zorl.recorders.console import ConsoleRecorder
 from zorl.recorders.jsonl import JsonlRecorder
-from zorl.runs.folder import RunFolder
-from zorl.runs.standard_recorders import standard_recorders
 
 CART = make_task("CartPole-v1")
 SHAPED = make_task("MountainCar-v0", ["momentum"])
@@ -288,17 +286,3 @@ def test_all_are_finished_whatever_happens() -> None:
     with pytest.raises(ZeroDivisionError), one:
         raise ZeroDivisionError
     assert log == [("a", "finish", {"status": "failed"})]
-
-
-def test_the_standard_recorders(tmp_path: Path) -> None:
-    def names(**options: Any) -> list[str]:
-        folder = RunFolder(tmp_path / "run")
-        return [type(item).__name__ for item in standard_recorders(folder, **options)]
-
-    everything = ["JsonlRecorder", "ConsoleRecorder", "TensorBoardRecorder", "VideoRecorder"]
-    assert names() == everything
-    assert names(quiet=True) == [everything[0], *everything[2:]]
-    assert names(tensorboard=False) == everything[:2]
-    assert names(video_budget=0) == everything[:3]
-    assert names(quiet=True, tensorboard=False) == everything[:1]
-    assert list(tmp_path.iterdir()) == []  # nothing is written before a run starts

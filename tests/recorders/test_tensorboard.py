@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -328,14 +329,18 @@ def test_a_pace_is_due_at_once_and_then_after_steps_or_seconds():
         Pace(0, 1.0)
 
 
-def test_recorders_import_neither_torch_nor_tensorflow_nor_pygame():
+def test_writing_a_log_imports_neither_torch_nor_tensorflow_nor_pygame(tmp_path: Path) -> None:
     code = (
         "import json, sys\n"
-        "import zorl.recorders.event_log, zorl.recorders.tensorboard, zorl.recorders.video\n"
-        "import zorl.runs.watch\n"
+        "import zorl.recorders.tensorboard, zorl.recorders.video, zorl.runs.watch\n"
+        "from zorl.recorders.event_log import EventLog\n"
+        "log = EventLog(sys.argv[1]); log.open(); log.session(0); log.hparams({'a': 1})\n"
+        "log.scalars({'a': 1.0}, 1); log.histograms({'b': [1.0]}, 1); log.text('c', 'c', 1)\n"
+        "log.hparams_end(True); log.close()\n"
         "print(json.dumps(sorted(sys.modules)))"
     )
-    loaded = json.loads(subprocess.check_output([sys.executable, "-c", code], text=True))
+    done = subprocess.check_output([sys.executable, "-c", code, str(tmp_path)], text=True)
+    loaded = json.loads(done)
     assert "tensorboard" in loaded
     heavy = {"torch", "tensorflow", "pygame", "matplotlib", "imageio_ffmpeg", "stable_baselines3"}
     assert heavy.isdisjoint(loaded)

@@ -195,6 +195,14 @@ def display_options(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="share of the run's time for rendering rollouts; 0 for none",
     )
+    display.add_argument(
+        "--recorder",
+        dest="recorders",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help='another recorder, as "tensorboard(points=500)" or module:Class; repeatable',
+    )
 
 
 def named_values(parser: Any, flag: str, dest: str, text: str) -> None:

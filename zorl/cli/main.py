@@ -123,11 +123,11 @@ def command_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def recorders_for(folder: Any, args: argparse.Namespace) -> list[Any]:
+def recorders_for(args: argparse.Namespace) -> list[Any]:
     """The recorders that the display options ask for."""
-    from zorl.runs.standard_recorders import standard_recorders
+    from zorl.recorders.standard import standard_recorders
 
-    return standard_recorders(folder, args.quiet, args.tensorboard, args.video_budget)
+    return standard_recorders(args.quiet, args.tensorboard, args.video_budget, args.recorders)
 
 
 def train_command(args: argparse.Namespace) -> int:
@@ -140,7 +140,7 @@ def train_command(args: argparse.Namespace) -> int:
 
     config, plan = config_from(args), plan_from(args)
     path = args.run or Path("runs") / run_name(config.task.env_id, config.agent, config.seed)
-    recorders = recorders_for(RunFolder(path), args)  # refuses bad options before there is a folder
+    recorders = recorders_for(args)  # refuses bad options before there is a folder
     agent = agent_of(config, Resources(**resources_from(args)))
     try:
         folder = RunFolder.create(path, run_config(agent, plan))
@@ -159,7 +159,7 @@ def resume_command(args: argparse.Namespace) -> int:
 
     folder = RunFolder.open(args.folder)
     with StopSignals() as signals:
-        recorders = recorders_for(folder, args)
+        recorders = recorders_for(args)
         result = resume(folder, recorders, stop=signals, **resources_from(args))
     return report(result, folder, signals)
 

@@ -58,7 +58,6 @@ MOVED = {
     "zorl.parameters": "zorl.policies.parameters",
     "zorl.plot_style": "zorl.common.plotting",
     "zorl.policy_source": "zorl.policies.source",
-    "zorl.recorders.standard": "zorl.runs.standard_recorders",
     "zorl.replay": "zorl.runs.replay",
     "zorl.rollout.backends": "zorl.rollout.local.serial",
     "zorl.rollout.dispatch": "zorl.rollout.ray.scheduler",

@@ -19,27 +19,47 @@ def resolve_options(
     """`options` completed with the recipe's defaults.
 
     Args:
-        recipe: a function or class with keyword arguments that all have defaults.
+        recipe: a function or class with keyword arguments.
         options: what the user set.
         kind: for messages, as "option of ars".
 
     Raises:
         UnknownNameError: an option that the recipe does not have, with the nearest names.
-        ConfigurationError: a value of the wrong type.
+        ConfigurationError: a value of the wrong type, or an option that must be given and is not.
     """
+    check_options(recipe, options, kind)
     parameters = inspect.signature(recipe).parameters
-    for name, value in options.items():
-        if name not in parameters:
-            raise UnknownNameError(kind, name, parameters)
-        default = parameters[name].default
-        # An int passes for a float, nothing else; None marks "chosen by the method".
-        numeric = isinstance(default, (int, float)) and not isinstance(default, bool)
-        expected: Any = (int, float) if numeric else type(default)
-        wrong = default is not None and not isinstance(value, expected)
-        fraction = type(default) is int and isinstance(value, float)
-        if wrong or fraction or (numeric and isinstance(value, bool)):
-            raise ConfigurationError(f"{kind} {name} must be like {default!r}, got {value!r}")
     return {name: options.get(name, item.default) for name, item in parameters.items()}
+
+
+def check_options(recipe: Callable[..., Any], options: Mapping[str, Any], kind: str) -> None:
+    """Refuse options that a recipe does not take; see `resolve_options`."""
+    parameters = inspect.signature(recipe).parameters
+    known = {
+        name: item
+        for name, item in parameters.items()
+        if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY)
+    }
+    takes_any = any(item.kind == item.VAR_KEYWORD for item in parameters.values())
+    for name, value in options.items():
+        if name in known:
+            _check_type(known[name].default, value, f"{kind} {name}")
+        elif not takes_any:
+            raise UnknownNameError(kind, name, known)
+    for name, item in known.items():
+        if item.default is item.empty and name not in options:
+            raise ConfigurationError(f"{kind} {name} must be given")
+
+
+def _check_type(default: Any, value: Any, what: str) -> None:
+    """A value must be like the default; an int passes for a float, nothing else does."""
+    if default is None or default is inspect.Parameter.empty:  # any: the recipe itself checks
+        return
+    numeric = isinstance(default, (int, float)) and not isinstance(default, bool)
+    wrong = not isinstance(value, (int, float) if numeric else type(default))
+    fraction = type(default) is int and isinstance(value, float)
+    if wrong or fraction or (numeric and isinstance(value, bool)):
+        raise ConfigurationError(f"{what} must be like {default!r}, got {value!r}")
 
 
 def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
@@ -128,6 +148,23 @@ def parse_sizes(value: Any) -> Any:
         ) from None
 
 
+_PLAIN = frozenset(
+    {
+        "bool",
+        "int",
+        "float",
+        "str",
+        "tuple",
+        "list",
+        "dict",
+        "Mapping",
+        "Sequence",
+        "Literal",
+        "Any",
+    }
+)
+
+
 @dataclass(frozen=True)
 class Option:
     """One option of a class or function, as its signature and docstring tell it.
@@ -145,6 +182,14 @@ class Option:
     type: str
     default: Any
     meaning: str
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether text can give its value: a number, a text, a list, a mapping."""
+        outer = self.type
+        while outer != (outer := re.sub(r"\[[^\[\]]*\]", "", outer)):
+            pass  # what stands in brackets is inside of it
+        return not outer or bool(_PLAIN & {part.strip() for part in outer.split("|")})
 
 
 def describe_options(thing: Callable[..., Any]) -> list[Option]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from zorl.common.errors import ConfigurationError
 from zorl.envs import Task
 
 
@@ -105,6 +106,20 @@ class BaseRecorder:
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """See `Recorder`."""
+
+
+def folder_of(run_folder: Path | None, recorder: str) -> Path:
+    """The folder that a recorder writes to where it was given no place of its own.
+
+    Raises:
+        ConfigurationError: the run has no folder either.
+    """
+    if run_folder is None:
+        raise ConfigurationError(
+            f"the recorder {recorder!r} writes into the run's folder, and this run has none: give "
+            "the recorder a path, or the run a folder"
+        )
+    return run_folder
 
 
 class Recorders(BaseRecorder, AbstractContextManager["Recorders"]):

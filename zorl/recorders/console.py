@@ -8,12 +8,16 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from zorl.recorders.base import BaseRecorder, Record, Run
+from zorl.recorders.registry import register_recorder
 
 _REFRESH_SECONDS = 0.2
 
 
+@register_recorder("console")
 class ConsoleRecorder(BaseRecorder):
-    """Generation, env steps, steps/s, shaped and native return, acceptance, time left.
+    """Shows progress: a bar on a terminal, else a line of figures every few seconds.
+
+    Generation, env steps, steps/s, shaped and native return, acceptance, time left.
 
     Args:
         stream: where to; standard error by default, so that standard output stays clean.

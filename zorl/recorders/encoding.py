@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from zorl.common.errors import ConfigurationError, ZorlError
 from zorl.recorders.frames import Picture
@@ -27,6 +26,8 @@ def encode_gif(pictures: Sequence[Picture], fps: float) -> bytes:
     A GIF counts time in units of 10 ms, so the rate is the nearest one that it can express, at
     most 50 frames a second.
     """
+    from PIL import Image
+
     images = [Image.fromarray(picture) for picture in pictures]
     # One palette costs a tenth of one per frame, and equal pixels stay equal between frames.
     chosen = np.unique(np.linspace(0, len(pictures) - 1, _PALETTE_SAMPLES).round().astype(int))

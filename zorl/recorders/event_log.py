@@ -10,18 +10,19 @@ import struct
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.histogram.summary_v2 import histogram_pb
-from tensorboard.plugins.hparams import api_pb2, metadata as hparams_metadata, plugin_data_pb2
-from tensorboard.plugins.hparams.summary_v2 import hparams_pb
-from tensorboard.plugins.text.summary_v2 import text_pb
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from zorl.common.errors import ZorlError
+from zorl.recorders.base import folder_of
+
+if TYPE_CHECKING:  # imported where they are used: that takes a while
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 _RGB = 3  # `colorspace` of an image summary
 
@@ -45,6 +46,8 @@ class EventLog:
 
     def open(self) -> None:
         """Begin to use the log."""
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
         if self._writer is None:
             self._writer = EventFileWriter(str(self.folder), flush_secs=self._flush_seconds)
         self._users += 1
@@ -67,10 +70,14 @@ class EventLog:
         one, resumed or not; its fast loader knows no sessions and forgets tag by tag, when a step
         comes that is not above the last.
         """
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
         self._write(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
 
     def scalars(self, figures: Mapping[str, float], step: int) -> None:
         """Write figures by tag; NaN and infinity are shown as such."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
         summary = Summary()
         for tag, value in figures.items():
             summary.value.add(tag=tag, simple_value=float(value))
@@ -78,6 +85,9 @@ class EventLog:
 
     def histograms(self, arrays: Mapping[str, ArrayLike], step: int) -> None:
         """Write distributions by tag: of the finite values; without one, there is no histogram."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+
         summary = Summary()
         for tag, array in arrays.items():
             values = np.asarray(array, np.float64)
@@ -88,6 +98,8 @@ class EventLog:
 
     def text(self, tag: str, markdown: str, step: int) -> None:
         """Write a text for the TEXT tab."""
+        from tensorboard.plugins.text.summary_v2 import text_pb
+
         self._summary(text_pb(tag, markdown), step)
 
     def gif(self, tag: str, data: bytes, step: int) -> None:
@@ -111,28 +123,37 @@ class EventLog:
         alone. Without one it joins the settings of all runs, marks those that differ, and offers
         every scalar of the run as a metric.
         """
+        from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+
         self._summary(hparams_pb(dict(values)), 0)
 
     def hparams_end(self, success: bool) -> None:
         """End that session. TensorBoard keeps the first end that it reads, so this is for good."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
         status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
         end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
         value = Summary.Value(
-            tag=hparams_metadata.SESSION_END_INFO_TAG,
-            metadata=hparams_metadata.create_summary_metadata(
+            tag=metadata.SESSION_END_INFO_TAG,
+            metadata=metadata.create_summary_metadata(
                 plugin_data_pb2.HParamsPluginData(session_end_info=end)
             ),
-            tensor=hparams_metadata.NULL_TENSOR,
+            tensor=metadata.NULL_TENSOR,
         )
         self._summary(Summary(value=[value]), 0)
 
     def _image(self, tag: str, data: bytes, width: int, height: int, step: int) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
         image = Summary.Image(
             height=height, width=width, colorspace=_RGB, encoded_image_string=data
         )
         self._summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
     def _summary(self, summary: Summary, step: int) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
         if summary.value:
             self._write(Event(step=step, summary=summary))
 
@@ -144,3 +165,23 @@ class EventLog:
         if self._writer is None:
             raise ZorlError(f"the event log in {self.folder} is not open")
         return self._writer
+
+
+_SHARED: WeakValueDictionary[Path, EventLog] = WeakValueDictionary()
+
+
+def log_of(folder: Path | None, recorder: str) -> EventLog:
+    """The event log of a run's folder: the same one for all recorders of the run.
+
+    Args:
+        folder: the run's; TensorBoard would miss what a second event file says at the same time.
+        recorder: who asks, for messages.
+
+    Raises:
+        ConfigurationError: the run has no folder.
+    """
+    folder = folder_of(folder, recorder).resolve()
+    log = _SHARED.get(folder)
+    if log is None:
+        log = _SHARED[folder] = EventLog(folder)
+    return log

@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure
 from zorl.envs import Task, native_recorder
@@ -187,6 +186,8 @@ def _picture(env: gym.Env[Any, Any], size: Size) -> Picture:
             f"{env.unwrapped} gives no pictures: render() in mode 'rgb_array' must return an "
             f"array (height, width, 3) of uint8, got {type(frame).__name__}"
         )
+    from PIL import Image
+
     height, width = frame.shape[:2]
     scale = min(size[0] / width, size[1] / height)
     if scale >= 1:

@@ -9,31 +9,37 @@ from pathlib import Path
 from typing import IO, Any
 
 from zorl.common.storage import write_atomically
-from zorl.recorders.base import BaseRecorder, Record, Run
+from zorl.recorders.base import BaseRecorder, Record, Run, folder_of
+from zorl.recorders.registry import register_recorder
 
 
+@register_recorder("jsonl")
 class JsonlRecorder(BaseRecorder):
-    """Writes the scalars of every record as a line of a file.
+    """Writes the scalars of every record as a line of JSON.
 
     After a resume, lines from beyond the checkpoint (and a torn last line) are dropped first, so
     that an interrupted run leaves the same lines as an unbroken one.
+
+    Args:
+        path: of the file; None: generations.jsonl in the run's folder.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
+    def __init__(self, path: str | Path | None = None) -> None:
+        self._path = None if path is None else Path(path)
         self._file: IO[str] | None = None
 
     def start(self, run: Run) -> None:
         """See `Recorder`."""
-        if self._path.exists():
+        path = self._path or folder_of(run.folder, "jsonl") / "generations.jsonl"
+        if path.exists():
             kept = [
                 line
-                for line in self._path.read_text(errors="replace").splitlines(keepends=True)
+                for line in path.read_text(errors="replace").splitlines(keepends=True)
                 if _index(line) < run.start_index
             ]
-            write_atomically(self._path, "".join(kept).encode())
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("a", buffering=1)
+            write_atomically(path, "".join(kept).encode())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", buffering=1)
 
     def record(self, record: Record) -> None:
         """See `Recorder`."""

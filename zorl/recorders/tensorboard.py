@@ -6,22 +6,22 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from zorl.common.errors import ConfigurationError
 from zorl.recorders.base import BaseRecorder, Record, Run
+from zorl.recorders.event_log import EventLog, log_of
 from zorl.recorders.pace import Clock, Pace
-
-if TYPE_CHECKING:
-    from zorl.recorders.event_log import EventLog
+from zorl.recorders.registry import register_recorder
 
 Setting: TypeAlias = bool | int | float | str
 
 
+@register_recorder("tensorboard")
 class TensorBoardRecorder(BaseRecorder):
-    """Writes a run into an event log; its x-axis is the env steps of training.
+    """Writes curves, histograms and settings for TensorBoard, over the env steps of training.
 
     A record is written when 1/`points` of the budget was trained since the last one that was, or
     `seconds` have passed, and always the first and the last: an event file stays a few megabytes
@@ -32,7 +32,7 @@ class TensorBoardRecorder(BaseRecorder):
     interrupted one, as TensorBoard keeps the first end it reads and the run may be resumed.
 
     Args:
-        log: where to write; a `VideoRecorder` may share it.
+        log: where to write; None: the run's folder, in one file with other recorders.
         points: how many records to write along the budget.
         seconds: how long records may be left out.
         histograms_every: histograms go with every n-th record written; 0: none.
@@ -41,7 +41,7 @@ class TensorBoardRecorder(BaseRecorder):
 
     def __init__(
         self,
-        log: EventLog,
+        log: EventLog | None = None,
         points: int = 2000,
         seconds: float = 1.0,
         histograms_every: int = 20,
@@ -51,7 +51,7 @@ class TensorBoardRecorder(BaseRecorder):
             raise ConfigurationError(f"points must be ≥ 1, got {points}")
         if histograms_every < 0:
             raise ConfigurationError(f"histograms_every must be ≥ 0, got {histograms_every}")
-        self._log = log
+        self._given = log
         self._points = points
         self._seconds = seconds
         self._histograms_every = histograms_every
@@ -62,6 +62,7 @@ class TensorBoardRecorder(BaseRecorder):
 
     def start(self, run: Run) -> None:
         """Write the settings; see `Recorder`."""
+        self._log = self._given or log_of(run.folder, "tensorboard")
         self._log.open()
         self._pace = Pace(max(1, run.total_timesteps) / self._points, self._seconds, self._clock)
         self._written = 0

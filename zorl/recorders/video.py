@@ -5,25 +5,25 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zorl.common.errors import ConfigurationError
 from zorl.common.streams import Purpose, Streams
 from zorl.recorders.base import BaseRecorder, Record, Run
 from zorl.recorders.encoding import encode_gif
-from zorl.recorders.frames import Size, render_episode
+from zorl.recorders.event_log import EventLog, log_of
+from zorl.recorders.frames import render_episode
 from zorl.recorders.pace import Clock, Pace
-
-if TYPE_CHECKING:
-    from zorl.recorders.event_log import EventLog
+from zorl.recorders.registry import register_recorder
 
 TAG = "rollout"
 
 logger = logging.getLogger(__name__)
 
 
+@register_recorder("video")
 class VideoRecorder(BaseRecorder):
-    """Writes animated episodes of the current policy into an event log.
+    """Writes animated episodes of the current policy for TensorBoard's IMAGES tab.
 
     The rule: a video is made after a record if 1/`videos` of the budget was trained since the last
     one, or `seconds` have passed, and if the time spent on videos so far and as much as the last
@@ -35,25 +35,25 @@ class VideoRecorder(BaseRecorder):
     run goes on.
 
     Args:
-        log: where to write; a `TensorBoardRecorder` may share it.
+        log: where to write; None: the run's folder, in one file with other recorders.
         budget: share of the run's time that videos may take.
         videos: how many along the training; TensorBoard keeps ten per tag, the final one with them.
         seconds: how long to go without, in runs whose budget is far away.
-        frame_skip: as for `render_episode`.
-        size: as for `render_episode`.
-        max_frames: as for `render_episode`.
-        first_cost: seconds that the first video is thought to take.
+        frame_skip: env steps per frame; None for about ten frames a second of play.
+        size: (width, height) in pixels that a frame is scaled down to fit.
+        max_frames: at most this many per video, and the last.
+        first_cost: seconds that the first video is expected to take.
         clock: seconds from any origin.
     """
 
     def __init__(
         self,
-        log: EventLog,
+        log: EventLog | None = None,
         budget: float = 0.05,
         videos: int = 9,
         seconds: float = 600.0,
         frame_skip: int | None = None,
-        size: Size = (300, 200),
+        size: tuple[int, int] = (300, 200),
         max_frames: int = 100,
         first_cost: float = 1.0,
         clock: Clock = time.perf_counter,
@@ -62,7 +62,7 @@ class VideoRecorder(BaseRecorder):
             raise ConfigurationError(f"the video budget is a share in [0, 1], got {budget}")
         if videos < 1:
             raise ConfigurationError(f"videos must be ≥ 1, got {videos}")
-        self._log = log
+        self._given = log
         self._budget = budget
         self._videos = videos
         self._seconds = seconds
@@ -75,6 +75,7 @@ class VideoRecorder(BaseRecorder):
 
     def start(self, run: Run) -> None:
         """See `Recorder`."""
+        self._log = self._given or log_of(run.folder, "video")
         self._log.open()
         self._run = run
         self._seed = Streams(run.config.get("seed", 0)).seeds(Purpose.VIDEO, 0, 1)[0]

@@ -5,6 +5,5 @@ from .curves import (
 )
 from .folder import RunFolder as RunFolder, latest_run as latest_run, run_name as run_name
 from .replay import load_episode as load_episode, replay as replay, save_episode as save_episode
-from .standard_recorders import standard_recorders as standard_recorders
 from .summary import summary as summary
 from .watch import watch as watch
