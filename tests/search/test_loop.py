@@ -29,7 +29,7 @@ from zorl.optimizers import (
 from zorl.optimizers.base import Optimizer
 from zorl.policies.normalization import Normalizer
 from zorl.rollout.evaluation import Evaluation, FunctionEvaluator
-from zorl.search import AlwaysAccept, Generation, Paired, Search, Sequential, StaleBest
+from zorl.search import AlwaysAccept, Budget, Generation, Paired, Search, Sequential, StaleBest
 
 RECIPES: dict[str, Optimizer[Any]] = {
     "spsa": spsa(learning_rate=0.05),
@@ -182,6 +182,24 @@ def test_the_normalizer_learns_after_the_generation() -> None:
     assert second.state.normalizer.moments.count == (
         first.evaluation.env_steps + second.evaluation.env_steps
     )
+
+
+def test_a_search_runs_until_it_is_over_or_told_to_stop() -> None:
+    of = make_search()
+    start = of.init(np.zeros(3), RUNNING)
+    assert [g.index for g in of.run(start, until=Budget(generations=3))] == [0, 1, 2]
+    *_, last = of.run(start, until=Budget(generations=2))
+    assert [g.index for g in of.run(last.state, until=Budget(generations=3))] == [2]
+    assert list(of.run(last.state, until=Budget(generations=2))) == []  # asked before the first
+    asked: list[int] = []
+
+    def stop() -> bool:
+        asked.append(len(asked))
+        return len(asked) == 2
+
+    assert [g.index for g in of.run(start, until=Budget(generations=5), stop=stop)] == [0, 1]
+    assert asked == [0, 1]  # after every generation, not before the first
+    assert len(list(of.run(last.state, until=Budget(generations=3), stop=lambda: True))) == 1
 
 
 def test_equal_seeds_give_equal_bits_and_others_do_not() -> None:

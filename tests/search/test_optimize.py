@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from gate_toys import Patient
 from scipy.optimize import Bounds, OptimizeResult
+from search_toys import CENTER, sphere, spheres
 
 import zorl
 from zorl.common.errors import ConfigurationError, DivergedError, UnknownNameError
+from zorl.common.types import Matrix, Vector
 from zorl.optimizers import CMAES, SGD, Averaged, Bounded, GradientSearch, Restarts
 
-CENTER = np.array([0.5, -1.0, 2.0])
 
-
-def sphere(x):
-    return float(((x - CENTER) ** 2).sum())
-
-
-def spheres(xs):
-    return ((xs - CENTER) ** 2).sum(axis=1)
-
-
-def rosenbrock(x):
+def rosenbrock(x: Vector) -> float:
     return float((100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum())
 
 
-def test_it_finds_the_minimum_and_says_that_it_converged():
+class Counted:
+    """The sphere, and how often it was called."""
+
+    count = 0
+
+    def __call__(self, x: Vector) -> float:
+        self.count += 1
+        return sphere(x)
+
+
+def test_it_finds_the_minimum_and_says_that_it_converged() -> None:
     result = zorl.minimize(sphere, np.zeros(3), seed=1)
     assert isinstance(result, OptimizeResult)
     assert result.success and result.status == 1 and "converged" in result.message
@@ -38,7 +44,7 @@ def test_it_finds_the_minimum_and_says_that_it_converged():
     assert result.nfev <= 4000 and result.nit == result.state.generation
 
 
-def test_rosenbrock_to_the_target():
+def test_rosenbrock_to_the_target() -> None:
     result = zorl.minimize(
         rosenbrock, np.zeros(5), options={"sigma0": 0.1}, target=1e-8, max_evaluations=20_000
     )
@@ -54,8 +60,10 @@ def test_rosenbrock_to_the_target():
         ("openai-es", {"learning_rate": 0.05, "sigma": 0.1, "m": 8}),
     ],
 )
-def test_maximising_the_negative_is_minimising_bit_for_bit(method, options):
-    settings = {"options": options, "max_evaluations": 2000, "seed": 5, "tol": None}
+def test_maximising_the_negative_is_minimising_bit_for_bit(
+    method: str, options: dict[str, Any]
+) -> None:
+    settings: dict[str, Any] = {"options": options, "max_evaluations": 2000, "seed": 5, "tol": None}
     low = zorl.minimize(sphere, np.zeros(3), method, **settings)
     high = zorl.maximize(lambda x: -sphere(x), np.zeros(3), method, **settings)
     np.testing.assert_array_equal(low.x, high.x)
@@ -63,8 +71,8 @@ def test_maximising_the_negative_is_minimising_bit_for_bit(method, options):
     assert low.nfev == high.nfev
 
 
-def test_batched_and_single_calls_agree_bit_for_bit():
-    def squares(xs):
+def test_batched_and_single_calls_agree_bit_for_bit() -> None:
+    def squares(xs: Matrix) -> Vector:
         return np.array([sphere(x) for x in xs])
 
     one = zorl.minimize(sphere, np.zeros(3), max_evaluations=500, seed=2)
@@ -73,10 +81,10 @@ def test_batched_and_single_calls_agree_bit_for_bit():
     assert (one.nfev, one.fun) == (many.nfev, many.fun)
 
 
-def test_evaluations_are_counted_exactly_and_the_best_of_all_is_returned():
-    seen = []
+def test_evaluations_are_counted_exactly_and_the_best_of_all_is_returned() -> None:
+    seen: list[tuple[float, Vector]] = []
 
-    def watched(x):
+    def watched(x: Vector) -> float:
         seen.append((sphere(x), x.copy()))
         return seen[-1][0]
 
@@ -89,17 +97,17 @@ def test_evaluations_are_counted_exactly_and_the_best_of_all_is_returned():
     assert result.status == 2 and not result.success
 
 
-def test_no_result_is_worse_than_the_start():
+def test_no_result_is_worse_than_the_start() -> None:
     result = zorl.minimize(sphere, CENTER, "random-search", max_evaluations=50)
     assert result.fun == 0.0
     np.testing.assert_array_equal(result.x, CENTER)
     assert zorl.minimize(sphere, CENTER, target=0.0).nit == 0
 
 
-def test_a_gates_evaluations_are_counted_and_charged():
-    calls = []
+def test_a_gates_evaluations_are_counted_and_charged() -> None:
+    calls = Counted()
     result = zorl.minimize(
-        lambda x: calls.append(1) or sphere(x),
+        calls,
         np.zeros(3),
         "spsa",
         options={"learning_rate": 0.05},
@@ -107,17 +115,38 @@ def test_a_gates_evaluations_are_counted_and_charged():
         gate_options={"episodes": 1},
         max_evaluations=200,
     )
-    assert result.nfev == len(calls) <= 204
+    assert result.nfev == calls.count <= 204
     assert result.state.counters.gate_episodes > 0
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_does_not():
+def test_a_gate_may_be_given_as_an_object() -> None:
+    settings: dict[str, Any] = {"options": {"learning_rate": 0.05}, "max_evaluations": 300}
+    kept, refused = (
+        zorl.minimize(sphere, np.zeros(3), "spsa", gate=Patient(patience), **settings)
+        for patience in (0, 10_000)
+    )
+    assert kept.state.counters.accepted == kept.state.counters.updates
+    assert refused.state.counters.accepted < refused.state.counters.updates
+    with pytest.raises(ConfigurationError, match="belong to a gate given by name"):
+        zorl.minimize(sphere, np.zeros(3), gate=Patient(), gate_options={"patience": 1})
+
+
+def test_both_functions_have_the_same_arguments_and_refuse_others() -> None:
+    low, high = zorl.minimize, zorl.maximize
+    assert inspect.signature(low) == inspect.signature(high)
+    assert list(inspect.signature(low).parameters)[:3] == ["fun", "x0", "method"]
+    assert (low.__name__, high.__name__) == ("minimize", "maximize")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sense'"):
+        low(sphere, np.zeros(3), sense=1.0)  # type: ignore[call-arg]
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not() -> None:
     runs = [zorl.minimize(sphere, np.zeros(3), seed=s, max_evaluations=300) for s in (3, 3, 4)]
     np.testing.assert_array_equal(runs[0].x, runs[1].x)
     assert not np.array_equal(runs[0].x, runs[2].x)
 
 
-def test_an_optimizer_made_of_parts_serves_as_method():
+def test_an_optimizer_made_of_parts_serves_as_method() -> None:
     parts = GradientSearch(SGD(0.1, momentum=0.5), 0.1, 4, "orthogonal")
     result = zorl.minimize(spheres, np.zeros(3), parts, batched=True, target=1e-6)
     assert result.success
@@ -128,10 +157,11 @@ def test_an_optimizer_made_of_parts_serves_as_method():
 # -- noise ---------------------------------------------------------------------------------------
 
 
-def test_a_noisy_function_gets_its_own_point_and_a_fresh_mean():
-    rng, calls = np.random.default_rng(0), []
+def test_a_noisy_function_gets_its_own_point_and_a_fresh_mean() -> None:
+    rng = np.random.default_rng(0)
+    calls: list[int] = []
 
-    def noisy(x):
+    def noisy(x: Vector) -> float:
         calls.append(1)
         return sphere(x) + rng.normal()
 
@@ -143,12 +173,12 @@ def test_a_noisy_function_gets_its_own_point_and_a_fresh_mean():
     assert result.fun_error == pytest.approx(1 / np.sqrt(20), rel=0.5)
 
 
-def test_luck_does_not_reach_a_noisy_target():
-    def noisy(x, seed):
+def test_luck_does_not_reach_a_noisy_target() -> None:
+    def noisy(x: Vector, seed: int) -> float:
         return float(x @ x) + np.random.default_rng([seed, *np.abs(1e9 * x).astype(int)]).normal()
 
-    settings = {"seeded": True, "max_evaluations": 2000, "seed": 1}
-    seen = []
+    settings: dict[str, Any] = {"seeded": True, "max_evaluations": 2000, "seed": 1}
+    seen: list[Any] = []
     below = zorl.minimize(noisy, np.ones(2), target=-1.0, callback=seen.append, **settings)
     assert not below.success and below.status == 2  # single values reach −1 all the time
     assert np.mean([standing.fun for standing in seen[-50:]]) > -0.2
@@ -156,10 +186,10 @@ def test_luck_does_not_reach_a_noisy_target():
     assert near.success and near.nfev < 2000 and near.fun < 1
 
 
-def test_seeded_noise_is_common_to_a_generation_and_fresh_in_the_next():
-    by_generation = []
+def test_seeded_noise_is_common_to_a_generation_and_fresh_in_the_next() -> None:
+    by_generation: list[int] = []
 
-    def seeded(xs, seed):
+    def seeded(xs: Matrix, seed: int) -> Vector:
         by_generation.append(seed)
         return spheres(xs) + np.random.default_rng(seed).normal()
 
@@ -173,19 +203,19 @@ def test_seeded_noise_is_common_to_a_generation_and_fresh_in_the_next():
     assert sphere(result.x) < 0.1
 
 
-def test_repeats_of_a_function_without_noise_cost_nothing():
-    calls = []
-    zorl.minimize(lambda x: calls.append(1) or sphere(x), [0.0] * 3, repeats=5, max_evaluations=50)
-    assert len(calls) < 60
+def test_repeats_of_a_function_without_noise_cost_nothing() -> None:
+    calls = Counted()
+    zorl.minimize(calls, [0.0] * 3, repeats=5, max_evaluations=50)
+    assert calls.count < 60
 
 
 # -- stopping ------------------------------------------------------------------------------------
 
 
-def test_the_callback_sees_how_things_stand_and_stops():
-    seen = []
+def test_the_callback_sees_how_things_stand_and_stops() -> None:
+    seen: list[Any] = []
 
-    def callback(standing):
+    def callback(standing: OptimizeResult[Any]) -> bool:
         seen.append(standing)
         return len(seen) == 5
 
@@ -200,41 +230,41 @@ def test_the_callback_sees_how_things_stand_and_stops():
 @pytest.mark.parametrize(
     ("answer", "generations"), [(True, 1), (np.True_, 1), (None, 5), (False, 5), (0.5, 5)]
 )
-def test_only_true_stops(answer, generations):
+def test_only_true_stops(answer: Any, generations: int) -> None:
     result = zorl.minimize(sphere, np.zeros(3), callback=lambda r: answer, max_evaluations=35)
     assert result.nit == generations
 
 
-def test_stop_iteration_stops_too():
-    def callback(standing):
+def test_stop_iteration_stops_too() -> None:
+    def callback(standing: OptimizeResult[Any]) -> None:
         raise StopIteration
 
     assert zorl.minimize(sphere, np.zeros(3), callback=callback).nit == 1
 
 
-def test_a_flat_function_is_no_convergence():
+def test_a_flat_function_is_no_convergence() -> None:
     result = zorl.minimize(lambda x: 7.0, np.zeros(3))
     assert not result.success and result.status == 4 and "no signal" in result.message
     np.testing.assert_array_equal(result.theta, np.zeros(3))
     assert result.fun == 7.0
 
 
-def test_without_tol_the_whole_budget_is_spent():
+def test_without_tol_the_whole_budget_is_spent() -> None:
     result = zorl.minimize(sphere, np.zeros(3), tol=None, max_evaluations=5000)
     assert result.nfev >= 5000 and result.status == 2
 
 
-def test_a_function_that_is_never_finite_is_no_signal():
+def test_a_function_that_is_never_finite_is_no_signal() -> None:
     result = zorl.minimize(lambda x: np.nan, np.zeros(2))
     assert result.status == 4 and not result.success and result.non_finite > 100
 
 
-def test_zero_has_no_sign():
+def test_zero_has_no_sign() -> None:
     assert str(zorl.minimize(lambda x: float(abs(x[0])), [0.0], max_evaluations=20).fun) == "0.0"
 
 
-def test_values_that_are_not_finite_are_counted_and_said():
-    def holes(x):
+def test_values_that_are_not_finite_are_counted_and_said() -> None:
+    def holes(x: Vector) -> float:
         return np.nan if x[0] > 0.9 else sphere(x)
 
     result = zorl.minimize(holes, np.zeros(3), max_evaluations=2000)
@@ -243,7 +273,7 @@ def test_values_that_are_not_finite_are_counted_and_said():
     assert sphere(result.x) < 1e-6
 
 
-def test_a_search_that_diverges_says_so():
+def test_a_search_that_diverges_says_so() -> None:
     with pytest.raises(DivergedError, match="lower the learning rate"):
         zorl.minimize(sphere, np.ones(3), "spsa", options={"learning_rate": 1e45})
 
@@ -255,11 +285,13 @@ def test_a_search_that_diverges_says_so():
 @pytest.mark.parametrize(
     "bounds", [[(-1, 1), (None, 0), (0.0, 1.5)], Bounds([-1, -np.inf, 0], [1, 0, 1.5])]
 )
-def test_no_candidate_leaves_the_bounds_and_a_solution_on_them_is_found(method, bounds):
+def test_no_candidate_leaves_the_bounds_and_a_solution_on_them_is_found(
+    method: str, bounds: Any
+) -> None:
     low, high = np.array([-1, -np.inf, 0]), np.array([1, 0, 1.5])
-    seen = []
+    seen: list[Matrix] = []
 
-    def inside(xs):
+    def inside(xs: Matrix) -> Vector:
         seen.append(xs)
         return spheres(xs)
 
@@ -276,7 +308,7 @@ def test_no_candidate_leaves_the_bounds_and_a_solution_on_them_is_found(method, 
 @pytest.mark.parametrize("method", ["spsa", "mpge", "cma-es", "lra-cma-es"])
 @pytest.mark.parametrize("start", [0.0, 1.0])
 @pytest.mark.parametrize("d", [1, 3])
-def test_a_start_on_a_bound_is_left_for_the_optimum(method, start, d):
+def test_a_start_on_a_bound_is_left_for_the_optimum(method: str, start: float, d: int) -> None:
     options = {"learning_rate": 0.05, "radius": 0.01} if method in ("spsa", "mpge") else {}
     result = zorl.minimize(
         lambda x: float(((x - 0.3) ** 2).sum()), np.full(d, start), method, options=options,
@@ -285,7 +317,7 @@ def test_a_start_on_a_bound_is_left_for_the_optimum(method, start, d):
     np.testing.assert_allclose(result.x, np.full(d, 0.3), atol=0.01)
 
 
-def test_learning_rates_that_adapt_are_not_fooled_by_bounds():
+def test_learning_rates_that_adapt_are_not_fooled_by_bounds() -> None:
     result = zorl.minimize(
         lambda x: float(((x - 0.3) ** 2).sum()), np.full(5, 0.9), "lra-cma-es",
         bounds=[(0, 1)] * 5, max_evaluations=8000,
@@ -296,9 +328,9 @@ def test_learning_rates_that_adapt_are_not_fooled_by_bounds():
 @pytest.mark.parametrize(
     "wrapped", [lambda r: Bounded(r, -5.12, 5.12), lambda r: Averaged(r, "ema", decay=0.5)]
 )
-def test_restarts_inside_a_wrapper_are_not_stopped_by_tol(wrapped):
-    def rastrigin(xs):
-        return (xs**2 - 10 * np.cos(2 * np.pi * xs) + 10).sum(axis=1)
+def test_restarts_inside_a_wrapper_are_not_stopped_by_tol(wrapped: Callable[[Any], Any]) -> None:
+    def rastrigin(xs: Matrix) -> Vector:
+        return np.asarray((xs**2 - 10 * np.cos(2 * np.pi * xs) + 10).sum(axis=1))
 
     result = zorl.minimize(
         rastrigin, np.full(4, 3.0), wrapped(Restarts(CMAES(1.0))), tol=1e-3, batched=True,
@@ -348,17 +380,17 @@ def test_restarts_inside_a_wrapper_are_not_stopped_by_tol(wrapped):
         ({"fun": lambda x: 1.0, "batched": True}, ConfigurationError, "one value per candidate"),
     ],
 )
-def test_bad_input_is_named(settings, error, message):
+def test_bad_input_is_named(settings: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         zorl.minimize(**{"fun": sphere, "x0": np.zeros(3), **settings})
 
 
-def test_an_error_in_the_objective_comes_through():
+def test_an_error_in_the_objective_comes_through() -> None:
     with pytest.raises(ZeroDivisionError):
         zorl.minimize(lambda x: 1 / 0, [0.0])
 
 
-def test_it_runs_where_torch_and_gymnasium_are_not_installed():
+def test_it_runs_where_torch_and_gymnasium_are_not_installed() -> None:
     code = """
 import sys
 class Absent:

@@ -16,7 +16,7 @@ from zorl.common.errors import ConfigurationError
 from zorl.common.streams import Streams
 from zorl.optimizers import CMAES, spsa
 from zorl.rollout.evaluation import Evaluation, FunctionEvaluator
-from zorl.search import Counters, Search
+from zorl.search import Budget, Counters, Search
 
 
 def test_the_record_says_what_happened() -> None:
@@ -83,3 +83,16 @@ def test_the_acceptance_rate_counts_only_updates_that_moved_theta() -> None:
     *_, last = islice(search.run(search.init(np.zeros(3))), 3)
     assert last.state.counters.updates == last.state.counters.accepted == 1
     assert last.scalars["gate/acceptance_rate"] == 1.0
+
+
+def test_a_budget_is_spent_at_the_first_of_its_bounds() -> None:
+    state = make_search().init(np.zeros(3), RUNNING)
+    there = replace(state, generation=4, counters=Counters(30, 12, 6, 3))
+    spent = {"generations": 4, "total_timesteps": 42, "total_episodes": 9}
+    for name, value in spent.items():
+        assert Budget(**{name: value})(there)
+        assert not Budget(**{name: value + 1})(there)
+        assert Budget(**{**dict.fromkeys(spent, 100), name: value})(there)
+        with pytest.raises(ConfigurationError, match=f"{name} must be an integer ≥ 1, got 0"):
+            Budget(**{name: 0})
+    assert not Budget()(there)

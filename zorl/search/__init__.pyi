@@ -20,6 +20,7 @@ from .loop import Search as Search
 from .minibatch import MinibatchObjective as MinibatchObjective
 from .optimize import maximize as maximize, minimize as minimize
 from .records import (
+    Budget as Budget,
     Counters as Counters,
     Generation as Generation,
     SearchState as SearchState,

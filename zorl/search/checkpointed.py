@@ -1,25 +1,25 @@
-"""A search that may take an hour: followed, logged, saved, and gone on with where it stopped."""
+"""A search that may take hours: logged, saved, and resumed where it stopped."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from numpy.typing import ArrayLike
 
 from zorl.common.errors import FileFormatError
 from zorl.common.storage import flatten, load_archive, save_archive, unflatten
-from zorl.common.types import Vector
+from zorl.common.types import Stop, Vector
 from zorl.common.validation import at_least
 from zorl.search.loop import Search
-from zorl.search.records import SearchState
+from zorl.search.records import Budget, SearchState
 
 _KIND = "long-search"
 _SAVE_SECONDS = 60.0
-_SAY_SECONDS = 10.0
+_LINE_SECONDS = 10.0
 
 Row = dict[str, float]
 
@@ -31,12 +31,12 @@ def long_search(
     generations: int,
     measure: Callable[[Vector], Mapping[str, float]],
     points: int = 50,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Stop = lambda: False,
 ) -> list[Row] | None:
-    """Run a search for a number of generations; to the same bits, however often it is stopped.
+    """Run a search for a number of generations; bit-identical however often it is stopped.
 
-    The folder receives TensorBoard's log, and a checkpoint every minute and at a stop. A folder
-    with a checkpoint is gone on with.
+    The folder receives TensorBoard's log, and a checkpoint every minute and at a stop. A search
+    whose folder has a checkpoint continues from there.
 
     Args:
         search: what runs.
@@ -44,7 +44,7 @@ def long_search(
         folder: of this search alone.
         generations: how many in all.
         measure: figures by name of a θ (d,), for the curve; its time is not counted.
-        points: of the curve, besides the start.
+        points: of the curve, not counting the start.
         stop: asked after every generation; at True the search is saved and left.
 
     Returns:
@@ -55,58 +55,116 @@ def long_search(
     Raises:
         FileFormatError: the checkpoint is damaged, or of another search.
     """
-    at_least("generations", generations, 1)
+    budget = Budget(generations=generations)
     at_least("points", points, 1)
-    from zorl.recorders.event_log import EventLog
-
-    path = Path(folder) / "checkpoint.zip"
-    state = search.init(theta)
-    curve: list[Row] = []
-    clocks = (0.0, 0.0)
-    if path.is_file():
-        state, curve, clocks = _load(path, state, generations)
-    log = EventLog(folder)
-    log.open()
-    log.session(state.generation + 1 if state.generation else 0)
-    clock = _Clock(*clocks)
-    saved = said = time.monotonic()
-
-    def point(state: SearchState, figures: Mapping[str, float]) -> None:
-        cpu, wall = clock.pause()
-        measured = {name: float(value) for name, value in measure(state.theta).items()}
-        counts = {"generation": state.generation, "evaluations": state.counters.search_episodes}
-        curve.append({**counts, "cpu_seconds": cpu, "seconds": wall, **measured})
-        named = {f"measured/{name}": value for name, value in measured.items()}
-        log.scalars({**figures, **named}, state.generation)
-        clock.go()
-
-    def save(state: SearchState) -> None:
-        scalars, arrays = flatten(state, "state")
-        metadata = {"scalars": scalars, "curve": curve, "clocks": clock.read()}
-        save_archive(path, _KIND, {**metadata, "generations": generations}, arrays)
-
-    try:
-        if not curve:
-            point(state, {})
-        while state.generation < generations:
-            generation = search.step(state)
-            state = generation.state
-            done, now = state.generation, time.monotonic()
+    run = _Run(search.init(theta), Path(folder) / "checkpoint.zip", generations, measure)
+    with closing(run.log):
+        if not run.curve:
+            run.point({})
+        save_due, line_due = _Every(_SAVE_SECONDS), _Every(_LINE_SECONDS)
+        for generation in search.run(run.state, until=budget, stop=stop):
+            run.state = generation.state
+            done = run.state.generation
             if done * points // generations > (done - 1) * points // generations:
-                point(state, generation.scalars)
-            if now - said > _SAY_SECONDS:
-                said = now
-                _say(done, generations, curve[-1], clock.read())
-            stopped = stop() and done < generations
-            if stopped or now - saved > _SAVE_SECONDS:
-                saved = now
-                save(state)
-            if stopped:
-                return None
-        save(state)
-    finally:
-        log.close()
-    return curve
+                run.point(generation.scalars)
+            if line_due():
+                run.print_line()
+            if save_due():
+                run.save()
+        run.save()
+    return run.curve if budget(run.state) else None
+
+
+class _Run:
+    """State, curve and clock of one search, and the files that keep them."""
+
+    def __init__(
+        self,
+        start: SearchState,
+        path: Path,
+        generations: int,
+        measure: Callable[[Vector], Mapping[str, float]],
+    ) -> None:
+        from zorl.recorders.event_log import EventLog
+
+        self.state = start
+        self.curve: list[Row] = []
+        self._path = path
+        self._generations = generations
+        self._measure = measure
+        clocks = self._load() if path.is_file() else (0.0, 0.0)
+        self.log = EventLog(path.parent)
+        self.log.open()
+        self.log.session(self.state.generation + 1 if self.state.generation else 0)
+        self._clock = _Clock(*clocks)
+
+    def point(self, figures: Mapping[str, float]) -> None:
+        """Add a row to the curve, and to the log together with other figures."""
+        cpu, wall = self._clock.pause()
+        theta, counters = self.state.theta, self.state.counters
+        measured = {name: float(value) for name, value in self._measure(theta).items()}
+        counts = {"generation": self.state.generation, "evaluations": counters.search_episodes}
+        self.curve.append({**counts, "cpu_seconds": cpu, "seconds": wall, **measured})
+        named = {f"measured/{name}": value for name, value in measured.items()}
+        self.log.scalars({**figures, **named}, self.state.generation)
+        self._clock.go()
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        scalars, arrays = flatten(self.state, "state")
+        metadata = {
+            "scalars": scalars,
+            "curve": self.curve,
+            "clocks": self._clock.read(),
+            "generations": self._generations,
+        }
+        save_archive(self._path, _KIND, metadata, arrays)
+
+    def _load(self) -> tuple[float, float]:
+        """Continue from the checkpoint; its CPU seconds and seconds."""
+        _, metadata, arrays = load_archive(self._path, _KIND)
+        try:
+            if metadata["generations"] != self._generations:
+                raise FileFormatError(
+                    f"{self._path} is of a search of {metadata['generations']} generations, "
+                    f"not {self._generations}"
+                )
+            self.state = unflatten(self.state, "state", metadata["scalars"], arrays)
+            self.curve = list(metadata["curve"])
+            cpu, wall = metadata["clocks"]
+            return float(cpu), float(wall)
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileFormatError(f"{self._path} lacks {error}") from error
+
+    def print_line(self) -> None:
+        """Say on standard error how far the search is."""
+        done, whole = self.state.generation, self._generations
+        cpu, wall = self._clock.read()
+        figures = ", ".join(
+            f"{name} {value:.4g}"
+            for name, value in self.curve[-1].items()
+            if name not in ("generation", "evaluations", "cpu_seconds", "seconds")
+        )
+        left = wall / max(done, 1) * (whole - done)
+        print(
+            f"generation {done:,} of {whole:,}, {cpu:.0f} CPU s, {left:.0f} s left; {figures}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+class _Every:
+    """True once in so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def __call__(self) -> bool:
+        due = time.monotonic() - self._last > self._seconds
+        if due:
+            self._last = time.monotonic()
+        return due
 
 
 class _Clock:
@@ -130,34 +188,3 @@ class _Clock:
         """Count no further until `go`."""
         self._before = self.read()
         return self._before
-
-
-def _load(
-    path: Path, template: SearchState, generations: int
-) -> tuple[SearchState, list[Row], tuple[float, float]]:
-    _, metadata, arrays = load_archive(path, _KIND)
-    try:
-        if metadata["generations"] != generations:
-            raise FileFormatError(
-                f"{path} is of a search of {metadata['generations']} generations, not {generations}"
-            )
-        state = unflatten(template, "state", metadata["scalars"], arrays)
-        cpu, wall = metadata["clocks"]
-        return state, list(metadata["curve"]), (float(cpu), float(wall))
-    except (KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(f"{path} lacks {error}") from error
-
-
-def _say(done: int, generations: int, row: Row, clocks: Any) -> None:
-    cpu, wall = clocks
-    left = wall / max(done, 1) * (generations - done)
-    figures = ", ".join(
-        f"{name} {value:.4g}"
-        for name, value in row.items()
-        if name not in ("generation", "evaluations", "cpu_seconds", "seconds")
-    )
-    print(
-        f"generation {done:,} of {generations:,}, {cpu:.0f} CPU s, {left:.0f} s left; {figures}",
-        file=sys.stderr,
-        flush=True,
-    )

@@ -8,7 +8,7 @@ run resumed from any state continues to the same bits.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from zorl.common.errors import ConfigurationError, DivergedError
 from zorl.common.streams import Streams
-from zorl.common.types import Matrix, Vector
+from zorl.common.types import Matrix, Stop, Vector
 from zorl.optimizers.base import Asked, Optimizer
 from zorl.policies.normalization import Normalizer
 from zorl.rollout.evaluation import Evaluation, Evaluator
@@ -100,12 +100,26 @@ class Search:
         """
         return self.episodes if self.max_episodes is None else max(self.episodes, 2)
 
-    def run(self, state: SearchState) -> Iterator[Generation]:
-        """Generations without end, from `state` on."""
-        while True:
+    def run(
+        self,
+        state: SearchState,
+        until: Callable[[SearchState], bool] | None = None,
+        stop: Stop | None = None,
+    ) -> Iterator[Generation]:
+        """Generations from `state` on; the one training loop, which `break` leaves too.
+
+        Args:
+            state: of `init`, or where a search was interrupted.
+            until: whether it is over, as `Budget(generations=100)`; asked before every generation,
+                the first too. None: it never is.
+            stop: whether to stop, asked after every generation.
+        """
+        while until is None or not until(state):
             generation = self.step(state)
             yield generation
             state = generation.state
+            if stop is not None and stop():
+                return
 
     def step(self, state: SearchState) -> Generation:
         """One generation.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Concatenate, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from typing_extensions import ParamSpec
 
 from zorl.common.errors import ConfigurationError
 from zorl.common.options import resolve_options
@@ -29,6 +30,8 @@ from zorl.search.records import Generation, SearchState
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
+P = ParamSpec("P")
+
 _HISTORY = 20  # generations over which `tol` wants no progress, at least
 _FRESH = 20  # evaluations of the final point where values are noisy
 TARGET, CONVERGED, BUDGET, STOPPED, STALLED = range(5)
@@ -41,7 +44,8 @@ _MESSAGES = {
 }
 
 
-def minimize(
+def _optimize(  # noqa: D417  # the public functions have all arguments but `sense`
+    sense: float,
     fun: Callable[..., Any],
     x0: ArrayLike,
     method: str | Optimizer[Any] = "cma-es",
@@ -76,7 +80,7 @@ def minimize(
             20 fresh values of the search's own point have such a mean.
         tol: stop when neither a generation's values nor the best ones of the last generations
             differ by more than this; None never. A noisy function does not converge this way, and
-            methods that start anew when they converge use the whole budget.
+            methods that restart when they converge use the whole budget.
         seed: of all random numbers; equal seeds give equal bits.
         batched: fun takes all candidates of a generation, (n, d), and returns (n,).
         noisy: values differ from call to call. `x` is then the search's own point, rather than the
@@ -94,122 +98,89 @@ def minimize(
     Returns:
         A `scipy.optimize.OptimizeResult`: `x` (d,), `fun`, `nfev`, `nit` (generations),
         `success` (target reached, or converged), `status` and `message`; of noisy functions
-        `fun_error`, the standard error of `fun`; besides, `theta` (d,),
-        the search's own point (an incumbent, or a distribution's mean), `signal_to_noise` of the
-        last updates, `non_finite`, how many values were no finite number, and `state`.
+        `fun_error`, the standard error of `fun`; also `theta` (d,), the search's own point (an
+        incumbent, or a distribution's mean), `signal_to_noise` of the last updates, `non_finite`,
+        how many values were no finite number, and `state`.
 
     Raises:
         ConfigurationError: bad input: what was wrong, and what was expected.
         DivergedError: the parameters grew beyond all bounds.
     """
-    settings = _Settings(
-        method, options, bounds, max_evaluations, target, tol, seed, batched, noisy, seeded,
-        repeats, gate, gate_options, callback,
-    )  # fmt: skip
-    return _optimize(fun, x0, -1.0, settings)
-
-
-def maximize(
-    fun: Callable[..., Any],
-    x0: ArrayLike,
-    method: str | Optimizer[Any] = "cma-es",
-    *,
-    options: Mapping[str, Any] | None = None,
-    bounds: Any = None,
-    max_evaluations: int | None = None,
-    target: float | None = None,
-    tol: float | None = 1e-11,
-    seed: int = 0,
-    batched: bool = False,
-    noisy: bool = False,
-    seeded: bool = False,
-    repeats: int = 1,
-    gate: str | Gate[Any] = "off",
-    gate_options: Mapping[str, Any] | None = None,
-    callback: Callable[[OptimizeResult], Any] | None = None,
-) -> OptimizeResult:
-    """Maximise a function: as `minimize`, with the same settings; stops at values ≥ `target`."""
-    settings = _Settings(
-        method, options, bounds, max_evaluations, target, tol, seed, batched, noisy, seeded,
-        repeats, gate, gate_options, callback,
-    )  # fmt: skip
-    return _optimize(fun, x0, 1.0, settings)
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What `minimize` and `maximize` are told, under their names there."""
-
-    method: str | Optimizer[Any]
-    options: Mapping[str, Any] | None
-    bounds: Any
-    max_evaluations: int | None
-    target: float | None
-    tol: float | None
-    seed: int
-    batched: bool
-    noisy: bool
-    seeded: bool
-    repeats: int
-    gate: str | Gate[Any]
-    gate_options: Mapping[str, Any] | None
-    callback: Callable[[OptimizeResult], Any] | None
-
-    def __post_init__(self) -> None:
-        if self.max_evaluations is not None:
-            at_least("max_evaluations", self.max_evaluations, 1)
-        at_least("repeats", self.repeats, 1)
-        if self.tol is not None:
-            non_negative("tol", self.tol)
-        if self.target is not None and not is_finite(self.target):
-            raise ConfigurationError(f"target must be a finite number, got {self.target!r}")
-        for name in ("options", "gate_options"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, Mapping):
-                raise ConfigurationError(
-                    f"{name} must be names with values, as {{'sigma0': 0.3}}, got {value!r}"
-                )
-        if self.callback is not None and not callable(self.callback):
-            raise ConfigurationError(f"callback must be a function, got {self.callback!r}")
-
-
-def _optimize(
-    fun: Callable[..., Any], x0: ArrayLike, sign: float, settings: _Settings
-) -> OptimizeResult:
-    if not callable(fun):
-        raise ConfigurationError(f"fun must be a function of (d,), got {fun!r}")
+    _check(fun, max_evaluations, target, tol, repeats, callback)
+    for name, value in (("options", options), ("gate_options", gate_options)):
+        if value is not None and not isinstance(value, Mapping):
+            raise ConfigurationError(
+                f"{name} must be names with values, as {{'sigma0': 0.3}}, got {value!r}"
+            )
     start = start_vector(x0)
-    noisy = settings.noisy or settings.seeded
-    optimizer = _optimizer(settings.method, settings.options)
-    restarts = any(isinstance(layer, Restarts) for layer in layers(optimizer))
-    if settings.bounds is not None:
-        optimizer = _bounded(optimizer, settings.bounds, start)
-    budget = settings.max_evaluations or 1000 * (start.size + 1)
-    values = FunctionEvaluator(fun, sign < 0, settings.batched, settings.seeded, noisy)
-    watch = _Watch(values, noisy)
-    gate = make_gate(settings.gate, **(settings.gate_options or {}))
-    search = Search(optimizer, watch, Streams(settings.seed), gate, episodes=settings.repeats)
-    goal = None if settings.target is None else sign * settings.target
-    progress = _Progress(None if restarts else settings.tol)
-    state, status = search.init(start), None
+    noisy = noisy or seeded
+    optimizer = _optimizer(method, options)
+    if any(isinstance(layer, Restarts) for layer in layers(optimizer)):
+        tol = None
+    if bounds is not None:
+        optimizer = _bounded(optimizer, bounds, start)
+    watch = _Watch(FunctionEvaluator(fun, sense < 0, batched, seeded, noisy), noisy)
+    search = Search(
+        optimizer,
+        watch,
+        Streams(seed),
+        make_gate(gate, **(gate_options or {})),
+        episodes=repeats,
+    )
+    state = search.init(start)
     if not noisy:
         watch.evaluate(start[None], (0,), state.normalizer)  # no result is worse than x0
-    while status is None:
-        if goal is not None and watch.reached(goal, search, state):
-            status = TARGET
-        elif progress.status is not None:
-            status = progress.status
-        elif watch.calls >= budget:
-            status = BUDGET
-        else:
-            generation = search.step(state)
-            state = generation.state
-            progress.take(generation)
-            watch.latest = float(finite_returns(generation.evaluation.returns).mean())
-            if settings.callback is not None:
-                standing = _standing(state, watch, sign)
-                status = STOPPED if _stops(settings.callback, standing) else None
-    return _finished(state, watch, sign, status, search)
+    goal = None if target is None else sense * target
+    ending = _Ending(search, watch, goal, max_evaluations or 1000 * (start.size + 1), tol)
+    for generation in search.run(state, until=ending):
+        state = generation.state
+        ending.take(generation)
+        if callback is not None and _stops(callback, _standing(state, watch, sense)):
+            ending.status = STOPPED
+    assert ending.status is not None
+    return _finished(state, watch, sense, ending.status, search)
+
+
+def _check(
+    fun: Any, max_evaluations: Any, target: Any, tol: Any, repeats: Any, callback: Any
+) -> None:
+    if not callable(fun):
+        raise ConfigurationError(f"fun must be a function of (d,), got {fun!r}")
+    if max_evaluations is not None:
+        at_least("max_evaluations", max_evaluations, 1)
+    at_least("repeats", repeats, 1)
+    if tol is not None:
+        non_negative("tol", tol)
+    if target is not None and not is_finite(target):
+        raise ConfigurationError(f"target must be a finite number, got {target!r}")
+    if callback is not None and not callable(callback):
+        raise ConfigurationError(f"callback must be a function, got {callback!r}")
+
+
+def _with_sense(
+    function: Callable[Concatenate[float, P], OptimizeResult], sense: float, name: str, doc: str
+) -> Callable[P, OptimizeResult]:
+    """`_optimize` in one sense, −1 for minimising and 1 for maximising, as a public function."""
+
+    def public(*args: P.args, **kwargs: P.kwargs) -> OptimizeResult:
+        signature.bind(*args, **kwargs)  # a TypeError that does not count `sense`
+        return function(sense, *args, **kwargs)
+
+    whole = inspect.signature(function)
+    signature = whole.replace(parameters=list(whole.parameters.values())[1:])
+    public.__name__ = public.__qualname__ = name
+    public.__doc__ = doc
+    vars(public)["__signature__"] = signature
+    return public
+
+
+minimize = _with_sense(_optimize, -1.0, "minimize", _optimize.__doc__ or "")
+maximize = _with_sense(
+    _optimize,
+    1.0,
+    "maximize",
+    "Maximise a function: as `minimize`, with the same settings; stops at values ≥ `target`.",
+)
 
 
 class _Watch:
@@ -246,19 +217,47 @@ class _Watch:
         return bool(fresh.mean() >= goal)
 
 
-class _Progress:
-    """Whether a search goes on finding anything new (TolFun and TolHistFun of CMA-ES)."""
+class _Ending:
+    """Whether a search is over, and why; asked before every generation.
 
-    def __init__(self, tol: float | None) -> None:
+    Args:
+        search: what runs.
+        watch: its evaluator.
+        goal: the value to reach, higher better; None for none.
+        budget: evaluations to spend.
+        tol: see `minimize`; the rules are TolFun and TolHistFun of CMA-ES.
+    """
+
+    def __init__(
+        self, search: Search, watch: _Watch, goal: float | None, budget: int, tol: float | None
+    ) -> None:
+        self._search = search
+        self._watch = watch
+        self._goal = goal
+        self._budget = budget
         self._tol = tol
         self._ranges: deque[tuple[float, float]] = deque()  # worst and best of each generation
+        self._progress: int | None = None
         self.status: int | None = None
+
+    def __call__(self, state: SearchState) -> bool:
+        if self.status is None:
+            self.status = self._reason(state)
+        return self.status is not None
+
+    def _reason(self, state: SearchState) -> int | None:
+        if self._goal is not None and self._watch.reached(self._goal, self._search, state):
+            return TARGET
+        if self._progress is not None:
+            return self._progress
+        return BUDGET if self._watch.calls >= self._budget else None
 
     def take(self, generation: Generation) -> None:
         """Look at one more generation."""
+        returns = finite_returns(generation.evaluation.returns)
+        self._watch.latest = float(returns.mean())
         if self._tol is None:
             return
-        returns = finite_returns(generation.evaluation.returns)
         n, d = len(returns), generation.state.theta.size
         self._ranges.append((float(returns.min()), float(returns.max())))
         if len(self._ranges) < _HISTORY + 30 * d / n:
@@ -268,7 +267,7 @@ class _Progress:
         if high - low <= self._tol and max(peaks) - min(peaks) <= self._tol:
             # A spread of some ulps is rounding, not signal.
             flat = all(best - worst <= 1e-12 * abs(best) for worst, best in self._ranges)
-            self.status = STALLED if flat else CONVERGED
+            self._progress = STALLED if flat else CONVERGED
         self._ranges.popleft()
 
 
@@ -329,7 +328,7 @@ def _stops(callback: Callable[[OptimizeResult], Any], standing: OptimizeResult) 
     return isinstance(answer, (bool, np.bool_)) and bool(answer)
 
 
-def _standing(state: SearchState, watch: _Watch, sign: float) -> OptimizeResult:
+def _standing(state: SearchState, watch: _Watch, sense: float) -> OptimizeResult:
     """How things stand, as the callback sees them."""
     from scipy.optimize import OptimizeResult
 
@@ -337,7 +336,7 @@ def _standing(state: SearchState, watch: _Watch, sign: float) -> OptimizeResult:
     best = state.theta if watch.noisy or watch.x is None else watch.x
     result.update(
         x=best.copy(),
-        fun=sign * (watch.latest if watch.noisy else watch.best) + 0.0,  # no −0
+        fun=sense * (watch.latest if watch.noisy else watch.best) + 0.0,  # no −0
         theta=state.theta.copy(),
         nit=state.generation,
         nfev=watch.calls,
@@ -347,14 +346,14 @@ def _standing(state: SearchState, watch: _Watch, sign: float) -> OptimizeResult:
 
 
 def _finished(
-    state: SearchState, watch: _Watch, sign: float, status: int, search: Search
+    state: SearchState, watch: _Watch, sense: float, status: int, search: Search
 ) -> OptimizeResult:
     """The result: the better of the best candidate and theta, or theta if values are noisy."""
     seeds = search.streams.seeds(Purpose.HELD_OUT, 0, _FRESH if watch.noisy else 1)
     fresh = watch.evaluate(state.theta[None], seeds, state.normalizer).returns[0]
-    result = _standing(state, watch, sign)
+    result = _standing(state, watch, sense)
     if watch.noisy:
-        result.update(fun=sign * float(fresh.mean()) + 0.0)
+        result.update(fun=sense * float(fresh.mean()) + 0.0)
         result.update(fun_error=float(fresh.std(ddof=1) / np.sqrt(len(fresh))))
     bad = state.counters.non_finite
     message = _MESSAGES[status] + (f"; {bad} values were not finite" if bad else "")

@@ -12,6 +12,7 @@ from zorl import FunctionEvaluator, MinibatchObjective, Search, Streams
 from zorl.common.plotting import COLORS
 from zorl.common.stats import Array, bootstrap, paired_difference
 from zorl.optimizers import SGD, Adam, CentredRanks, GradientSearch, Raw, Standardised
+from zorl.search import Budget
 from zorl.studies.base import Study
 from zorl.studies.data import mnist
 
@@ -113,11 +114,12 @@ def learn(
         evaluator,
         Streams(seed),
     )
-    state, curve = search.init(np.zeros(7850)), []
-    for t in range(generations):
-        state = search.step(state).state
+    curve = []
+    start = search.init(np.zeros(7850))
+    for generation in search.run(start, until=Budget(generations=generations)):
+        t = generation.index
         if (t + 1) * 20 // generations > t * 20 // generations:
-            theta = state.theta.astype(np.float32).reshape(785, 10)
+            theta = generation.state.theta.astype(np.float32).reshape(785, 10)
             guess = (images.test_images @ theta[:784] + theta[784]).argmax(axis=1)
             curve.append(float((guess == images.test_labels).mean()))
     return curve

@@ -17,6 +17,7 @@ from zorl import FunctionEvaluator, MinibatchObjective, Search, Streams
 from zorl.common.plotting import COLORS
 from zorl.common.stats import bootstrap
 from zorl.optimizers import SGD, GradientSearch, ars, es_normalised
+from zorl.search import Budget
 from zorl.studies.base import Study
 from zorl.studies.data import mnist
 
@@ -104,12 +105,8 @@ def pace(method: str, n: int, iterations: int, threads: int, data: Path | None) 
         objective, minimise=True, batched=True, seeded=True, structured=True
     )
     search = Search(optimizer(method, n, RATE, net.noise()), evaluator, streams)
-    state, seconds = search.init(net.init(streams.init())), []
-    for _ in range(iterations):
-        generation = search.step(state)
-        state = generation.state
-        seconds.append(generation.timing.total)
-    return seconds
+    state = search.init(net.init(streams.init()))
+    return [g.timing.total for g in search.run(state, until=Budget(generations=iterations))]
 
 
 def at(curve: list[dict[str, float]], iterations: int) -> dict[str, float]:

@@ -117,8 +117,12 @@ def _search(learner: SearchAgent, iterations: int, budget: int, own: bool) -> di
         state = replace(state, gate=ScoreToBeat(best))
     state = replace(state, claimed=best)
     curves: dict[str, list[float]] = {"claims": [], "truth": [], "rate": []}
-    while state.generation < iterations and state.counters.episodes + cost <= budget:
-        before, state = state.counters, search.step(state).state
+
+    def over(state: SearchState) -> bool:
+        return state.generation >= iterations or state.counters.episodes + cost > budget
+
+    for generation in search.run(state, until=over):
+        before, state = state.counters, generation.state
         cost = state.counters.episodes - before.episodes
         played = state.counters.gate_episodes - before.gate_episodes
         hits += state.counters.gate_steps - before.gate_steps < 200 * played
