@@ -131,6 +131,7 @@ def test_a_named_folder_without_the_file_is_an_error_not_a_download(
         (b"no gzip", "truncated or no gzip"),
         (gzip.compress(b"x"), "SHA-256"),
     ],
+    ids=["cut off", "no gzip", "another file"],
 )
 def test_a_damaged_file_is_an_error(tmp_path: Path, raw: bytes, message: str) -> None:
     (tmp_path / "toy.gz").write_bytes(raw)
