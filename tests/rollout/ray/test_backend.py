@@ -324,7 +324,8 @@ from zorl.rollout.batch import EpisodeBatch
 
 handler = lambda *_: None
 signal.signal(signal.SIGTERM, handler)
-batch = EpisodeBatch(np.ones((4, 2), np.float32), (1, 2), Normalizer.create("off", np.zeros(1), np.zeros(1)))
+normalizer = Normalizer.create("off", np.zeros(1), np.zeros(1))
+batch = EpisodeBatch(np.ones((4, 2), np.float32), (1, 2), normalizer)
 try:
     RayBackend(ToyRunner(), address="127.0.0.1:1").run(batch)
 except ConfigurationError as error:
