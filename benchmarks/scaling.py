@@ -170,19 +170,23 @@ def loopback() -> int:
 
 def measure_costs(repeats: int) -> Costs:
     """Measure the constants of the model on this machine."""
+    import ray
+
     options = {"seconds": 0.0, "shortest": 1, "longest": 1}
     runner, normalizer = make(make_task(ASLEEP, env_kwargs=options))
     batch = batch_of(runner, normalizer, 8, 1)
     with closing(RayBackend(runner, 2)) as backend:
-        backend.run(batch)
-        ray, handle = backend._ray, backend._actors[0].handle
+        while len(backend.actors) < 2:
+            backend.run(batch)
+        actors = backend.actors
+        handle = actors[0]
         ref = ray.put(Broadcast.of(batch, 10**9))
 
         def one() -> None:
             ray.get(handle.run.remote(ref, 0, 1))
 
         def many() -> None:
-            futures = [a.handle.run.remote(ref, 0, 1) for _ in range(50) for a in backend._actors]
+            futures = [a.run.remote(ref, 0, 1) for _ in range(50) for a in actors]
             ray.get(futures)
 
         one()
@@ -221,15 +225,15 @@ def check(costs: Costs, actors: tuple[int, ...], repeats: int) -> None:
         one = SerialBackend(make(runner.task, lanes=1)[0])
         batch = batch_of(runner, normalizer, 32, 5)
         with closing(RayBackend(runner, count)) as backend:
-            while sum(actor.started for actor in backend._actors) < count or not backend._actors:
-                out = backend.run(batch)
+            while len(backend.actors) < count:
+                results = backend.run(batch)
             first = EpisodeBatch(batch.thetas[:2], batch.seeds, batch.normalizer)
             pairs = []
             for _ in range(repeats):
-                alone = seconds_of(partial(one.run, first)) / out.lengths[: len(first)].sum()
+                alone = seconds_of(partial(one.run, first)) / results.lengths[: len(first)].sum()
                 pairs.append((seconds_of(partial(backend.run, batch)), alone))
         measured, step = map(float, np.median(pairs, axis=0))
-        asleep = out.lengths * step
+        asleep = results.lengths * step
         ideal = float(asleep.sum()) / count
         simulated = costs.batch + play(asleep, [1.0] * count, costs)[0]
         print(

@@ -30,7 +30,7 @@ from zorl.envs.vector.envpool import PoolLanes
 from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import ActionDecoder, ObservationEncoder
-from zorl.rollout.batch import EnvRunner
+from zorl.rollout.env_runner import EnvRunner
 from zorl.rollout.evaluator import RolloutEvaluator
 from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
 from zorl.rollout.local.serial import SerialBackend

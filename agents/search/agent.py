@@ -14,7 +14,13 @@ from threadpoolctl import threadpool_limits
 from typing_extensions import Self
 
 from zorl.agents.base import read_agent
-from zorl.agents.search.backend_choice import Resources, log, make_backend, resolve_backend
+from zorl.agents.search.backend_choice import (
+    BackendSetup,
+    Resources,
+    log,
+    make_backend,
+    resolve_backend,
+)
 from zorl.agents.search.callbacks import Hook, as_hook
 from zorl.agents.search.config import SearchConfig
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, FileFormatError
@@ -78,15 +84,8 @@ class SearchAgent:
             if config.policy is None
             else module_policy(config.policy, self._encoder.size, self._decoder)
         )
-        self._config = replace(
-            config,
-            options=options,
-            gate_options=gate_options,
-            backend=resolve_backend(config.backend, self.task, self.policy, resources),
-        )
         uniforms = self._decoder.outputs if config.stochastic else 0
-        self._backend = make_backend(
-            self._config.backend,
+        setup = BackendSetup(
             self.task,
             self.policy,
             self._encoder,
@@ -94,6 +93,13 @@ class SearchAgent:
             FailureRule(config.on_failure, partial(self._keep, uniforms)),
             allow_non_finite=config.non_finite == "worst",
         )
+        self._config = replace(
+            config,
+            options=options,
+            gate_options=gate_options,
+            backend=resolve_backend(config.backend, setup),
+        )
+        self._backend = make_backend(self._config.backend, setup)
         self._evaluator = RolloutEvaluator(self._backend)
         streams = Streams(config.seed)
         self.search = Search(
@@ -222,7 +228,7 @@ class SearchAgent:
     @property
     def description(self) -> str | None:
         """What plays the episodes of the search, where it is not simply the environment."""
-        return getattr(self._backend, "description", None)
+        return self._backend.description
 
     @property
     def compile_seconds(self) -> float | None:

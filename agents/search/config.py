@@ -41,7 +41,7 @@ class SearchConfig:
         non_finite: "raise" at a NaN or infinite reward, or count the candidate as the "worst".
         on_failure: "fail" when an environment raises, hangs or kills its worker process for good,
             or count the candidate as the "worst".
-        backend: what plays the episodes of the search, a name in `backend_choice.BACKENDS`;
+        backend: what plays the episodes of the search, a name in `zorl.rollout.BACKENDS`;
             "auto" is resolved to another one.
         source: where the settings come from.
     """

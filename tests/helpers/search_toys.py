@@ -14,7 +14,7 @@ from zorl.common.streams import Seeds, Streams
 from zorl.common.types import Matrix, Vector
 from zorl.optimizers import ars
 from zorl.policies.normalization import Moments, Normalizer
-from zorl.rollout.evaluation import Evaluation
+from zorl.rollout.evaluation import Evaluation, Evaluator
 from zorl.search import AlwaysAccept, Generation, Search, SearchState
 
 CENTER = np.array([0.5, -1.0, 2.0])
@@ -31,7 +31,7 @@ def spheres(thetas: Matrix) -> Vector:
 
 
 @dataclass
-class Noisy:
+class Noisy(Evaluator):
     """An evaluator whose returns, lengths and moments are functions of theta and seed."""
 
     fault: Callable[[Vector, int], float | None] | None = None  # a return instead, or None

@@ -20,6 +20,7 @@ from zorl.common.errors import EnvironmentFailure
 from zorl.common.storage import write_json
 from zorl.optimizers.base import Asked
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.rollout.env_runner import EnvRunner
 
 
 def describe(path: Path) -> None:
@@ -36,7 +37,7 @@ def never_ends(path: Path) -> None:
     time.sleep(60)
 
 
-class ToyRunner:
+class ToyRunner(EnvRunner):
     """Episodes whose results are a formula of theta and seed, with faults on demand.
 
     Args:
@@ -117,7 +118,7 @@ def _make_nothing() -> None:
     raise RuntimeError("it cannot be made here")
 
 
-class Unmakeable:
+class Unmakeable(ToyRunner):
     """A runner that cannot be read from its pickle."""
 
     def __reduce__(self) -> Any:

@@ -14,7 +14,7 @@ from zorl.common.streams import Streams
 from zorl.optimizers.registry import METHODS
 from zorl.policies.normalization import Normalizer
 from zorl.rollout.batch import EpisodeBatch
-from zorl.rollout.evaluation import Evaluation, FunctionEvaluator
+from zorl.rollout.evaluation import Evaluation, Evaluator, FunctionEvaluator
 from zorl.rollout.origin import CandidateOrigin, fingerprint
 from zorl.rollout.ray import actor as ray_actor
 from zorl.rollout.ray.actor import Broadcast
@@ -23,11 +23,11 @@ from zorl.search.loop import Search
 OFF = Normalizer.create("off", np.zeros(0), np.zeros(0))
 
 
-class Recording:
+class Recording(Evaluator):
     """Scores candidates by a formula, and keeps what it was given."""
 
-    def __init__(self, regenerates: bool) -> None:
-        self.regenerates = regenerates
+    def __init__(self, takes_origin: bool) -> None:
+        self.takes_origin = takes_origin
         self.seen: list[tuple[Any, Any]] = []
 
     def evaluate(self, thetas: Any, seeds: Any, normalizer: Any, **more: Any) -> Evaluation:
@@ -37,7 +37,7 @@ class Recording:
 
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_an_origin_makes_a_generations_candidates_again(method: str) -> None:
-    evaluator = Recording(regenerates=True)
+    evaluator = Recording(takes_origin=True)
     search = Search(METHODS[method](), evaluator, Streams(4))
     states = search.run(search.init(np.linspace(-1, 1, 6)))
     for _ in range(3):
@@ -51,12 +51,12 @@ def test_an_origin_makes_a_generations_candidates_again(method: str) -> None:
 
 
 def test_only_evaluators_that_want_it_are_given_one_and_gates_have_none() -> None:
-    for regenerates in (False, True):
-        evaluator = Recording(regenerates)
+    for takes_origin in (False, True):
+        evaluator = Recording(takes_origin)
         search = Search(METHODS["ars"](m=4), evaluator, Streams(0), gate=_paired())
         next(search.run(search.init(np.ones(5))))
         candidates, *gate = evaluator.seen
-        assert (candidates[1] is not None) == regenerates
+        assert (candidates[1] is not None) == takes_origin
         assert gate
         assert all(origin is None and len(thetas) == 2 for thetas, origin in gate)
 

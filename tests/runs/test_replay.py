@@ -71,7 +71,7 @@ def test_a_saved_episode_is_played_to_the_same_bits(
     ]
 
     batch = EpisodeBatch(failed.theta[None], (5,), SEEN)
-    out = SerialBackend(GymnasiumRunner(task(), network, 16, uniforms)).run(batch)
+    out = SerialBackend(GymnasiumRunner(task(), network, 16, uniforms=uniforms)).run(batch)
     steps: list[int] = []
     result = replay(path, lambda moment: steps.append(moment.step))
     assert result.error is None

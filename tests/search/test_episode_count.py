@@ -14,7 +14,7 @@ from zorl.common.streams import Seeds
 from zorl.common.types import Matrix, Vector
 from zorl.optimizers import es
 from zorl.policies.normalization import Normalizer
-from zorl.rollout.evaluation import Evaluation
+from zorl.rollout.evaluation import Evaluation, Evaluator
 from zorl.search import reliability
 
 
@@ -61,7 +61,7 @@ def test_some_returns_say_nothing_about_reliability(returns: Vector) -> None:
 
 
 @dataclass
-class Table:
+class Table(Evaluator):
     """An evaluator with a given spread between candidates and a given noise of their episodes."""
 
     spread: float

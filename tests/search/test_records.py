@@ -15,7 +15,7 @@ import zorl
 from zorl.common.errors import ConfigurationError
 from zorl.common.streams import Streams
 from zorl.optimizers import CMAES, spsa
-from zorl.rollout.evaluation import Evaluation, FunctionEvaluator
+from zorl.rollout.evaluation import Evaluation, Evaluator, FunctionEvaluator
 from zorl.search import Budget, Counters, Search
 
 
@@ -72,14 +72,14 @@ def test_the_first_state_is_all_zeros_and_the_counters_add_up() -> None:
 def test_the_acceptance_rate_counts_only_updates_that_moved_theta() -> None:
     flat_then_slope = iter([0.0, 0.0, 1.0])
 
-    class Evaluator:
+    class Scripted(Evaluator):
         def evaluate(self, thetas: Any, seeds: Any, normalizer: Any) -> Evaluation:
             returns = next(flat_then_slope) * thetas[:, :1]
             return Evaluation(
                 returns, returns, np.ones(returns.shape, np.int64), np.zeros(returns.shape, bool)
             )
 
-    search = Search(spsa(), Evaluator(), Streams(0))
+    search = Search(spsa(), Scripted(), Streams(0))
     *_, last = islice(search.run(search.init(np.zeros(3))), 3)
     assert last.state.counters.updates == last.state.counters.accepted == 1
     assert last.scalars["gate/acceptance_rate"] == 1.0

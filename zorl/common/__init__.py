@@ -1,4 +1,4 @@
-"""Helpers for the whole library: errors, options, random streams, statistics, files, checks."""
+"""What the whole library uses: errors, options, random streams, statistics, files, checks."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Import objects named as "module:name", with errors that say what is missing."""
+"""Things named as "module:name": imported with errors that say what is missing."""
 
 from __future__ import annotations
 

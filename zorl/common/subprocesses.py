@@ -1,4 +1,4 @@
-"""Run calls in separate processes, a few at a time, and stop them together."""
+"""Calls in processes of their own: one call each, a few at a time, stopped together."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from zorl.common.spawning import blocked, one_thread
+from zorl.common.spawning import blocked, one_thread, require_posix
 
 _POLL_SECONDS = 0.1
 
 
 def available_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0))
+    """How many cores this process may use; all of the machine where the system does not say."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def run_in_processes(
@@ -33,22 +35,25 @@ def run_in_processes(
 ) -> Generator[tuple[int, int], None, None]:
     """Call `target(*calls[i])` for every i, each in a spawned process with one numerical thread.
 
-    Every call has its own process instead of a pool, so a process that crashes or runs out of
-    memory does not affect the others. The processes ignore SIGINT, which a terminal sends to all of
-    them. They end when their parent ends, for any reason, and when the iterator is exhausted or
-    closed.
+    A process per call, and no pool: one that crashes or runs out of memory takes no other with
+    it. The processes ignore SIGINT, which a terminal sends to all of them, and end with their
+    parent, however it ends. Leave the iterator by exhausting or closing it: that ends them too.
 
     Args:
-        target: a function at module level; it should end soon after a SIGTERM.
+        target: a function of a module; it should end soon after a SIGTERM.
         calls: its arguments, which must be picklable.
-        jobs: number of processes at a time.
-        stop: called several times a second. If it returns True no further process is started, and
-            the running ones get a SIGTERM.
-        grace: seconds after the SIGTERM until they are killed.
+        jobs: how many run at a time.
+        stop: asked several times a second; at True nothing more is started, and the processes
+            that run get a SIGTERM.
+        grace: seconds that they then have before they are killed.
 
     Yields:
         (i, exit code) as the processes end; negative is the signal that ended one.
+
+    Raises:
+        ConfigurationError: on a system without fcntl.
     """
+    require_posix()
     context = multiprocessing.get_context("spawn")
     todo = deque(enumerate(calls))
     running: dict[int, tuple[int, BaseProcess]] = {}  # by sentinel

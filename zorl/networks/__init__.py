@@ -1,4 +1,4 @@
-"""Large networks: noise regenerated from seeds, and populations evaluated with shared products."""
+"""Networks of many parameters: noise that is made from numbers, and what a population costs."""
 
 import lazy_loader
 

@@ -1,17 +1,101 @@
-"""Where episodes run; whatever the place, the results are the same bits."""
+"""Where episodes run. Backends give the same bits unless their description says otherwise.
+
+`BACKENDS` has the backends that an agent can be trained with, by name. Each is a function from a
+`BackendSetup` to a `Backend`, registered beside the class that it makes.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
 
+from zorl.common.registry import Registry
+from zorl.common.validation import at_least
+from zorl.envs.task import Task
+from zorl.policies.spaces import ObservationEncoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.rollout.failures import FailureRule
 
 
 class Backend(Protocol):
-    """Runs all jobs of a work, somewhere."""
+    """Plays all episodes of a batch. Subclass it: what has a default is optional.
 
+    Attributes:
+        uses_origin: whether `run` makes use of a batch's `origin`, which costs time to record.
+    """
+
+    uses_origin: bool = False
+
+    @property
+    def description(self) -> str | None:
+        """A line for the log about how episodes are played; None: nothing special."""
+        return None
+
+    @abstractmethod
     def run(self, batch: EpisodeBatch) -> EpisodeResults:
-        """The episodes of the work's jobs, in order."""
+        """Play the batch; results are in the order of its jobs."""
 
+    @abstractmethod
     def close(self) -> None:
-        """Free environments and processes."""
+        """Free environments and processes; a later `run` starts new ones."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where episodes run. What is learned does not depend on it.
+
+    Attributes:
+        workers: processes, or threads of compiled code and of EnvPool; None: one process, all
+            cores for compiled code, all CPUs of a Ray cluster.
+        timeout: seconds without progress after which an environment counts as hung and its worker
+            process is killed; with a timeout there is always at least one worker process. None
+            waits forever. Compiled code has no environment that could hang.
+        ray: run on Ray: the address of a cluster, "auto" for the one of this machine, or "local"
+            for that of the environment variable RAY_ADDRESS, or else a new one; None: no Ray.
+        lanes: environments per process that share one forward pass; None: as many as pay.
+    """
+
+    workers: int | None = None
+    timeout: float | None = None
+    ray: str | None = None
+    lanes: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("workers", self.workers), ("lanes", self.lanes)):
+            if value is not None:
+                at_least(name, value, 1)
+
+
+@dataclass(frozen=True)
+class BackendSetup:
+    """What a backend is made for.
+
+    Attributes:
+        task: the task.
+        policy: what acts: a `Policy`.
+        encoder: of the task's observations.
+        resources: processes, lanes, timeout and Ray.
+        failures: what becomes of episodes that fail.
+        allow_non_finite: give an episode with a NaN or infinite reward or observation a NaN
+            return, instead of raising.
+    """
+
+    task: Task
+    policy: Any
+    encoder: ObservationEncoder
+    resources: Resources
+    failures: FailureRule
+    allow_non_finite: bool = False
+
+
+BackendFactory = Callable[[BackendSetup], Backend]
+
+BACKENDS: Registry[BackendFactory] = Registry(
+    "backend",
+    "zorl.rollout.gymnasium_backend",
+    "zorl.rollout.compiled.backend",
+    "zorl.rollout.vector.runner",
+)
+register_backend = BACKENDS.register

@@ -1,10 +1,8 @@
-"""What is to be run and what comes of it: both are plain arrays over one list of jobs."""
+"""A batch of episodes and its results: plain arrays over one list of jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +14,15 @@ from zorl.rollout.origin import CandidateOrigin
 
 @dataclass(frozen=True)
 class EpisodeBatch:
-    """Every candidate plays an episode from every seed: job j is row j // e from seed j mod e.
+    """Every candidate plays one episode from every seed.
+
+    Job j is the episode of candidate j // e from seed number j mod e.
 
     Attributes:
         thetas: (n, d) candidates.
-        seeds: (e,) of the episodes, common to all candidates.
-        normalizer: frozen while the work is done.
-        origin: what the candidates are a function of, where that is known.
+        seeds: (e,) episode seeds, the same for all candidates.
+        normalizer: frozen for the whole batch.
+        origin: what the candidates can be computed from, where that is known.
     """
 
     thetas: NDArray[np.float32]
@@ -44,12 +44,12 @@ class EpisodeResults:
     """Results of k jobs in their order, filled in as episodes end; arrays (k,) or (k, o).
 
     Attributes:
-        returns: what was searched: the shaped returns.
-        native_returns: the task's own.
+        returns: sums of the rewards that the search maximises (shaped by the task's wrappers).
+        native_returns: sums of the environment's own rewards.
         lengths: env steps; 0 where a job was not run.
         successes: whether the task calls the episode a success.
-        sums: Σ (x − center) of the observations x acted on, with the normalizer's center; (k, 0)
-            where it does not learn.
+        sums: Σ (x − center) over the observations x that the policy acted on, with the
+            normalizer's center; (k, 0) where the normalizer does not learn.
         squares: Σ (x − center)², likewise.
     """
 
@@ -62,7 +62,7 @@ class EpisodeResults:
 
     @staticmethod
     def empty(batch: EpisodeBatch) -> EpisodeResults:
-        """Room for the results of a work's jobs."""
+        """Zeros for all jobs of a batch."""
         k, o = len(batch), batch.normalizer.low.size if batch.normalizer.learns else 0
         return EpisodeResults(
             np.zeros(k),
@@ -73,8 +73,8 @@ class EpisodeResults:
             np.zeros((k, o)),
         )
 
-    def void(self, jobs: int | NDArray[np.intp]) -> None:
-        """Give jobs NaN returns, which the search scores worst and counts; no success either."""
+    def set_nan(self, jobs: int | NDArray[np.intp]) -> None:
+        """Give jobs NaN returns and no success; the search counts these and scores them worst."""
         self.returns[jobs] = self.native_returns[jobs] = np.nan
         self.successes[jobs] = False
 
@@ -84,27 +84,7 @@ class EpisodeResults:
             return None
         center, _ = normalizer.affine()
         steps = int(self.lengths.sum())
-        # Row after row, whoever ran them: the order of a sum is part of its bits.
+        # In the order of the jobs, whoever ran them: the order of a sum decides its last bits.
         return Moments.of_shifted_sums(
             steps, center, self.sums.sum(axis=0), self.squares.sum(axis=0)
         )
-
-
-class EnvRunner(Protocol):
-    """Plays episodes in this process.
-
-    It is pickled for workers before its first run. Where a timeout watches over these, an attribute
-    `heartbeat`, if there is one, is called to report progress, and a method `prepare`, if there is
-    one, is called before that to do what may take longer than any step, as compiling.
-    """
-
-    def run(self, batch: EpisodeBatch, jobs: Iterable[int], results: EpisodeResults) -> Any:
-        """Play jobs to the end of their episodes and write each into its place of `out`.
-
-        An episode's numbers depend on its theta, its seed and the normalizer alone: neither on
-        which jobs there are beside it nor on their order, to the last bit. An episode is written
-        down, whole, before another job is taken in its place; its length is above 0 then.
-        """
-
-    def close(self) -> None:
-        """Free what is held; a later `run` opens it anew."""

@@ -1,7 +1,8 @@
-"""What an evaluation is, and the evaluator of plain functions; needs numpy alone."""
+"""What an evaluation is, and the evaluator of plain functions; needs only numpy."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,11 +20,11 @@ class Evaluation:
     """Results of n candidates on e common episodes; arrays (n, e).
 
     Attributes:
-        returns: what is searched.
-        native_returns: the task's own returns.
+        returns: of episodes: what the search maximises.
+        native_returns: the task's own, without the shaping of its wrappers.
         lengths: env steps; 0 for a plain function.
         successes: whether the task calls the episode a success.
-        moments: of all observations that were acted on, or None.
+        moments: of all observations that the policy acted on, or None.
     """
 
     returns: NDArray[np.float64]
@@ -44,36 +45,46 @@ class Evaluation:
 
 
 class Evaluator(Protocol):
-    """Scores candidates.
+    """Scores candidates. Subclass it: the attributes have defaults.
 
-    One with a true attribute `structured` is given a search's candidates as the optimizer made
-    them, which may be `zorl.optimizers.Candidates` instead of a matrix. One with a true attribute
-    `regenerates` also takes a keyword `origin`: the `zorl.rollout.origin.CandidateOrigin` of a
-    search's candidates, for machines that make them again instead of receiving them.
+    Attributes:
+        structured: whether `evaluate` takes a search's candidates as the optimizer made them,
+            which may be `zorl.optimizers.Candidates` instead of a matrix.
+        takes_origin: whether `evaluate` also takes a keyword `origin`, the
+            `zorl.rollout.origin.CandidateOrigin` of a search's candidates, for machines that
+            compute the candidates themselves instead of receiving them.
     """
 
+    structured: bool = False
+    takes_origin: bool = False
+
+    @abstractmethod
     def evaluate(self, thetas: NDArray[Any], seeds: Seeds, normalizer: Normalizer) -> Evaluation:
-        """Every candidate (n, d) on every seed."""
+        """Score every candidate, (n, d), on every seed, (e,)."""
 
 
-class FunctionEvaluator:
-    """A plain objective behind the evaluator's verbs, so that the search loop runs on it.
+class FunctionEvaluator(Evaluator):
+    """A plain objective as an evaluator, so that the search loop runs on it.
 
     Args:
         function: takes (d,) and returns a number; with `batched`, takes (n, d) and returns (n,).
         minimise: negate it: the loop maximises.
         batched: see `function`.
-        seeded: it takes a seed as a second argument and is a function of both, so that candidates
-            of a generation can be compared under common random numbers (one mini-batch, say).
-        noisy: its values differ from call to call: it is called for every episode, where a
-            function that is neither noisy nor seeded is called once.
+        seeded: it takes a seed as a second argument and depends on both, so that candidates of a
+            generation can be compared under common random numbers (one mini-batch, say).
+        noisy: its values differ from call to call: it is called for every episode. A function
+            that is neither noisy nor seeded is called once.
         structured: the function (which must be batched) takes an optimizer's `Candidates` as they
-            are, if they are no matrix; a gate's two are always one.
+            are, even where they are no matrix; a gate's two candidates always are one.
+
+    Raises:
+        ConfigurationError: `structured` without `batched`.
     """
 
     def __init__(
         self,
         function: Callable[..., Any],
+        *,
         minimise: bool = False,
         batched: bool = False,
         seeded: bool = False,
@@ -92,10 +103,10 @@ class FunctionEvaluator:
     def evaluate(
         self, thetas: Any, seeds: Seeds = (0,), normalizer: Normalizer | None = None
     ) -> Evaluation:
-        """See `Evaluator`; the normalizer does not matter, and seeds where `seeded` says so.
+        """See `Evaluator`; ignores the normalizer, and the seeds unless `seeded`.
 
         Raises:
-            ConfigurationError: the objective returned something else than one number a candidate.
+            ConfigurationError: the objective did not return one number per candidate.
         """
         if not self.structured:
             thetas = np.asarray(thetas)

@@ -11,11 +11,11 @@ from zorl.common.streams import Seeds
 from zorl.policies.normalization import Normalizer
 from zorl.rollout.backend import Backend
 from zorl.rollout.batch import EpisodeBatch
-from zorl.rollout.evaluation import Evaluation
+from zorl.rollout.evaluation import Evaluation, Evaluator
 from zorl.rollout.origin import CandidateOrigin
 
 
-class RolloutEvaluator:
+class RolloutEvaluator(Evaluator):
     """Every candidate plays an episode from every seed: common random numbers.
 
     Args:
@@ -24,7 +24,7 @@ class RolloutEvaluator:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self.regenerates = bool(getattr(backend, "regenerates", False))
+        self.takes_origin = backend.uses_origin
 
     def evaluate(
         self,
@@ -36,14 +36,14 @@ class RolloutEvaluator:
         """See `Evaluator`."""
         rows = np.ascontiguousarray(thetas, dtype=np.float32)
         batch = EpisodeBatch(rows, tuple(seeds), normalizer, origin)
-        episodes = self._backend.run(batch)
+        results = self._backend.run(batch)
         shape = (len(batch.thetas), len(batch.seeds))
         return Evaluation(
-            episodes.returns.reshape(shape),
-            episodes.native_returns.reshape(shape),
-            episodes.lengths.reshape(shape),
-            episodes.successes.reshape(shape),
-            episodes.moments(normalizer),
+            results.returns.reshape(shape),
+            results.native_returns.reshape(shape),
+            results.lengths.reshape(shape),
+            results.successes.reshape(shape),
+            results.moments(normalizer),
         )
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ log = logging.getLogger("zorl")
 
 @dataclass(frozen=True)
 class FailedEpisode:
-    """All that an episode depended on, beside the task and the policy.
+    """All that an episode depended on, except the task and the policy.
 
     Attributes:
         seed: of the episode.
@@ -49,10 +49,10 @@ class FailureRule:
 
     Args:
         on_failure: "fail" raises; "worst" gives the episode a NaN return, which the search counts
-            and scores as the worst of its generation. A NaN or infinite reward always raises here:
-            runners have a rule of their own for it.
-        keep: saves an episode for `zorl replay` and returns the file, or None where there is no
-            place for it; raises a `ZorlError` where it cannot be saved.
+            and scores as the worst of its generation. A NaN or infinite reward always raises here;
+            `allow_non_finite` of the runners decides about those.
+        keep: saves an episode for `zorl replay` and returns the file, or None where it has no
+            folder for it; raises a `ZorlError` where saving fails.
     """
 
     def __init__(self, on_failure: str = "fail", keep: Keep | None = None) -> None:
@@ -69,26 +69,26 @@ class FailureRule:
     def resolve(
         self, error: EnvironmentFailure, batch: EpisodeBatch, job: int, results: EpisodeResults
     ) -> None:
-        """Raise, or write down the results of an episode that failed.
+        """Raise, or write the results of an episode that failed.
 
         Raises:
             EnvironmentFailure: `error`, with the job and the file that replays it.
         """
         error.job = job
         error.trace = error.trace or own_trace(error)
-        words = self._keep_episode(error, batch, job)
-        if words:
-            error.args = (f"{error}; {words}",)
+        message = self._keep_episode(error, batch, job)
+        if message:
+            error.args = (f"{error}; {message}",)
         if self.raises or isinstance(error, NonFiniteRewardError):
             raise error
         log.warning("scored worst: %s", error)
-        results.void(job)
+        results.set_nan(job)
         results.lengths[job] = 0
         for values in (results.sums, results.squares):
             values[job] = 0.0
 
     def _keep_episode(self, error: EnvironmentFailure, batch: EpisodeBatch, job: int) -> str:
-        """Save an episode, and say where or why not."""
+        """Save an episode. Returns a message that says where, or why not."""
         row, seed = batch.job(job)
         crashed = not error.trace and not isinstance(error, NonFiniteRewardError)
         theta = batch.thetas[row].copy()

@@ -1,8 +1,8 @@
-"""Where a generation's candidates come from: a value smaller than they are, which makes them again.
+"""What a generation's candidates are computed from: smaller than they are, and enough.
 
-`ask` is a function of the optimizer's state and of a generator that is itself a function of
-(run seed, generation). So a candidate need not travel: whoever holds the state can make all of
-them, to the same bits where the same versions of the numerical libraries run.
+`ask` is a function of the optimizer's state and of a random generator, which is a function of
+(run seed, generation). So candidates need not be sent to other machines: whoever holds the state
+can compute all of them, bit-identical where the same versions of the numerical libraries run.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from zorl.optimizers.base import Optimizer
 
 @dataclass(frozen=True)
 class CandidateOrigin:
-    """What a generation's candidates are a function of.
+    """The origin of a generation's candidates: all that they are a function of.
 
     Attributes:
-        optimizer: who asks.
+        optimizer: proposes the candidates.
         state: its state.
         streams: the run's random numbers.
-        generation: which of them.
+        generation: its number.
     """
 
     optimizer: Optimizer[Any]
@@ -35,7 +35,7 @@ class CandidateOrigin:
     generation: int
 
     def thetas(self) -> NDArray[np.float32]:
-        """(n, d) the candidates, as rollouts take them."""
+        """Compute the candidates, (n, d)."""
         asked = self.optimizer.ask(self.state, self.streams.search(self.generation))
         return np.ascontiguousarray(asked.thetas, dtype=np.float32)
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zorl.rollout.batch import EnvRunner, EpisodeBatch, EpisodeResults
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.rollout.env_runner import EnvRunner
 
 WAITING, BEGUN, OVER = 0, 1, 2
 
@@ -16,16 +17,16 @@ WAITING, BEGUN, OVER = 0, 1, 2
 class JobTracker:
     """Hands jobs to a runner and notes what becomes of them.
 
-    A runner writes an episode down before it takes another job in its place, so whatever has a
-    length when the next job is asked for is over and whole.
+    A runner writes an episode's results before it takes the next job in its place. So every job
+    that has a length when the next one is asked for is over, and its results are complete.
 
     Args:
-        jobs: what to hand out.
-        results: what the runner fills in; lengths of jobs that are not over must be 0.
-        status: (k,) kept up to date.
-        most: a batch ends where so many jobs are begun and not over, so that a runner with many
-            lanes does not take the share of others.
-        heartbeat: called whenever something gets on.
+        jobs: the jobs to hand out.
+        results: the runner fills them in; lengths of jobs that are not over must be 0.
+        status: (k,) `WAITING`, `BEGUN` or `OVER`, kept up to date.
+        most: a call of the runner ends when this many jobs are begun and not over, so that a
+            runner with many lanes does not take the share of others; None: no limit.
+        heartbeat: called whenever a job is handed out.
     """
 
     def __init__(
@@ -38,13 +39,13 @@ class JobTracker:
     ) -> None:
         self._more = True
         self._jobs = iter(jobs)
-        # Numbers out of a memoryview come several times as fast as out of an array.
+        # Reading single numbers is several times faster from a memoryview than from an array.
         self._lengths: Any = memoryview(results.lengths)  # type: ignore[arg-type]
         self._status: Any = memoryview(status)  # type: ignore[arg-type]
         self._most = len(status) if most is None else max(most, 1)
         self._heartbeat = heartbeat
         self._begun: list[int] = []
-        self._handed = 0
+        self._handed_out = 0
 
     def play(self, runner: EnvRunner, batch: EpisodeBatch, results: EpisodeResults) -> None:
         """Let a runner play all jobs; if it raises, `status` says how far each one is.
@@ -54,23 +55,25 @@ class JobTracker:
         """
         try:
             while self._more:
-                before = self._handed
-                runner.run(batch, self._batch(), results)
-                if self._more and self._handed == before:
+                before = self._handed_out
+                runner.run(batch, self._hand_out(), results)
+                if self._more and self._handed_out == before:
                     raise RuntimeError(f"{type(runner).__name__}.run returned and took no job")
                 for job in self._begun:
                     self._status[job] = OVER
                 self._begun = []
         finally:
-            self._look()
+            self._update_status()
 
-    def _batch(self) -> Iterator[int]:
-        due = 1  # look when so many are begun: seldom enough to cost two looks a job
+    def _hand_out(self) -> Iterator[int]:
+        """Jobs for one call of the runner."""
+        # Doubling the count between updates keeps their cost at two looks per job.
+        next_update = 1
         while True:
             self._heartbeat()
-            if len(self._begun) >= min(due, self._most):
-                self._look()
-                due = 2 * len(self._begun) or 1
+            if len(self._begun) >= min(next_update, self._most):
+                self._update_status()
+                next_update = 2 * len(self._begun) or 1
                 if len(self._begun) >= self._most:
                     return
             job = next(self._jobs, None)
@@ -79,15 +82,15 @@ class JobTracker:
                 return
             self._status[job] = BEGUN
             self._begun.append(job)
-            self._handed += 1
+            self._handed_out += 1
             yield job
 
-    def _look(self) -> None:
+    def _update_status(self) -> None:
         """Note which of the jobs begun are over."""
-        flying = []
+        under_way = []
         for job in self._begun:
             if self._lengths[job]:
                 self._status[job] = OVER
             else:
-                flying.append(job)
-        self._begun = flying
+                under_way.append(job)
+        self._begun = under_way

@@ -146,10 +146,9 @@ class Search:
     def _evaluate(self, state: SearchState, asked: Asked) -> Evaluation:
         """Every candidate on the generation's seeds."""
         seeds = self.streams.episodes(state.generation, round(state.episodes))
-        structured = getattr(self.evaluator, "structured", False)
-        candidates: Any = asked.candidates if structured else asked.thetas
+        candidates: Any = asked.candidates if self.evaluator.structured else asked.thetas
         more: dict[str, Any] = {}
-        if getattr(self.evaluator, "regenerates", False):
+        if self.evaluator.takes_origin:
             more["origin"] = CandidateOrigin(
                 self.optimizer, state.optimizer, self.streams, state.generation
             )

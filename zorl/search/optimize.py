@@ -22,7 +22,7 @@ from zorl.optimizers.lra import LearningRateAdaptation
 from zorl.optimizers.registry import recipe
 from zorl.optimizers.restarts import Restarts
 from zorl.policies.normalization import Normalizer
-from zorl.rollout.evaluation import Evaluation, FunctionEvaluator
+from zorl.rollout.evaluation import Evaluation, Evaluator, FunctionEvaluator
 from zorl.search.gates import Gate, make_gate
 from zorl.search.loop import Search
 from zorl.search.records import Generation, SearchState
@@ -119,7 +119,10 @@ def _optimize(  # noqa: D417  # the public functions have all arguments but `sen
         tol = None
     if bounds is not None:
         optimizer = _bounded(optimizer, bounds, start)
-    watch = _Watch(FunctionEvaluator(fun, sense < 0, batched, seeded, noisy), noisy)
+    objective = FunctionEvaluator(
+        fun, minimise=sense < 0, batched=batched, seeded=seeded, noisy=noisy
+    )
+    watch = _Watch(objective, noisy)
     search = Search(
         optimizer,
         watch,
@@ -183,8 +186,8 @@ maximize = _with_sense(
 )
 
 
-class _Watch:
-    """The objective, its calls counted and its best candidate kept; an `Evaluator`."""
+class _Watch(Evaluator):
+    """The objective, its calls counted and its best candidate kept."""
 
     def __init__(self, inner: FunctionEvaluator, noisy: bool) -> None:
         self._inner = inner

@@ -42,7 +42,7 @@ FORMS = {  # directions a generation (None: all 51), and episodes a candidate
 
 
 @dataclass(frozen=True)
-class OwnStarts:
+class OwnStarts(Evaluator):
     """An evaluator that gives each candidate its own starts; zorl shares them in a generation."""
 
     evaluator: Evaluator

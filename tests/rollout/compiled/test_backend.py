@@ -62,7 +62,9 @@ class Setting:
     def compiled(self, exact: bool, threads: int = 1, **kwargs: Any) -> CompiledBackend:
         twin = find_twin(self.task)
         assert twin is not None
-        return CompiledBackend(self.task, twin, self.policy, self.encoder, exact, threads, **kwargs)
+        return CompiledBackend(
+            self.task, twin, self.policy, self.encoder, exact=exact, threads=threads, **kwargs
+        )
 
     def in_lockstep(self) -> SerialBackend:
         return SerialBackend(GymnasiumRunner(self.task, self.policy, compiled=False))

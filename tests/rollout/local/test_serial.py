@@ -20,6 +20,7 @@ from zorl.common.errors import (
 )
 from zorl.policies.normalization import Normalizer
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.rollout.env_runner import EnvRunner
 from zorl.rollout.evaluator import RolloutEvaluator
 from zorl.rollout.failures import FailedEpisode, FailureRule
 from zorl.rollout.local.serial import SerialBackend
@@ -44,16 +45,16 @@ def test_serial_plays_every_candidate_on_every_seed() -> None:
     assert result.moments is not None and result.moments.count == results.lengths.sum()
 
 
-class Playing:
+class Playing(EnvRunner):
     """A runner of no environment: an episode's return is its job's number."""
 
     def __init__(self, lanes: int, broken: tuple[int, ...] = (), named: bool = False) -> None:
         self.lanes, self.broken, self.named = lanes, broken, named
-        self.batches: list[list[int]] = []
+        self.calls: list[list[int]] = []
 
     def run(self, batch: EpisodeBatch, jobs: Iterable[int], results: EpisodeResults) -> None:
-        queue, batch = iter(jobs), []
-        self.batches.append(batch)
+        queue, played = iter(jobs), list[int]()
+        self.calls.append(played)
         flying = list(islice(queue, self.lanes))
         while flying:
             job = flying.pop(0)
@@ -61,12 +62,12 @@ class Playing:
                 error = EnvironmentFailure(f"job {job} is broken")
                 error.job = job if self.named else None
                 raise error
-            batch.append(job)
+            played.append(job)
             results.returns[job], results.lengths[job] = job, 1
             flying += islice(queue, 1)
 
     def close(self) -> None:
-        self.batches.append([-1])
+        self.calls.append([-1])
 
 
 def nothing(k: int) -> tuple[EpisodeBatch, EpisodeResults, np.ndarray[Any, Any]]:
@@ -80,7 +81,7 @@ def test_a_batch_ends_where_too_many_episodes_are_under_way() -> None:
     JobTracker(range(10), results, status, most=4, heartbeat=lambda: heartbeats.append(1)).play(
         playing, task, results
     )
-    assert playing.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert playing.calls == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert (status == OVER).all()
     assert len(heartbeats) >= 10
 
@@ -88,7 +89,7 @@ def test_a_batch_ends_where_too_many_episodes_are_under_way() -> None:
     task, results, status = nothing(10)
     playing = Playing(lanes=3)
     JobTracker(range(10), results, status, most=5).play(playing, task, results)
-    assert playing.batches == [list(range(10))]
+    assert playing.calls == [list(range(10))]
 
 
 def test_what_is_under_way_when_a_runner_raises() -> None:

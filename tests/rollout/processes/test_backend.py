@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from toy_batches import RUNNING, batch, bits, runner
 from toy_envs import WALK
-from toy_jobs import PreparedRunner
+from toy_jobs import PreparedRunner, ToyRunner
 
 from zorl.agents.registry import make_agent
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
@@ -279,19 +279,19 @@ def test_what_a_worker_inherits(
     assert workers() == []
 
 
-class Unloadable:
+class Unloadable(ToyRunner):
     """A runner that the workers cannot have."""
 
     def __reduce__(self) -> Any:
         return os.listdir, ("/no/such/folder",)
 
 
-class Deadly:
+class Deadly(ToyRunner):
     def __reduce__(self) -> Any:
         return os._exit, (9,)
 
 
-class Murdered:
+class Murdered(ToyRunner):
     def __reduce__(self) -> Any:
         return signal.raise_signal, (signal.SIGKILL,)
 
@@ -328,9 +328,9 @@ def test_workers_that_are_all_killed_at_once_are_replaced(
 
 
 def test_what_cannot_work_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="workers must be ≥ 1, got 0"):
+    with pytest.raises(ConfigurationError, match="workers must be an integer ≥ 1, got 0"):
         ProcessBackend(runner(), 0)
-    with pytest.raises(ConfigurationError, match="retries must be ≥ 1, got 0"):
+    with pytest.raises(ConfigurationError, match="retries must be an integer ≥ 1, got 0"):
         ProcessBackend(runner(), 1, retries=0)
     for wrong in (0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ConfigurationError, match="timeout must be a positive number"):
@@ -408,7 +408,7 @@ def test_any_workers_any_chunks_any_deaths_give_the_bits_of_one_process(
     if (count, lanes) not in pools:
         pools[count, lanes] = ProcessBackend(runner(lanes, nap=0.004), count, retries=1000)
     backend = pools[count, lanes]
-    backend._chunk = data.draw(st.sampled_from([1, 2, 5, 64]), "chunk")
+    backend.chunk = data.draw(st.sampled_from([1, 2, 5, 64]), "chunk")
     n = data.draw(st.integers(1, 24), "candidates")
     task = batch(n, tuple(range(data.draw(st.integers(1, 6), "episodes"))))
     kills = data.draw(st.integers(0, 2) if count < 8 else st.just(0), "kills")
@@ -419,7 +419,7 @@ def test_any_workers_any_chunks_any_deaths_give_the_bits_of_one_process(
         for _ in range(kills):
             if over.wait(chance.random() * 0.05):
                 return
-            alive = [w for w in backend._pool if w.ready]
+            alive = [w for w in backend.pool.workers if w.ready]
             with contextlib.suppress(ValueError, ProcessLookupError):  # replaced at this moment
                 if alive:
                     chance.choice(alive).process.kill()

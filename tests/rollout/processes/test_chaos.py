@@ -45,7 +45,7 @@ def test_a_search_whose_workers_are_killed_at_random(agent_name: str, tmp_path: 
         )
         folder = RunFolder.create(tmp_path / f"run-{workers}", run_config(agent, plan))
         if workers > 1:  # the assassin may well meet one innocent episode three times
-            agent.processes._retries = 100  # type: ignore[attr-defined]
+            agent.processes.retries = 100  # type: ignore[attr-defined]
         over = threading.Event()
 
         def assassin(pool: list[Any], over: threading.Event = over) -> None:
@@ -61,7 +61,7 @@ def test_a_search_whose_workers_are_killed_at_random(agent_name: str, tmp_path: 
                         killed.add(pid)
 
         thread = threading.Thread(
-            target=assassin, args=(agent.processes._pool if workers > 1 else [],)
+            target=assassin, args=(agent.processes.pool.workers if workers > 1 else [],)
         )
         thread.start()
         try:

@@ -146,7 +146,11 @@ def test_memory_is_flat_over_small_generations(workers: int) -> None:
         def generations(count: int) -> list[float]:
             last = agent.state.generation + count - 1
             agent.learn(10**9, callback=lambda generation: generation.index < last)
-            pids = [] if agent.processes is None else [w.process.pid for w in agent.processes._pool]
+            pids = (
+                []
+                if agent.processes is None
+                else [w.process.pid for w in agent.processes.pool.workers]
+            )
             return [resident(), *(resident(pid or "") for pid in pids)]
 
         before = generations(500)

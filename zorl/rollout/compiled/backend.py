@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +13,13 @@ from gymnasium.utils.seeding import np_random
 from numpy.typing import NDArray
 
 from zorl.common.errors import ConfigurationError, NonFiniteRewardError
-from zorl.envs import Task
+from zorl.common.subprocesses import available_cores
+from zorl.envs import Task, find_twin
 from zorl.envs.twins.base import Twin, rehearse
 from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import ObservationEncoder
+from zorl.rollout.backend import Backend, BackendSetup, register_backend
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.compiled.cache import compiled, why_no_numba
 from zorl.rollout.compiled.parts import LANES, Spec
@@ -27,20 +28,24 @@ from zorl.rollout.compiled.source import kernel_source, why_not
 _WORTH = 2e-4  # seconds: waking a thread takes a good part of a tenth of a millisecond
 
 
-class CompiledBackend:
-    """Plays whole episodes in compiled code, on several threads; see `Backend`.
+class CompiledBackend(Backend):
+    """Plays whole episodes in compiled code, on several threads.
 
     Args:
         task: the task.
-        twin: what takes its place.
+        twin: the compiled twin of its environment.
         policy: the network.
         encoder: of the environment's observations.
         exact: double precision, bit-equal dynamics; otherwise single precision and SIMD.
         threads: None for one per core.
-        allow_non_finite: let non-finite rewards through to the search's rule instead of raising.
+        allow_non_finite: give an episode with a NaN or infinite reward or observation a NaN
+            return, instead of raising.
 
     Attributes:
-        compile_seconds: what compiling, or loading what was compiled before, took so far.
+        compile_seconds: spent so far on compiling kernels, or on loading them from the cache.
+
+    Raises:
+        ConfigurationError: kernels cannot run this policy, these observations or this twin.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class CompiledBackend:
         twin: Twin,
         policy: MlpPolicy,
         encoder: ObservationEncoder,
+        *,
         exact: bool = False,
         threads: int | None = None,
         allow_non_finite: bool = False,
@@ -66,7 +72,7 @@ class CompiledBackend:
         action = np.ravel(policy.decoder.decode(outputs)[0]).astype(float).tolist()
         rehearse(twin, action, encoder.size)
         self.task = task
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or available_cores()
         self._twin, self._policy, self._encoder = twin, policy, encoder
         self._exact, self._allow_non_finite = exact, allow_non_finite
         self._real = np.float64 if exact else np.float32
@@ -79,7 +85,7 @@ class CompiledBackend:
 
     @property
     def description(self) -> str:
-        """What a log should say of it."""
+        """See `Backend`."""
         kind = "double precision" if self._exact else "single precision"
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
         return f"the compiled twin of {self.task.env_id} plays it, in {kind}, on {threads}"
@@ -88,8 +94,8 @@ class CompiledBackend:
         """See `Backend`.
 
         Raises:
-            NonFiniteRewardError: a NaN or infinite reward or observation, unless they are let
-                through; right after a reset always.
+            NonFiniteRewardError: a NaN or infinite reward or observation, unless these are
+                allowed; right after a reset always.
         """
         self._check_sizes(batch)
         results = EpisodeResults.empty(batch)
@@ -165,7 +171,7 @@ class CompiledBackend:
             if (why := why_no_numba()) is not None:
                 raise ConfigurationError(
                     f"the compiled twin of {self.task.env_id} needs numba, which cannot be "
-                    f"imported ({why}): pip install numba, or train anew with --backend gymnasium"
+                    f"imported ({why}): pip install numba, or train again with --backend gymnasium"
                 )
             began = time.perf_counter()
             kernel = compiled(self._spec(*kind))
@@ -197,14 +203,53 @@ class CompiledBackend:
                 f"the compiled twin of {self.task.env_id} has a NaN or infinite reward or "
                 f"observation after {results.lengths[job]} steps of the episode with seed "
                 f"{batch.job(job)[1]}; mend it, or let such candidates count as the worst of their "
-                "generation (search agents: train anew with --non-finite worst)"
+                "generation (search agents: train again with --non-finite worst)"
             )
             error.job = job
             raise error
-        results.void(bad)
+        results.set_nan(bad)
 
     def close(self) -> None:
         """See `Backend`."""
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
+
+
+@register_backend("compiled")
+def compiled_backend(setup: BackendSetup) -> CompiledBackend:
+    """The compiled twin in double precision: the environment's bits, on all cores."""
+    return _of_setup("compiled", setup, exact=True)
+
+
+@register_backend("compiled-fast")
+def compiled_fast_backend(setup: BackendSetup) -> CompiledBackend:
+    """The compiled twin in single precision with SIMD: nearly the same numbers, and fastest."""
+    return _of_setup("compiled-fast", setup, exact=False)
+
+
+def _of_setup(name: str, setup: BackendSetup, *, exact: bool) -> CompiledBackend:
+    why = why_not_compiled(setup.task, setup.policy)
+    if why is not None:
+        raise ConfigurationError(f"the backend {name!r} cannot play {setup.task.env_id}: {why}")
+    twin = find_twin(setup.task)
+    assert twin is not None  # guaranteed by why_not_compiled
+    return CompiledBackend(
+        setup.task,
+        twin,
+        setup.policy,
+        setup.encoder,
+        exact=exact,
+        threads=setup.resources.workers,
+        allow_non_finite=setup.allow_non_finite,
+    )
+
+
+def why_not_compiled(task: Task, policy: Any) -> str | None:
+    """Why compiled kernels cannot play a task with a policy, as a sentence; None: they can."""
+    if find_twin(task) is None:
+        return (
+            "it has no compiled twin, or none for these options and wrappers; "
+            "zorl.envs.register_twin registers one"
+        )
+    return why_not(policy)

@@ -1,9 +1,9 @@
-"""The hot loop: queues of episodes run in lockstep through a few environments.
+"""The rollout loop: a queue of episodes played in lockstep by a few Gymnasium environments.
 
-Each environment is a lane. At every turn one batched forward pass decides for all lanes, then each
-lane takes one step; a lane whose episode ends is refilled from the queue at once, so nothing steps
-a finished episode and nothing waits for the longest one. An episode's numbers depend on its theta
-and its seed alone: neither the number of lanes nor its neighbours change a bit.
+Each environment is a lane. At every step one batched forward pass decides for all lanes, then each
+environment takes its step. A lane whose episode ends gets the next job of the queue at once, so
+nothing steps a finished episode and nothing waits for the longest one. An episode's numbers depend
+on its theta and its seed alone: neither the number of lanes nor the other lanes change a bit.
 """
 
 from __future__ import annotations
@@ -24,43 +24,42 @@ from zorl.common.streams import action_rng
 from zorl.envs import NativeReturn, Task, native_recorder
 from zorl.policies.spaces import ObservationEncoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.rollout.env_runner import EnvRunner
 from zorl.rollout.local.step_batch import BatchPolicy, StepBatch, step_batch_class, warm
 
 LANES = 64
-_SLOW = 5e-3  # seconds: of environments that take longer to make, fewer are opened
+_SLOW = 5e-3  # seconds: if making an environment takes longer, open fewer
 _SLOW_LANES = 8
 _WARM = 20_000  # steps until compiled code is worth loading
 _DTYPE, _SINGLE = attrgetter("dtype"), {np.dtype(np.float32)}
 
 
-class GymnasiumRunner:
+class GymnasiumRunner(EnvRunner):
     """Environments of one task, kept between calls.
 
-    The first environment has Gymnasium's own checks, of spaces, of types and of the order of
-    calls; the others, which are the same, do without.
+    The first environment has Gymnasium's own checks (of spaces, of types, of the order of calls);
+    the others are the same and run without.
 
     Args:
         task: the task.
-        policy: what decides.
+        policy: decides.
         lanes: environments stepped side by side, which share one forward pass; None: `LANES` of
             them, or 8 where making one takes longer than 5 ms.
         uniforms: numbers in [0, 1) that a stochastic policy takes per step; 0: deterministic.
         allow_non_finite: end an episode whose reward or observation is not finite with a NaN
             return, instead of raising.
-        compiled: whether compiled code decides, to the same bits: True, False, or None for as
-            soon as that pays, after some 20,000 steps.
+        compiled: whether compiled code decides, bit-identical: True, False, or None: as soon as
+            that pays, after some 20,000 steps.
 
-    Attributes:
-        heartbeat: called after every step and every reset.
+    It calls `heartbeat` after every step and every reset.
     """
-
-    heartbeat: Callable[[], object] | None = None
 
     def __init__(
         self,
         task: Task,
         policy: BatchPolicy,
         lanes: int | None = None,
+        *,
         uniforms: int = 0,
         allow_non_finite: bool = False,
         compiled: bool | None = None,
@@ -78,7 +77,7 @@ class GymnasiumRunner:
         self.envs: list[gym.Env[Any, Any]] = []
 
     def _open(self) -> None:
-        """Make one environment more."""
+        """Make another environment."""
         began = time.perf_counter()
         env = self.task.make()
         seconds = time.perf_counter() - began
@@ -92,18 +91,23 @@ class GymnasiumRunner:
             env.close()
         self.envs = []
 
+    @property
+    def env_id(self) -> str:
+        """See `EnvRunner`."""
+        return self.task.env_id
+
     def prepare(self) -> None:
-        """Have compiled code now: to make it may take some seconds."""
+        """Compile the policy's code now, which may take some seconds."""
         if self.compiled is not False:
             warm(self.policy)
 
     def step_batch_class(self) -> type[StepBatch]:
-        """What decides in the next run."""
+        """The class that decides in the next run."""
         compiled = self.steps >= _WARM if self.compiled is None else self.compiled
         return step_batch_class(self.policy) if compiled else StepBatch
 
     def run(self, batch: EpisodeBatch, jobs: Iterable[int], results: EpisodeResults) -> None:
-        """See `EnvRunner`; jobs are taken one by one, as lanes fall free.
+        """See `EnvRunner`.
 
         Raises:
             NonFiniteRewardError: a NaN or infinite reward or observation.
@@ -120,7 +124,12 @@ class GymnasiumRunner:
 
 
 class _Play:
-    """One call of `GymnasiumRunner.run`; lists and arrays have a place for each lane."""
+    """One call of `GymnasiumRunner.run`.
+
+    Lists and arrays have an entry for each lane. `_begin` writes an episode's first observation
+    into the step batch, through its views `observations` and `returns`; `_observe` writes all later
+    ones. Active lanes come first: a lane without a next job is filled by the last active one.
+    """
 
     def __init__(
         self,
@@ -135,9 +144,9 @@ class _Play:
         self._envs = runner.envs[:lanes]
         self._natives: list[NativeReturn | None] = [native_recorder(env) for env in self._envs]
         self._limit, self._steps = _steps(self._envs)
-        if runner.heartbeat is not None:  # lanes step one after the other: a turn may take long
+        if runner.heartbeat is not None:  # one step of all lanes may take long
             self._steps = [_reported(step, runner.heartbeat) for step in self._steps]
-        self._due = self._limit  # the first turn at which an episode may have reached it
+        self._due = self._limit  # the first step at which an episode may have reached it
         self._encoder = ObservationEncoder.for_space(self._envs[0].observation_space)
         # Whether observations are what the space says, and their bytes can be taken as they are.
         self._plain = self._encoder.kind == "box" and self._encoder.dtype == "float32"
@@ -145,8 +154,6 @@ class _Play:
         self._step_batch = kind(
             runner.policy, batch.thetas, batch.normalizer, lanes, self._encoder.size
         )
-        self._observations = self._step_batch.state[:, :-1]
-        self._totals = self._step_batch.state[:, -1]  # beside them, so that one check serves both
         self._jobs = [0] * lanes
         self._seeds = [0] * lanes
         self._started = [0] * lanes
@@ -157,7 +164,7 @@ class _Play:
         self._active = lanes
 
     def run(self) -> None:
-        """Play until nothing is left."""
+        """Play until no job is left."""
         runner, step_batch = self._runner, self._step_batch
         draw = self._draw if runner.uniforms else None
         while self._active:
@@ -192,12 +199,12 @@ class _Play:
                 self._add_late(ends, infos)
             if ends:
                 step_batch.flush()
-                # From the last lane on, whose place a later one takes.
-                for lane, over, info in reversed(ends):
-                    self._end(lane, over, info)
+                # Backwards, because the last active lane moves into one that is left empty.
+                for lane, terminated, info in reversed(ends):
+                    self._end(lane, terminated, info)
 
     def _add_late(self, ends: list[tuple[int, bool, Any]], infos: list[Any]) -> None:
-        """Add to the episodes that end those whose time is over."""
+        """Add the episodes that reached the time limit to those that end."""
         ended = {lane for lane, _, _ in ends}
         for lane, info in enumerate(infos):
             if self._step_count - self._started[lane] >= self._limit and lane not in ended:
@@ -252,31 +259,31 @@ class _Play:
         self._jobs[lane], self._seeds[lane], self._started[lane] = job, seed, self._step_count
         try:
             observation, _ = self._envs[lane].reset(seed=seed)
-            self._encoder.write(self._observations, lane, observation)
+            self._encoder.write(self._step_batch.observations, lane, observation)
         except Exception as error:
             raise self._failure("reset", lane, error) from error
         if self._runner.heartbeat is not None:
             self._runner.heartbeat()
         self._plain &= getattr(observation, "dtype", None) == np.float32
-        self._totals[lane] = 0.0
+        self._step_batch.returns[lane] = 0.0
         self._step_batch.assign(lane, row)
         if self._runner.uniforms:
             self._rngs[lane] = action_rng(seed)
 
     def _end(self, lane: int, terminated: bool, info: Any) -> None:
-        """Write an episode down, if its returns are finite, and fill its lane."""
+        """Write an episode's results, if its returns are finite, and refill its lane."""
         native = self._natives[lane]
-        total = float(self._totals[lane])
-        own = total if native is None else native.episode_return
+        episode_return = float(self._step_batch.returns[lane])
+        native_return = episode_return if native is None else native.episode_return
         # The native return too: a wrapper may hide what the environment did.
-        for value in (total, own):
+        for value in (episode_return, native_return):
             if not math.isfinite(value):
                 self._end_as_nan(lane, "reward")
                 return
         task, results, job = self._runner.task, self._results, self._jobs[lane]
-        results.returns[job] = total
-        results.native_returns[job] = own
-        results.successes[job] = task.succeeded(own, terminated, info)
+        results.returns[job] = episode_return
+        results.native_returns[job] = native_return
+        results.successes[job] = task.succeeded(native_return, terminated, info)
         self._close(lane)
 
     def _end_bad(self) -> None:
@@ -289,21 +296,21 @@ class _Play:
     def _end_as_nan(self, lane: int, what: str) -> None:
         """End an episode with a NaN return, or raise."""
         length = self._step_count - self._started[lane]
-        # A reset that is not finite is no candidate's doing.
+        # No candidate causes a reset that is not finite.
         if not self._runner.allow_non_finite or not length:
             error = NonFiniteRewardError(
                 f"{self._runner.task.env_id} returned a NaN or infinite {what} after {length} "
                 f"steps: the episode with seed {self._seeds[lane]} cannot be scored; mend the "
                 "environment or its wrappers, or let such candidates count as the worst of their "
-                "generation (search agents: train anew with --non-finite worst)"
+                "generation (search agents: train again with --non-finite worst)"
             )
             error.job = self._jobs[lane]
             raise error
-        self._results.void(self._jobs[lane])
+        self._results.set_nan(self._jobs[lane])
         self._close(lane)
 
     def _close(self, lane: int) -> None:
-        """Note an episode's length and moments, and give its lane the next job."""
+        """Write an episode's length and moments, and give its lane the next job."""
         job = self._jobs[lane]
         self._results.lengths[job] = self._step_count - self._started[lane]
         if self._batch.normalizer.learns:
@@ -313,7 +320,7 @@ class _Play:
         if following is not None:
             self._begin(lane, following)
             return
-        # Nothing left to run here: the last active lane moves into this place.
+        # No job is left for this lane: the last active one moves here.
         self._active = last = self._active - 1
         self._step_batch.move(lane, last)
         lists: tuple[list[Any], ...] = (
@@ -332,7 +339,7 @@ class _Play:
         env_id, seed = self._runner.task.env_id, self._seeds[lane]
         at = f" at step {self._step_count - self._started[lane] + 1}" if verb == "step" else ""
         where = f"{verb}(){at} of the episode with seed {seed}"
-        if isinstance(error, EnvironmentFailure):  # the message says already what is wrong
+        if isinstance(error, EnvironmentFailure):  # its message says what is wrong
             failure = EnvironmentFailure(f"{env_id}, in {where}: {error}")
         else:
             failure = EnvironmentFailure(
@@ -352,7 +359,7 @@ def _steps(envs: list[gym.Env[Any, Any]]) -> tuple[float, list[Callable[[Any], A
 
 
 def _reported(step: Callable[[Any], Any], heartbeat: Callable[[], object]) -> Callable[[Any], Any]:
-    """A step that is reported once it is made."""
+    """A step that calls `heartbeat` when it is done."""
 
     def made(action: Any) -> Any:
         result = step(action)

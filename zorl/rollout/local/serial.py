@@ -1,4 +1,4 @@
-"""Episodes played in this process."""
+"""Episodes played in this process, one batch after the other."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zorl.common.errors import EnvironmentFailure
-from zorl.rollout.batch import EnvRunner, EpisodeBatch, EpisodeResults
+from zorl.rollout.backend import Backend
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.rollout.env_runner import EnvRunner
 from zorl.rollout.failures import FailureRule
 from zorl.rollout.tracking import BEGUN, OVER, JobTracker
 
 
-class SerialBackend:
-    """Episodes in this process.
+class SerialBackend(Backend):
+    """Plays episodes in this process.
 
     Args:
-        runner: what plays them.
+        runner: plays them.
         failures: what becomes of an episode that raises; by default it raises.
     """
 
@@ -27,8 +29,8 @@ class SerialBackend:
 
     @property
     def description(self) -> str | None:
-        """What a log should say of the runner."""
-        return getattr(self._runner, "notice", None)
+        """The runner's."""
+        return self._runner.description
 
     def run(self, batch: EpisodeBatch) -> EpisodeResults:
         """See `Backend`."""
@@ -47,12 +49,12 @@ class SerialBackend:
         results: EpisodeResults,
         status: NDArray[np.uint8],
     ) -> EnvironmentFailure | None:
-        """Play jobs; what an environment raised, if it did."""
+        """Play jobs. Returns what an environment raised, if one did."""
         try:
             JobTracker(jobs.tolist(), results, status).play(self._runner, batch, results)
         except EnvironmentFailure as error:
             with contextlib.suppress(Exception):
-                self._runner.close()  # what raised once is better made anew
+                self._runner.close()  # the next run makes new environments
             return error
         return None
 
@@ -63,18 +65,19 @@ class SerialBackend:
         results: EpisodeResults,
         status: NDArray[np.uint8],
     ) -> None:
-        """Find the episode that is to blame and let the rule decide about it."""
+        """Find the episode that failed and apply the rule to it."""
         begun = np.flatnonzero(status == BEGUN)
         if error.job is not None or begun.size == 1:
-            guilty = {int(begun[0]) if error.job is None else error.job: error}
-        else:  # the runner does not say which: each one alone
+            failed = {int(begun[0]) if error.job is None else error.job: error}
+        else:  # the runner does not say which one: play each alone
             alone = {
-                job: self._play(batch, begun[[i]], results, status) for i, job in enumerate(begun)
+                int(job): self._play(batch, begun[[i]], results, status)
+                for i, job in enumerate(begun)
             }
-            guilty = {int(job): found for job, found in alone.items() if found is not None}
-            if not guilty and self._failures.raises:
-                raise error  # and it does not happen again
-        for job, found in guilty.items():
+            failed = {job: found for job, found in alone.items() if found is not None}
+            if not failed and self._failures.raises:
+                raise error  # although it did not happen again
+        for job, found in failed.items():
             self._failures.resolve(found, batch, job, results)
             status[job] = OVER
 

@@ -1,4 +1,9 @@
-"""One turn of the hot loop: from the observations of all lanes to their actions."""
+"""One step of all lanes, from their observations to their actions.
+
+A `StepBatch` holds what one forward pass needs, a row for each lane. Two loops run on it:
+`zorl.rollout.local.gymnasium_runner` over single environments, and `zorl.rollout.vector.episodes`
+over a vector environment.
+"""
 
 from __future__ import annotations
 
@@ -22,24 +27,30 @@ log = logging.getLogger("zorl")
 
 
 class BatchPolicy(Protocol):
-    """What the hot loop needs of a policy."""
+    """What the rollout loops need of a policy."""
 
     def bind(self, thetas: NDArray[np.float32]) -> Actor:
         """See `zorl.policies.Policy.bind`."""
 
 
 class StepBatch:
-    """Normalises, takes moments and decides, for lanes whose episodes are written into its arrays.
+    """Normalises observations, sums their moments and decides, for all lanes at once.
+
+    A loop writes an episode's first observation and its return so far (0) through the views
+    `observations` and `returns`, calls `assign`, and then alternates `decide` and `observe`. After
+    `observe` it must call `flush` before it reads or writes these views again.
 
     Args:
-        policy: what decides.
+        policy: decides.
         thetas: (n, d) candidates.
         normalizer: frozen.
         lanes: L.
         features: o.
 
     Attributes:
-        state: (L, o + 1) the observations, and beside each the sum of the rewards so far.
+        state: (L, o + 1) one array, so that one check finds what is not finite. Its two parts:
+        observations: (L, o) view of `state`: the last observation of every lane.
+        returns: (L,) view of `state`: the sum of the rewards of every lane's episode so far.
         sums, squares: (L, o) shifted moments of every lane's episode, if the normalizer learns.
     """
 
@@ -51,11 +62,12 @@ class StepBatch:
         lanes: int,
         features: int,
     ) -> None:
-        self._rows = thetas
+        self._candidates = thetas
         self._normalizer = normalizer
         self._center, self._factor = normalizer.affine()
         self.state = np.zeros((lanes, features + 1))
-        self._seen = self.state[:, :features]
+        self.observations = self.state[:, :features]
+        self.returns = self.state[:, -1]
         self._moments = np.zeros((2, lanes, features))
         self.sums, self.squares = self._moments
         self._thetas = np.zeros((lanes, thetas.shape[1]), np.float32)
@@ -65,18 +77,23 @@ class StepBatch:
         self._actor = policy.bind(self._thetas)
         self._features = np.zeros_like(self.sums)
 
-    def observe(self, seen: NDArray[Any], rewards: NDArray[np.float64]) -> None:
-        """Take in n observations (n, o), float32 or float64, and rewards (n,)."""
+    def observe(self, observations: NDArray[Any], rewards: NDArray[np.float64]) -> None:
+        """Take the observations and rewards of a step of the first n lanes.
+
+        Args:
+            observations: (n, o) float32 or float64.
+            rewards: (n,) are added to the lanes' returns.
+        """
         n = len(rewards)
-        self._seen[:n] = seen
-        self.state[:n, -1] += rewards
+        self.observations[:n] = observations
+        self.returns[:n] += rewards
 
     def flush(self) -> None:
-        """Have in `state` all that was taken, to be read and written."""
+        """Make sure that `state` holds all that was observed."""
 
     def assign(self, lane: int, row: int) -> None:
-        """Candidate `row` plays an episode in a lane from now on."""
-        self._set_theta(lane, self._rows[row])
+        """From now on candidate `row` plays an episode in a lane."""
+        self._set_theta(lane, self._candidates[row])
         self.sums[lane] = 0.0
         self.squares[lane] = 0.0
 
@@ -84,20 +101,22 @@ class StepBatch:
         self._thetas[lane] = theta
 
     def move(self, lane: int, source: int) -> None:
-        """The episode in the lane `source` goes on in another one."""
+        """Move the episode of the lane `source` to another lane."""
         for values in (self.state, self.sums, self.squares, self._thetas):
             values[lane] = values[source]
 
     def decide(self, n: int, draw: Draw | None = None) -> Actions | None:
         """Actions of the first n lanes; None, and nothing done, if their state is not finite.
 
-        `draw` is called for a stochastic choice.
+        Args:
+            n: how many lanes.
+            draw: gives uniform numbers (n, u) for a stochastic policy.
         """
         state, normalizer = self.state[:n], self._normalizer
-        # One pass for all of it, which may overflow for large finite numbers too.
+        # The first test is one fast pass, but large finite numbers overflow in it.
         if not math.isfinite(np.vdot(state, state)) and not np.isfinite(state).all():
             return None
-        features = self._seen[:n]
+        features = self.observations[:n]
         if normalizer.active:
             shifted = features - self._center
             features = self._features[:n]
@@ -112,7 +131,10 @@ class StepBatch:
 
 
 class CompiledStepBatch(StepBatch):
-    """The same to the last bit in one call of compiled code, for an `MlpPolicy`."""
+    """The same, bit-identical, in one call of compiled code; for an `MlpPolicy`.
+
+    Observations and rewards wait in `_pending` until the kernel of the next `decide` takes them.
+    """
 
     def _bind(self, policy: BatchPolicy, lanes: int) -> None:
         assert isinstance(policy, MlpPolicy)
@@ -146,10 +168,12 @@ class CompiledStepBatch(StepBatch):
     def _set_theta(self, lane: int, theta: NDArray[np.float32]) -> None:
         self._thetas[lane] = theta[self._packing]
 
-    def observe(self, seen: NDArray[Any], rewards: NDArray[np.float64]) -> None:
-        """See `StepBatch.observe`; the kernel does it, unless the state is asked for before."""
-        single = seen.itemsize == 4
-        self._pending = (seen, self._doubles, rewards) if single else (self._singles, seen, rewards)
+    def observe(self, observations: NDArray[Any], rewards: NDArray[np.float64]) -> None:
+        """See `StepBatch.observe`; the next `decide` or `flush` writes them into `state`."""
+        if observations.itemsize == 4:
+            self._pending = (observations, self._doubles, rewards)
+        else:
+            self._pending = (self._singles, observations, rewards)
 
     def flush(self) -> None:
         """See `StepBatch.flush`."""
@@ -170,12 +194,12 @@ class CompiledStepBatch(StepBatch):
 
 
 def step_batch_class(policy: BatchPolicy) -> type[StepBatch]:
-    """Compiled where that can be; the first time in a process it loads or makes the code."""
+    """`CompiledStepBatch` where it can be used; the first call in a process loads the code."""
     return CompiledStepBatch if isinstance(policy, MlpPolicy) and _kernels() else StepBatch
 
 
 def warm(policy: BatchPolicy) -> None:
-    """Have compiled code where it serves: for single and double precision, as environments give."""
+    """Compile the code for observations of single and double precision, where it is used."""
     if step_batch_class(policy) is not CompiledStepBatch:
         return
     assert isinstance(policy, MlpPolicy)
@@ -187,21 +211,21 @@ def warm(policy: BatchPolicy) -> None:
     )
     step_batch.assign(0, 0)
     step_batch.decide(1)
-    seen: tuple[NDArray[Any], ...] = (
+    examples: tuple[NDArray[Any], ...] = (
         np.ndarray((1, size), np.float32, bytes(4 * size)),
         np.zeros((1, size)),
     )
-    for row in seen:
-        step_batch.observe(row, np.zeros(1))
+    for observations in examples:
+        step_batch.observe(observations, np.zeros(1))
         step_batch.decide(1)
 
 
 @cache
 def _kernels() -> Any:
-    """The module `zorl.policies.kernels`; None, and one notice, where numba does not serve."""
+    """The module `zorl.policies.kernels`; None, and one warning, where numba cannot be used."""
     try:
         return importlib.import_module("zorl.policies.kernels")
     except (ImportError, OSError, RuntimeError) as error:
-        # Not installed, of another Python or numpy; or no folder to keep the code in.
-        log.warning("policies run in numpy, at a lower speed and to the same bits: %s", error)
+        # Not installed, made for another Python or numpy, or without a folder for its code.
+        log.warning("policies run in numpy, slower but bit-identical: %s", error)
         return None

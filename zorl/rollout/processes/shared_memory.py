@@ -1,13 +1,12 @@
-"""A work in memory that parent and workers share, and how its jobs are handed out.
+"""A batch in memory that parent and workers share, and how its jobs are handed out.
 
-The memory is an anonymous file, which has no name that could be left behind: it is gone with the
-last process that holds it, however these end.
+The memory is an anonymous file. It has no name that could be left behind: it is gone with the last
+process that holds it, however these end.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import math
 import mmap
 import os
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zorl.common.spawning import fcntl
 from zorl.common.streams import Seeds
 from zorl.policies.normalization import Normalizer
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
@@ -31,9 +31,9 @@ _NOBODY = -1
 
 
 class MemoryFile:
-    """An anonymous file, mapped into memory by each process that it is passed to.
+    """An anonymous file that each process maps into its memory.
 
-    It reaches a process as an argument of its start, and no other way.
+    It reaches a process only as an argument of its start.
     """
 
     def __init__(self) -> None:
@@ -86,18 +86,18 @@ class MemoryFile:
 
 @dataclass(frozen=True)
 class Header:
-    """What a worker is told of a work; the rest lies in the shared memory.
+    """What a worker is sent about a batch; the rest lies in the shared memory.
 
     Attributes:
-        serial: the number of the work.
+        number: of the batch: 1, 2, …
         shape: (n, d) of the thetas.
         seeds: of the episodes.
-        normalizer: of the work.
+        normalizer: of the batch.
         workers: how many there are.
         chunk: most jobs that a worker takes at a time.
     """
 
-    serial: int
+    number: int
     shape: tuple[int, int]
     seeds: Seeds
     normalizer: Normalizer
@@ -106,14 +106,14 @@ class Header:
 
 
 class SharedBatch:
-    """The arrays of one work as a process sees them; equal headers give equal places.
+    """The arrays of one batch as a process sees them; equal headers give equal positions.
 
     Attributes:
         batch: with its thetas in shared memory.
         results: in shared memory.
         status: (k,) how far each job is; see `zorl.rollout.tracking`.
         owners: (k,) index of the worker that last took the job, −1 where none did.
-        beats: (workers,) changes whenever a worker gets on.
+        beats: (workers,) a count that grows whenever a worker makes progress.
     """
 
     def __init__(self, memory: MemoryFile, header: Header) -> None:
@@ -150,7 +150,7 @@ class SharedBatch:
         self.results = EpisodeResults(**dict(zip(names, results, strict=True)))
 
     def write(self, batch: EpisodeBatch) -> None:
-        """Lay a work out, with no job taken."""
+        """Write a batch, with no job taken."""
         self._thetas[...] = batch.thetas
         self._taken[0] = 0
         self.owners[...] = _NOBODY
@@ -158,7 +158,7 @@ class SharedBatch:
         self.results.lengths[...] = 0
 
     def read(self) -> EpisodeResults:
-        """The results as arrays of one's own."""
+        """A copy of the results, outside the shared memory."""
         return EpisodeResults(
             **{name: values.copy() for name, values in vars(self.results).items()}
         )
@@ -182,12 +182,12 @@ class SharedBatch:
         return begun.tolist(), waiting.tolist()
 
     def assign(self, worker: int, jobs: list[int]) -> None:
-        """Put down that a worker is to play these jobs, again or for the first time."""
+        """Note that a worker is to play these jobs, again or for the first time."""
         self.owners[jobs] = worker
-        self.results.lengths[jobs] = 0  # half-written results are no results
+        self.results.lengths[jobs] = 0  # forget results that were half written
 
     def claim(self, worker: int) -> Iterator[int]:
-        """Jobs from the pool, a chunk at a time, for as long as there are some.
+        """Take jobs from the pool, a chunk at a time, until it is empty.
 
         Chunks shrink towards the end, so that uneven episodes leave no worker idle for long.
         """

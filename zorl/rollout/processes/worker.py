@@ -1,4 +1,4 @@
-"""A worker process: it receives works, plays jobs of them and answers, until its parent closes."""
+"""A worker process: it receives batches, plays jobs of them and answers until its parent closes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import cloudpickle
 
 from zorl.common.errors import ZorlError
 from zorl.common.spawning import end_with_parent
-from zorl.rollout.batch import EnvRunner
+from zorl.rollout.env_runner import EnvRunner
 from zorl.rollout.failures import as_sent
 from zorl.rollout.processes.shared_memory import Header, MemoryFile, SharedBatch
 from zorl.rollout.tracking import JobTracker
@@ -23,8 +23,8 @@ class Order:
     """What the parent sends.
 
     Attributes:
-        header: of a work that the worker has not seen yet, else None.
-        jobs: what to play, already down as the worker's; None: whatever is in the pool.
+        header: of a batch that the worker has not seen yet, else None.
+        jobs: what to play, already noted as the worker's; None: whatever is in the pool.
     """
 
     header: Header | None
@@ -33,7 +33,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a worker sends: first of all that it is ready, then one answer to each order.
+    """What a worker sends: first that it is ready, then one answer to each order.
 
     Attributes:
         clock: `time.monotonic()`, which all processes share.
@@ -54,12 +54,20 @@ class Answer:
 def serve(
     connection: Connection, memory: MemoryFile, index: int, payload: bytes, watched: bool = False
 ) -> None:
-    """A worker's life; one that is watched reports progress, and prepares what may take long."""
+    """Run a worker until its parent closes the pipe.
+
+    Args:
+        connection: to the parent.
+        memory: shared with it.
+        index: of this worker.
+        payload: the runner, pickled.
+        watched: whether a timeout watches: then the runner prepares, and reports progress.
+    """
     end_with_parent()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
             runner: EnvRunner = cloudpickle.loads(payload)
-            if watched and hasattr(runner, "prepare"):
+            if watched:
                 runner.prepare()
         except Exception as error:
             connection.send(Answer(time.monotonic(), *as_sent(error)))
@@ -84,7 +92,7 @@ def _obey(
             def heartbeat(heartbeats: Any = heartbeats) -> None:
                 heartbeats[index] += 1
 
-            if watched and hasattr(runner, "heartbeat"):  # it can say more often that it gets on
+            if watched:  # the runner reports more often than jobs are handed out
                 runner.heartbeat = heartbeat
         jobs = shared.claim(index) if order.jobs is None else order.jobs
         try:
@@ -93,5 +101,5 @@ def _obey(
         except Exception as error:
             answer = Answer(time.monotonic(), *as_sent(error))
             with contextlib.suppress(Exception):
-                runner.close()  # what raised once is better made anew
+                runner.close()  # the next order makes new environments
         connection.send(answer)

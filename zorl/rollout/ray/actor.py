@@ -15,23 +15,26 @@ from numpy.typing import NDArray
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, ZorlError
 from zorl.common.streams import Seeds
 from zorl.policies.normalization import Normalizer
-from zorl.rollout.batch import EnvRunner, EpisodeBatch, EpisodeResults
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.rollout.env_runner import EnvRunner
 from zorl.rollout.failures import as_sent
 from zorl.rollout.origin import CandidateOrigin, fingerprint
 
-LARGEST = 1 << 24  # bytes of rows that each actor makes for itself; see docs/scaling.md
+LARGEST = (
+    1 << 24
+)  # bytes of rows up to which actors compute them from the origin; see docs/scaling.md
 
 
 @dataclass(frozen=True)
 class Broadcast:
-    """A work as it travels, once per machine: what its candidates come from, or their rows.
+    """A batch as it travels, once per machine: its candidates' origin, or their rows.
 
     Attributes:
-        number: of the work, so that an actor prepares each once.
+        number: of the batch, so that an actor prepares each once.
         candidates: (n, d) rows, or a pickled `CandidateOrigin`.
         fingerprint: of the rows that the driver has.
         seeds: of the episodes.
-        normalizer: frozen while the work is done.
+        normalizer: frozen for the whole batch.
     """
 
     number: int
@@ -42,7 +45,7 @@ class Broadcast:
 
     @classmethod
     def of(cls, batch: EpisodeBatch, number: int) -> Broadcast:
-        """The smaller of the two forms, but rows where to make them again takes longer."""
+        """The smaller of the two forms; always rows where computing them again takes longer."""
         candidates: NDArray[np.float32] | bytes = batch.thetas
         if batch.origin is not None and batch.thetas.nbytes <= LARGEST:
             origin = cloudpickle.dumps(batch.origin)
@@ -52,10 +55,10 @@ class Broadcast:
         return cls(number, candidates, mark, batch.seeds, batch.normalizer)
 
     def batch(self) -> EpisodeBatch:
-        """The work itself.
+        """The batch itself.
 
         Raises:
-            ConfigurationError: this machine makes other candidates than the driver did.
+            ConfigurationError: this machine computes other candidates than the driver did.
         """
         if not isinstance(self.candidates, bytes):
             return EpisodeBatch(self.candidates, self.seeds, self.normalizer)
@@ -71,7 +74,7 @@ class Broadcast:
 
 
 class EpisodeActor:
-    """Plays jobs; keeps its environments, and the candidates of the last work.
+    """Plays jobs; keeps its environments, and the candidates of the last batch.
 
     Args:
         start_with: a pickled runner, where the driver looks for modules, and whether a timeout
@@ -87,11 +90,11 @@ class EpisodeActor:
         self._out: EpisodeResults
 
     def ready(self) -> dict[str, str] | Failure:
-        """Have the runner; the versions of what decides the bits."""
+        """Make the runner. Returns the versions of what decides the bits."""
         try:
-            self._runner = cloudpickle.loads(self._payload)
-            if self._watched and hasattr(self._runner, "prepare"):
-                self._runner.prepare()
+            self._runner = runner = cloudpickle.loads(self._payload)
+            if self._watched:
+                runner.prepare()
         except Exception as error:
             return Failure.of(error)
         return versions()
@@ -107,7 +110,7 @@ class EpisodeActor:
             self._runner.run(self._batch, range(start, stop), self._out)
         except Exception as error:
             with contextlib.suppress(Exception):
-                self._runner.close()  # what raised once is better made anew
+                self._runner.close()  # the next run makes new environments
             return Failure.of(error)
         return EpisodeResults(*(values[start:stop] for values in vars(self._out).values()))
 

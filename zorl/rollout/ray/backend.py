@@ -1,8 +1,8 @@
-"""Episodes on the machines of a Ray cluster: one actor a core, the bits of one process.
+"""Episodes on the machines of a Ray cluster: one actor per core, bit-identical to one process.
 
-A work is put once into Ray's object store, as its candidates' origin (the optimizer's state, the
-run's seed and the generation) or as rows, whichever is smaller; a message to an actor is two
-integers, and one with results a few numbers per episode. `Scheduler` says who plays what.
+A batch is put once into Ray's object store, as its candidates' origin (the optimizer's state, the
+run's seed and the generation) or as rows, whichever is smaller. A message to an actor is two
+integers; one with results has a few numbers per episode. `Scheduler` decides who plays what.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from typing import Any
 import cloudpickle
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure
-from zorl.rollout.batch import EnvRunner, EpisodeBatch, EpisodeResults
+from zorl.common.validation import at_least
+from zorl.rollout.backend import Backend
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.rollout.env_runner import EnvRunner
 from zorl.rollout.failures import FailureRule
 from zorl.rollout.ray.actor import Broadcast, EpisodeActor, Failure, versions
 from zorl.rollout.ray.cluster import Cluster, require_ray
@@ -29,7 +32,7 @@ _TICK = 0.1  # seconds between looks for late chunks and actors
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-class RayBackend:
+class RayBackend(Backend):
     """Episodes on Ray actors, started when first needed and then kept.
 
     An actor that dies, with its machine or alone, is replaced; its jobs are played again.
@@ -43,14 +46,15 @@ class RayBackend:
         failures: what becomes of an episode that cannot be played to its end; by default it raises.
         timeout: seconds that an episode may take, on average over those of a message, before its
             actor is killed; None: any.
-        retries: deaths of an actor, alone with one episode, that prove the episode guilty.
+        retries: deaths of an actor, alone with one episode, that prove that the episode is the
+            cause.
         start_timeout: seconds to wait for the first actor.
 
     Attributes:
         replaced: how many actors died and were replaced.
     """
 
-    regenerates = True
+    uses_origin = True
 
     def __init__(
         self,
@@ -62,10 +66,9 @@ class RayBackend:
         retries: int = 3,
         start_timeout: float = 120.0,
     ) -> None:
-        if workers is not None and workers < 1:
-            raise ConfigurationError(f"workers must be ≥ 1, got {workers}")
-        if retries < 1:
-            raise ConfigurationError(f"retries must be ≥ 1, got {retries}")
+        if workers is not None:
+            at_least("workers", workers, 1)
+        at_least("retries", retries, 1)
         if timeout is not None and not timeout > 0:
             raise ConfigurationError(f"timeout must be > 0 seconds, got {timeout}")
         self._ray = require_ray()
@@ -86,6 +89,11 @@ class RayBackend:
         self._failed_starts = 0
         self.replaced = 0
 
+    @property
+    def actors(self) -> list[Any]:
+        """Ray's handles of the actors that have started, in no special order."""
+        return [actor.handle for actor in self._actors if actor.started]
+
     def run(self, batch: EpisodeBatch) -> EpisodeResults:
         """See `Backend`.
 
@@ -98,7 +106,7 @@ class RayBackend:
             return self._run(batch)
         except BaseException:
             if not any(actor.started for actor in self._actors):
-                self.close()  # nothing that a later call could build on
+                self.close()  # there is nothing to keep for a later call
             raise
 
     def _run(self, batch: EpisodeBatch) -> EpisodeResults:
@@ -138,7 +146,7 @@ class RayBackend:
         return _Actor(self._kind.remote(self._start_with), self._answers)
 
     def _check(self, scheduler: Scheduler, began: float) -> None:
-        """What must be looked at now and then, answers or not."""
+        """Offer late chunks to idle actors, kill hung ones, and raise if none starts."""
         now = time.monotonic()
         if self._idle:
             scheduler.reissue(now)
@@ -157,11 +165,11 @@ class RayBackend:
         batch: EpisodeBatch,
         results: EpisodeResults,
     ) -> None:
-        chunk = actor.chunk if actor.number == self._number else None  # else of a work gone by
+        chunk = actor.chunk if actor.number == self._number else None  # else of an earlier batch
         errors = self._ray.exceptions
         try:
             answer: Any = future.result()
-        except errors.RayTaskError as error:  # what arrived could not be read there
+        except errors.RayTaskError as error:  # the actor could not read what it was sent
             answer = Failure(None, str(error))
         except errors.RayError as error:  # it died, or its machine did
             self._replace(actor, error)
@@ -186,7 +194,7 @@ class RayBackend:
         self._idle.append(actor)
 
     def _replace(self, actor: _Actor, error: Exception) -> None:
-        """Put a new actor in a dead one's place, unless none would live."""
+        """Replace a dead actor, unless no actor lives long enough to start."""
         if not actor.started:
             self._failed_starts += 1
             if self._failed_starts >= max(self._retries, len(self._actors)):
@@ -198,7 +206,7 @@ class RayBackend:
         log.warning("a Ray actor died and is replaced: %s", str(error).splitlines()[0])
         self.replaced += 1
         with contextlib.suppress(self._ray.exceptions.RayError):
-            self._ray.kill(actor.handle)  # one that is only out of reach must not come back
+            self._ray.kill(actor.handle)  # if it is only out of reach, it must not come back
         self._actors[self._actors.index(actor)] = self._new_actor()
 
     def _handle_failure(
@@ -209,9 +217,9 @@ class RayBackend:
         batch: EpisodeBatch,
         results: EpisodeResults,
     ) -> None:
-        """An actor answered with an error: find the episode that is to blame, if one is."""
+        """An actor answered with an error: find the episode that failed, if one did."""
         error = failure.error
-        if not isinstance(error, EnvironmentFailure):  # no environment's
+        if not isinstance(error, EnvironmentFailure):  # not an environment's
             raise failure.exception()
         if error.job is None and len(chunk.jobs) == 1:
             error.job = chunk.jobs[0]
@@ -260,7 +268,7 @@ class RayBackend:
 
 
 class _Actor:
-    """An actor as the driver sees it: starting, idle, or with a chunk in its hands."""
+    """An actor as the driver sees it: starting, idle, or playing a chunk."""
 
     def __init__(self, handle: Any, answers: queue.SimpleQueue[tuple[_Actor, Any]]) -> None:
         self.handle = handle
@@ -276,6 +284,6 @@ class _Actor:
         self._future.add_done_callback(lambda future: answers.put((self, future)))
 
     def play(self, broadcast: Any, number: int, chunk: Chunk) -> None:
-        """Send a chunk of a work; the answer comes into the queue."""
+        """Send a chunk of a batch; the answer comes into the queue."""
         self.chunk, self.number = chunk, number
         self._await(self.handle.run.remote(broadcast, chunk.jobs.start, chunk.jobs.stop))

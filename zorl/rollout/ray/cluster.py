@@ -1,4 +1,4 @@
-"""A connection to Ray that leaves nothing behind: to a cluster, or to a Ray of one's own."""
+"""A connection to Ray that leaves nothing behind: to a cluster, or to a Ray started here."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 from zorl.common.errors import ConfigurationError
+from zorl.common.subprocesses import available_cores
 
 
 def require_ray() -> Any:
@@ -31,28 +33,58 @@ def require_ray() -> Any:
     return ray
 
 
+@dataclass
+class _Instance:
+    """The Ray that zorl connected this process to; Ray allows one per process.
+
+    Attributes:
+        users: open `Cluster`s that use it; 0: zorl has not connected, or no longer is.
+        folder: of its temporary files, if zorl started it; else "".
+    """
+
+    users: int = 0
+    folder: str = ""
+
+
+_INSTANCE = _Instance()
+
+
 class Cluster:
-    """A connection to Ray: the program's own, to a cluster's address, or to one started here."""
+    """A connection to Ray: the program's own, to a cluster's address, or to one started here.
 
-    _started: ClassVar[int] = 0  # backends that use an instance that zorl started
-    _folder: ClassVar[str] = ""
+    Args:
+        ray: the module.
+        address: of a cluster; None: that of RAY_ADDRESS, or else a Ray started here.
+        workers: CPUs that a Ray started here offers at least.
+        instance: what this process is connected to already.
 
-    def __init__(self, ray: Any, address: str | None, workers: int | None) -> None:
+    Raises:
+        ConfigurationError: there is no cluster at the address.
+    """
+
+    def __init__(
+        self,
+        ray: Any,
+        address: str | None,
+        workers: int | None,
+        instance: _Instance = _INSTANCE,
+    ) -> None:
         self._ray = ray
+        self._instance = instance
         self._ours = False
         if ray.is_initialized():
-            if Cluster._started:
+            if instance.users:
                 self._ours = True
-                Cluster._started += 1
+                instance.users += 1
             return
         address = address or os.environ.get("RAY_ADDRESS") or "local"
         _check_address(address)
         options: dict[str, Any] = {"address": address}
         if address == "local":
-            # Its logs go with it, wherever the system keeps temporary files.
-            Cluster._folder = tempfile.mkdtemp(prefix="ray")
-            options["_temp_dir"] = Cluster._folder
-            options["num_cpus"] = max(workers or 1, os.cpu_count() or 1)
+            # Its logs are removed with it.
+            instance.folder = tempfile.mkdtemp(prefix="ray")
+            options["_temp_dir"] = instance.folder
+            options["num_cpus"] = max(workers or 1, available_cores())
             options["include_dashboard"] = False
             options["_system_config"] = {"worker_niceness": 0}  # Ray's 15 is for shared clusters
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody was asked
@@ -62,24 +94,25 @@ class Cluster:
         except (ConnectionError, ValueError) as error:
             raise ConfigurationError(f"no Ray cluster at {address!r}: {error}") from error
         self._ours = True
-        Cluster._started = 1
+        instance.users = 1
 
     def close(self) -> None:
-        """Leave; whoever leaves last ends what was started here."""
+        """Disconnect; the last one to leave ends the Ray that was started here."""
         if not self._ours:
             return
         self._ours = False
-        Cluster._started -= 1
-        if Cluster._started == 0 and self._ray.is_initialized():
+        instance = self._instance
+        instance.users -= 1
+        if instance.users == 0 and self._ray.is_initialized():
             with _kept_signals():
                 self._ray.shutdown()
-            if Cluster._folder:
-                shutil.rmtree(Cluster._folder, ignore_errors=True)
-                Cluster._folder = ""
+            if instance.folder:
+                shutil.rmtree(instance.folder, ignore_errors=True)
+                instance.folder = ""
 
 
 def _check_address(address: str) -> None:
-    """Refuse what Ray itself would try to reach for more than a minute, with noise."""
+    """Refuse an address that Ray would try to reach for more than a minute."""
     host, colon, port = address.rpartition(":")
     if address.startswith("ray://"):
         raise ConfigurationError(
@@ -97,7 +130,7 @@ def _check_address(address: str) -> None:
 
 @contextlib.contextmanager
 def _kept_signals() -> Iterator[None]:
-    """Ray puts a handler of its own in the place of the program's for SIGTERM."""
+    """Restore the program's handler for SIGTERM, which Ray replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,7 @@
 """Which worker plays which jobs next, where workers are far away, uneven and may be lost.
 
-Pure bookkeeping: no processes, no clock of its own. Ray's backend runs on it, and so does the
-simulation of a thousand workers in `benchmarks/scaling.py`.
+Pure bookkeeping, without processes or a clock. The Ray backend uses it, and so does the simulation
+of a thousand workers in `benchmarks/scaling.py`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_LEAST = 0.03  # seconds of work in a message, so that its own cost, 1 to 2 ms, stays small,
-_MESSAGE = 4e-4  # and so many for each worker: the driver must have the time to serve the others
-_SHARE = 3  # a message carries 1/3 of what is left to each worker: long ones first, short ones last
-_GRACE = 0.1  # seconds that nothing is late by
+# Seconds of work that a message carries at least: its own cost, 1 to 2 ms, stays small.
+_LEAST = 0.03
+# The same per worker: the driver needs this time to serve each of the others.
+_MESSAGE = 4e-4
+_SHARE = 3  # a message carries 1/3 of each worker's share of what is left: long chunks come first
+_GRACE = 0.1  # seconds before any chunk counts as late
 
 
 @dataclass(eq=False)
 class Chunk:
-    """Jobs in the hands of one worker.
+    """Jobs that one worker is playing.
 
     Attributes:
         jobs: a contiguous part of the list.
@@ -34,19 +36,19 @@ class Chunk:
 
 
 class Scheduler:
-    """The jobs of one work: what is to do, in whose hands, and done.
+    """The jobs of one batch: waiting, being played, or done.
 
-    An idle worker takes a share of what is left; when nothing is left it is given the jobs of a
+    An idle worker takes a share of what is left. When nothing is left it is given the jobs of a
     worker that takes much longer than others, and the first answer counts. Jobs of a worker that
-    was lost are played again one at a time, so that one that kills its worker is found.
+    was lost are played again one at a time, so that a job that kills its worker is found.
 
     Args:
         jobs: how many there are.
         workers: how many take part.
-        pace: seconds a job takes one worker, from earlier works; None: not known yet.
-        retries: how often a job may lose its worker alone before it is guilty.
-        patience: a chunk is late after so many times the time that its jobs take on average;
-            math.inf: never.
+        pace: seconds that a job takes one worker, from earlier batches; None: not known yet.
+        retries: deaths of a worker, alone with one job, that prove that the job is the cause.
+        patience: a chunk is late after this many times the average time of its jobs; math.inf:
+            never.
     """
 
     def __init__(
@@ -104,14 +106,14 @@ class Scheduler:
                 self._todo.append(chunk.jobs)
 
     def complete(self, chunk: Chunk, now: float) -> None:
-        """A chunk's results are there."""
+        """Note that a chunk's results have arrived."""
         self._out.discard(chunk)
         self._seconds += now - chunk.since
         self._timed += len(chunk.jobs)
         self._mark_done(chunk.jobs)
 
     def record_loss(self, chunk: Chunk) -> int | None:
-        """A chunk's worker is gone. Its jobs are played again, one at a time.
+        """Note that a chunk's worker is gone: its jobs are played again, one at a time.
 
         Returns:
             The job that lost its worker `retries` times alone, and counts as done; or None.
@@ -127,24 +129,23 @@ class Scheduler:
         return None
 
     def record_failure(self, chunk: Chunk, job: int | None) -> bool:
-        """A chunk ended in an error of one of its jobs: that counts as done, the rest is played
-        again one at a time.
+        """Note that a job of a chunk raised: it counts as done, the others are played again alone.
 
         Args:
             chunk: what failed.
             job: which job did; None: not known.
 
         Returns:
-            Whether that is news; False if it is not known yet who, or another answer was first.
+            Whether the job is known and this is its first result.
         """
         self._out.discard(chunk)
         if job is None and len(chunk.jobs) == 1:
             job = chunk.jobs[0]
-        news = job is not None and not self._done[job]
+        first = job is not None and not self._done[job]
         if job is not None:
             self._mark_done(range(job, job + 1))
         self._put_back(chunk)
-        return news
+        return first
 
     def _put_back(self, chunk: Chunk) -> None:
         """Have a chunk's jobs that are not done played again, one at a time."""

@@ -1,4 +1,4 @@
-"""The loop over a vector environment: one forward pass and one call a step, all lanes at once."""
+"""The loop over a vector environment: one forward pass and one call per step, all lanes at once."""
 
 from __future__ import annotations
 
@@ -19,19 +19,23 @@ from zorl.rollout.local.step_batch import StepBatch
 
 
 class VectorEpisodes:
-    """Episodes under way, one a row; each row goes on to the next job, and ends when there is none.
+    """Episodes being played, one in each lane; a lane whose episode ends gets the next job.
+
+    All observations are written into the step batch through its view `observations`, and rewards
+    are added to its view `returns`. Lanes without a next job are removed: the last one moves into
+    their place.
 
     Args:
         task: what is played.
-        lanes: where.
-        step_batch: decides; it has a place for every row.
-        batch: what the jobs are of.
-        first: the first job of each row.
-        results: takes the results.
+        lanes: the vector environment.
+        step_batch: decides; it has a lane for every lane.
+        batch: what the jobs are numbers of.
+        first: the first job of each lane.
+        results: the episodes' results are written here.
         allow_non_finite: see `VectorRunner`.
 
     Attributes:
-        playing: n, the number of rows.
+        playing: n, the number of lanes.
         over: (n,) whether the environment's episode ended at the last step.
     """
 
@@ -50,21 +54,20 @@ class VectorEpisodes:
         space = lanes.single_action_space
         self._action_dtype, self._action_shape = space.dtype, space.shape or ()
         self._encoder = ObservationEncoder.for_space(lanes.single_observation_space)
-        self._seen, self._totals = step_batch.state[:, :-1], step_batch.state[:, -1]
         n = self.playing = len(first)
         self._step_count = 0
         self._started = np.zeros(n, np.int64)
         self._jobs = np.zeros(n, np.int64)
         self._late = np.zeros(n, np.bool_)  # the next step only starts the episode
-        self._void = np.zeros(n, np.bool_)  # written down already; the environment plays on
+        self._written = np.zeros(n, np.bool_)  # results are written; the environment plays on
         self._terminated = self.over = np.zeros(n, np.bool_)
         self._info: Mapping[str, Any] = {}
-        for row, job in enumerate(first):
-            self._assign(row, job)
-        self._look(self._guarded("reset", lanes.begin, self._seeds(np.arange(n))))
+        for lane, job in enumerate(first):
+            self._assign(lane, job)
+        self._observe(self._guarded("reset", lanes.begin, self._seeds(np.arange(n))))
 
     def step(self) -> None:
-        """One step in every row."""
+        """Take one step in every lane."""
         n = self.playing
         state = self._step_batch.state[:n]
         if not math.isfinite(np.vdot(state, state)):  # of large finite numbers it overflows too
@@ -73,13 +76,13 @@ class VectorEpisodes:
         actions = choices.reshape(n, *self._action_shape)
         observations, rewards, terminated, truncated = self._guarded("step", self._step, actions)
         self._step_count += 1
-        self._look(observations)
-        with np.errstate(all="ignore"):  # infinite rewards may cancel; returns are looked at later
-            self._totals[:n] += self._column("rewards", rewards, "fiu")
+        self._observe(observations)
+        with np.errstate(all="ignore"):  # infinite rewards may cancel; returns are checked later
+            self._step_batch.returns[:n] += self._column("rewards", rewards, "fiu")
         self._terminated = self._column("terminations", terminated, "b")
         self.over = self._terminated | self._column("truncations", truncated, "b")
         late = np.flatnonzero(self._late[:n])
-        if late.size:  # that was no step of the episodes that it started
+        if late.size:  # this step only started their episodes
             self.over[late] = False
             self._late[late] = False
             self._start(late)
@@ -90,76 +93,79 @@ class VectorEpisodes:
         return observations, rewards, terminated, truncated
 
     def finish(self, queue: Iterator[int]) -> None:
-        """Write down the episodes that are over, and begin the next ones in their rows."""
+        """Write the results of episodes that are over, and begin the next ones in their lanes."""
         over = np.flatnonzero(self.over)
-        for row in over[~self._void[over]].tolist():
-            self._end(row)
+        for lane in over[~self._written[over]].tolist():
+            self._end(lane)
         following = list(islice(queue, len(over)))
-        rows = over[: len(following)]
+        refilled = over[: len(following)]
         if following:
-            for row, job in zip(rows.tolist(), following, strict=True):
-                self._assign(row, job)
-            observations = self._guarded("reset", self._lanes.begin_next, rows, self._seeds(rows))
+            for lane, job in zip(refilled.tolist(), following, strict=True):
+                self._assign(lane, job)
+            observations = self._guarded(
+                "reset", self._lanes.begin_next, refilled, self._seeds(refilled)
+            )
             if observations is not None:
-                self._look(observations)
+                self._observe(observations)
             if self._lanes.late:
-                self._late[rows] = True
-                self._step_batch.state[rows] = 0.0  # nobody acts on what an episode ended with
-        for row in over[len(following) :][::-1].tolist():
-            self._drop(row)
+                self._late[refilled] = True
+                # Their last observations may not be finite, and nobody acts on them.
+                self._step_batch.state[refilled] = 0.0
+        for lane in over[len(following) :][::-1].tolist():
+            self._remove(lane)
 
-    def _assign(self, row: int, job: int) -> None:
-        """Give a row its next job."""
-        self._jobs[row] = job
-        self._void[row] = False
-        self._step_batch.assign(row, self._batch.job(job)[0])
-        self._start(row)
+    def _assign(self, lane: int, job: int) -> None:
+        """Give a lane its next job."""
+        self._jobs[lane] = job
+        self._written[lane] = False
+        self._step_batch.assign(lane, self._batch.job(job)[0])
+        self._start(lane)
 
-    def _start(self, rows: Any) -> None:
-        """Count from here on what belongs to the episodes of these rows."""
-        self._totals[rows] = 0.0
-        self._step_batch.sums[rows] = 0.0
-        self._step_batch.squares[rows] = 0.0
-        self._started[rows] = self._step_count
+    def _start(self, lanes: Any) -> None:
+        """Count returns, moments and lengths of these lanes' episodes from here on."""
+        self._step_batch.returns[lanes] = 0.0
+        self._step_batch.sums[lanes] = 0.0
+        self._step_batch.squares[lanes] = 0.0
+        self._started[lanes] = self._step_count
 
-    def _drop(self, row: int) -> None:
-        """End a row; the last one moves into its place."""
-        self._lanes.remove(row)
+    def _remove(self, lane: int) -> None:
+        """Remove a lane; the last one moves into its place."""
+        self._lanes.remove(lane)
         last = self.playing = self.playing - 1
-        self._step_batch.move(row, last)
-        # Jobs go to the first rows that are free, so a row that starts late is never moved.
-        for values in (self._started, self._jobs, self._void):
-            values[row] = values[last]
+        self._step_batch.move(lane, last)
+        # Jobs go to the first free lanes, so a lane that starts late is never moved.
+        for values in (self._started, self._jobs, self._written):
+            values[lane] = values[last]
 
-    def _end(self, row: int) -> None:
-        """Write an episode down, if its return is finite."""
-        total = float(self._totals[row])
-        if not math.isfinite(total):
-            self._end_as_nan(row, "reward")
+    def _end(self, lane: int) -> None:
+        """Write an episode's results, if its return is finite."""
+        episode_return = float(self._step_batch.returns[lane])
+        if not math.isfinite(episode_return):
+            self._end_as_nan(lane, "reward")
             return
-        task, results, job = self._task, self._results, self._jobs[row]
-        results.returns[job] = results.native_returns[job] = total
-        info = self._lanes.final_info(self._info, row) if task.success == "info" else None
-        results.successes[job] = task.succeeded(total, bool(self._terminated[row]), info)
-        self._close(row)
+        task, results, job = self._task, self._results, self._jobs[lane]
+        results.returns[job] = results.native_returns[job] = episode_return
+        info = self._lanes.final_info(self._info, lane) if task.success == "info" else None
+        results.successes[job] = task.succeeded(episode_return, bool(self._terminated[lane]), info)
+        self._close(lane)
 
     def _end_bad(self) -> None:
         """End episodes whose observation or return is not finite.
 
-        The environment's own cannot be ended: their rows play on, from now on for nothing.
+        The environment cannot be told to end them: their lanes play on, and nothing is recorded.
         """
         finite = np.isfinite(self._step_batch.state[: self.playing])
-        for row in np.flatnonzero(~finite.all(axis=1)).tolist():
-            if not self._void[row]:
-                self._end_as_nan(row, "observation" if finite[row, -1] else "reward")
-                self._void[row] = True
-            self._step_batch.state[row] = 0.0
+        for lane in np.flatnonzero(~finite.all(axis=1)).tolist():
+            if not self._written[lane]:
+                self._end_as_nan(lane, "observation" if finite[lane, -1] else "reward")
+                self._written[lane] = True
+            self._step_batch.state[lane] = 0.0
 
-    def _end_as_nan(self, row: int, what: str) -> None:
-        """Write an episode down with a NaN return, or raise."""
-        length = self._step_count - int(self._started[row])
-        job = int(self._jobs[row])
-        # A reset that is not finite is no candidate's doing.
+    def _end_as_nan(self, lane: int, what: str) -> None:
+        """Give an episode a NaN return, or raise."""
+        length = self._step_count - int(self._started[lane])
+        job = int(self._jobs[lane])
+        # No candidate causes a reset that is not finite.
         if not self._allow_non_finite or not length:
             seed = self._batch.job(job)[1]
             replay = "" if self._lanes.seeded else ", which does not replay it,"
@@ -167,26 +173,26 @@ class VectorEpisodes:
                 f"{self._task.env_id} returned a NaN or infinite {what} after {length} steps: the "
                 f"episode with seed {seed}{replay} cannot be scored; mend the environment, or let "
                 "such candidates count as the worst of their generation (search agents: train "
-                "anew with --non-finite worst)"
+                "again with --non-finite worst)"
             )
             error.job = job
             raise error
-        self._results.void(job)
-        self._close(row)
+        self._results.set_nan(job)
+        self._close(lane)
 
-    def _close(self, row: int) -> None:
-        """Note an episode's length and moments."""
-        job = self._jobs[row]
-        self._results.lengths[job] = self._step_count - self._started[row]
+    def _close(self, lane: int) -> None:
+        """Write an episode's length and moments."""
+        job = self._jobs[lane]
+        self._results.lengths[job] = self._step_count - self._started[lane]
         if self._batch.normalizer.learns:
-            self._results.sums[job] = self._step_batch.sums[row]
-            self._results.squares[job] = self._step_batch.squares[row]
+            self._results.sums[job] = self._step_batch.sums[lane]
+            self._results.squares[job] = self._step_batch.squares[lane]
 
-    def _seeds(self, rows: NDArray[np.int64]) -> list[int]:
-        return [self._batch.job(job)[1] for job in self._jobs[rows].tolist()]
+    def _seeds(self, lanes: NDArray[np.int64]) -> list[int]:
+        return [self._batch.job(job)[1] for job in self._jobs[lanes].tolist()]
 
-    def _look(self, observations: Any) -> None:
-        """Take in the observations of all rows."""
+    def _observe(self, observations: Any) -> None:
+        """Write the observations of all lanes into the step batch."""
         encoder, n = self._encoder, self.playing
         values = np.asarray(observations)
         if values.shape != (n, *encoder.shape):
@@ -195,7 +201,7 @@ class VectorEpisodes:
                 f"{values.shape}, but the space says {(n, *encoder.shape)}"
             )
         if encoder.kind == "box":
-            self._seen[:n] = values.reshape(n, -1)
+            self._step_batch.observations[:n] = values.reshape(n, -1)
             return
         index = values.astype(np.int64) - encoder.start
         if not ((index >= 0) & (index < encoder.size)).all():
@@ -203,11 +209,11 @@ class VectorEpisodes:
                 f"{self._task.env_id}: the observations {values} are not all in "
                 f"{{{encoder.start}, …, {encoder.start + encoder.size - 1}}}"
             )
-        self._seen[:n] = 0.0
-        self._seen[np.arange(n), index] = 1.0
+        self._step_batch.observations[:n] = 0.0
+        self._step_batch.observations[np.arange(n), index] = 1.0
 
     def _column(self, name: str, values: Any, kinds: str) -> NDArray[Any]:
-        """One value per row, of one of these kinds of numpy's."""
+        """One value per lane, of one of these numpy kinds."""
         column = np.asarray(values)
         if column.shape != (self.playing,) or column.dtype.kind not in kinds:
             wanted = "booleans" if kinds == "b" else "numbers"

@@ -9,7 +9,7 @@ results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -18,7 +18,10 @@ from zorl.envs.task import Task
 from zorl.envs.vector.envpool import PoolLanes
 from zorl.envs.vector.lanes import Lanes, NativeLanes, check_same_spaces
 from zorl.policies.spaces import ObservationEncoder
+from zorl.rollout.backend import BackendSetup, register_backend
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.rollout.env_runner import EnvRunner
+from zorl.rollout.local.serial import SerialBackend
 from zorl.rollout.local.step_batch import BatchPolicy, StepBatch, step_batch_class
 from zorl.rollout.vector.episodes import VectorEpisodes
 
@@ -27,8 +30,8 @@ _BLOCK = 8  # times as many EnvPool environments are held as are stepped, each f
 _WARM = 20_000  # steps until compiled code is worth loading
 
 
-class VectorRunner:
-    """An `EnvRunner` over one vector environment; the policy acts deterministically.
+class VectorRunner(EnvRunner):
+    """Plays episodes in one vector environment; the policy acts deterministically.
 
     Args:
         task: without wrappers; `check_vector` says whether it can be run so.
@@ -41,11 +44,8 @@ class VectorRunner:
         compiled: whether compiled code decides, to the same bits: True, False, or None for as
             soon as that pays, after some 20,000 steps.
 
-    Attributes:
-        heartbeat: called at every step.
+    It calls `heartbeat` after every step of all lanes.
     """
-
-    heartbeat: Callable[[], object] | None = None
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class VectorRunner:
         kind: str = "vector",
         lanes: int = 64,
         threads: int = 1,
+        *,
         allow_non_finite: bool = False,
         compiled: bool | None = None,
     ) -> None:
@@ -76,13 +77,18 @@ class VectorRunner:
         return {**vars(self), "_native": None}  # a worker opens its own
 
     @property
+    def env_id(self) -> str:
+        """See `EnvRunner`."""
+        return self.task.env_id
+
+    @property
     def seeded(self) -> bool:
         """Whether every episode starts from its own seed, as `EnvRunner` promises."""
         return self.kind == "envpool" or self._open().seeded
 
     @property
     def description(self) -> str:
-        """What a log should say of how episodes start."""
+        """How episodes start; see `EnvRunner`."""
         if self.kind == "envpool":
             return (
                 f"EnvPool plays {self.task.env_id}: every episode starts from its own seed, but "
@@ -155,7 +161,7 @@ class VectorRunner:
             native.close()
 
 
-def check_vector(task: Task, kind: str, workers: int = 1, stochastic: bool = False) -> None:
+def check_vector(task: Task, kind: str, workers: int = 1, *, stochastic: bool = False) -> None:
     """Refuse what a `VectorRunner` cannot do, before anything is run.
 
     Args:
@@ -185,3 +191,34 @@ def check_vector(task: Task, kind: str, workers: int = 1, stochastic: bool = Fal
             )
     finally:
         lanes.close()
+
+
+@register_backend("vector")
+def vector_backend(setup: BackendSetup) -> SerialBackend:
+    """Its native vector environment: no common random numbers where it has one generator."""
+    return _of_setup("vector", setup, processes=setup.resources.workers or 1)
+
+
+@register_backend("envpool")
+def envpool_backend(setup: BackendSetup) -> SerialBackend:
+    """EnvPool's environment of that name: other initial states."""
+    return _of_setup("envpool", setup, processes=1)
+
+
+def _of_setup(kind: str, setup: BackendSetup, *, processes: int) -> SerialBackend:
+    resources = setup.resources
+    if resources.timeout is not None:
+        raise ConfigurationError(
+            f"the backend {kind!r} plays in this process, where nothing could stop an "
+            "environment that hangs: leave out the timeout, or use the backend gymnasium"
+        )
+    check_vector(setup.task, kind, processes, stochastic=setup.policy.decoder.stochastic)
+    runner = VectorRunner(
+        setup.task,
+        setup.policy,
+        kind,
+        resources.lanes or 64,
+        resources.workers or 1,
+        allow_non_finite=setup.allow_non_finite,
+    )
+    return SerialBackend(runner, setup.failures)
