@@ -148,7 +148,7 @@ def test_what_is_wrong_is_said() -> None:
         LayerNoise(((3, 0),))
     other = MlpClassifier((20, 13, 5)).noise(1)
     wrong = Perturbed(np.zeros(other.dim), 0.1, directions(other, 4), "antithetic")
-    with pytest.raises(ConfigurationError, match="of a network of other sizes"):
+    with pytest.raises(ConfigurationError, match="to a network of other sizes"):
         NET.losses(wrong, np.zeros((2, 20)), np.zeros(2, int))
     with pytest.raises(ConfigurationError, match=r"images must have shape \(b, 20\)"):
         NET.losses(np.zeros((1, NET.dim)), np.zeros((2, 19)), np.zeros(2, int))

@@ -1,4 +1,4 @@
-"""What the whole library uses: errors, options, random streams, statistics, files, checks."""
+"""Helpers for the whole library: errors, options, random streams, statistics, files, checks."""
 
 import lazy_loader
 

@@ -49,9 +49,9 @@ class EnvironmentFailure(ZorlError):
     """An environment raised, returned something unusable, hung, or its worker died.
 
     Attributes:
-        job: index in its `EpisodeBatch` of the episode that is to blame, where that is known.
-        trace: the traceback of what the environment itself raised; "" where it did not.
-        replay: where that episode is saved for `zorl replay`; None where it is not.
+        job: index of the failed episode in its `EpisodeBatch`, if known.
+        trace: traceback of the environment's own exception; "" if it raised none.
+        replay: file in which the episode is saved for `zorl replay`, or None.
     """
 
     job: int | None = None
@@ -64,4 +64,4 @@ class NonFiniteRewardError(EnvironmentFailure):
 
 
 class DivergedError(ZorlError):
-    """A search whose parameters left the range of the network's float32 numbers."""
+    """The parameters of a search left the range of the network's float32 numbers."""

@@ -1,7 +1,7 @@
-"""Modules by their names of zorl 0.1, so that saved references and older scripts still load.
+"""Old module names of zorl 0.1, so that saved references and older scripts still load.
 
-A saved agent or task may name a class as "module:Class", and a program of a user's own may import
-a module from where it was. Such an import gives the module of today and a DeprecationWarning.
+A saved agent or task may name a class as "module:Class", and a user's program may import a module
+by its old name. Such an import returns today's module and gives a DeprecationWarning.
 """
 
 from __future__ import annotations
@@ -82,23 +82,23 @@ MOVED = {
 
 
 def install() -> None:
-    """Let the old names be imported, from now on."""
+    """Make the old names importable."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
 
 
 class _Finder:
-    """Finds what no other finder found: the names in `MOVED`."""
+    """A finder for the names in `MOVED`, used after all other finders."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """See `importlib.abc.MetaPathFinder`, which is not derived from: its import is slow."""
+        """See `importlib.abc.MetaPathFinder`; it is not a base class because its import is slow."""
         return ModuleSpec(fullname, cast(Any, _Moved())) if fullname in MOVED else None
 
 
 class _Moved:
-    """Gives the module of today in place of the old one."""
+    """A loader that returns today's module for an old name."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """See `importlib.abc.Loader`."""

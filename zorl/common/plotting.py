@@ -1,11 +1,11 @@
-"""How every figure looks: colours, markers, matplotlib's settings."""
+"""Common style of all figures: colours, markers, matplotlib's settings."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# Okabe and Ito's colours without their yellow, which is hard to see on white; the markers tell
-# agents apart where colours do not, and are one fewer so that no pair repeats before 42.
+# Okabe and Ito's colours without their yellow, which is hard to see on white. The markers
+# distinguish agents with equal colours. There is one marker fewer, so no pair repeats before 42.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 GREY = "#595959"

@@ -1,4 +1,4 @@
-"""Things named as "module:name": imported with errors that say what is missing."""
+"""Import objects named as "module:name", with errors that say what is missing."""
 
 from __future__ import annotations
 

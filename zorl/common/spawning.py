@@ -1,4 +1,4 @@
-"""How worker processes are started, and how they end with their parent, however it ends."""
+"""Start worker processes that end when their parent ends, for any reason."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def require_posix() -> None:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Numerical libraries of processes started in here use one thread."""
+    """Limit the numerical libraries of processes started in this context to one thread."""
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     try:
@@ -49,11 +49,11 @@ def one_thread() -> Iterator[None]:
 
 @contextlib.contextmanager
 def blocked(*signals: signal.Signals) -> Iterator[None]:
-    """Processes started in here never see these signals, which are sent to whole groups of them.
+    """Block signals in processes started in this context.
 
-    Ctrl-C in a terminal and the SIGTERM of a service manager reach parent and workers alike, and
-    are the parent's to handle. Unlike a handler, which a new process could set only after its
-    imports, the mask is inherited. One that arrives meanwhile reaches this process afterwards.
+    Ctrl-C in a terminal and the SIGTERM of a service manager reach the parent and its workers. Only
+    the parent shall handle them. A new process could set a handler only after its imports, but a
+    signal mask is inherited. A signal that arrives meanwhile reaches this process afterwards.
     """
     resource_tracker.ensure_running()  # its own start, left to the first process, would unblock
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
@@ -64,11 +64,11 @@ def blocked(*signals: signal.Signals) -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Let the kernel end this spawned process as soon as its parent is gone.
+    """Let the kernel end this spawned process as soon as its parent has ended.
 
-    The parent holds the other end of the pipe behind its sentinel. When that end closes, also by
-    SIGKILL, the kernel sends SIGIO, whose default is to end the process. A thread that waits for
-    the same could not run while an environment hangs in foreign code with the interpreter's lock.
+    The parent holds the other end of the sentinel's pipe. When that end closes, even by SIGKILL,
+    the kernel sends SIGIO, which by default ends the process. A waiting thread would not do: it
+    cannot run while an environment hangs in foreign code that holds the interpreter's lock.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
@@ -77,5 +77,5 @@ def end_with_parent() -> None:
     fcntl.fcntl(sentinel, fcntl.F_SETOWN, os.getpid())
     flags = fcntl.fcntl(sentinel, fcntl.F_GETFL)
     fcntl.fcntl(sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
-    if select.select([sentinel], [], [], 0)[0]:  # it was gone before
+    if select.select([sentinel], [], [], 0)[0]:  # the parent had already ended
         os._exit(1)

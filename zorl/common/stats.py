@@ -30,7 +30,7 @@ _BLOCK = 2_000_000  # floats per temporary array (16 MB), whatever the number of
 
 @dataclass(frozen=True)
 class Interval:
-    """A point estimate and its confidence interval; infinite bounds mean that none is known.
+    """A point estimate and its confidence interval; infinite bounds mean an unknown interval.
 
     `str()` gives the interval's width two significant digits, "-104.6 [-105.3, -103.9]", and
     "[n/a]" for infinite bounds; `format(interval, ".3f")` formats all three numbers alike.
@@ -54,7 +54,7 @@ class Interval:
 
 
 def iqm(values: ArrayLike) -> float:
-    """Interquartile mean: without the ⌊n/4⌋ lowest and highest of all n values, of any shape."""
+    """Return the interquartile mean: without the ⌊n/4⌋ lowest and highest of all n values."""
     return float(scipy.stats.trim_mean(_finite(values, "values").ravel(), 0.25))
 
 
@@ -65,13 +65,14 @@ def bootstrap(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Interval:
-    """Bootstrap interval of a statistic of n independent runs, stretched for small n.
+    """Return the bootstrap interval of a statistic of n independent runs, stretched for small n.
 
-    The percentile interval is stretched about the estimate by k = √(n / (n - 1)) · t(n - 1) / z:
-    n - 1 for the n in the plug-in variance and Student's quantile for the normal one, so that it
-    is as wide as Student's but leans with skew. (Both corrections are those of Hesterberg's
-    expanded percentiles, arXiv 1411.5279, which cannot leave the data's range: 75 % at n = 3.)
-    For the IQM of n ≥ 4 k = t / z: resampling does not understate a trimmed mean's spread.
+    The percentile interval is stretched around the estimate by k = √(n / (n - 1)) · t(n - 1) / z.
+    This replaces n in the plug-in variance by n - 1, and the normal quantile by Student's. The
+    interval is then as wide as Student's but follows the skew. (Both corrections are those of
+    Hesterberg's expanded percentiles, arXiv 1411.5279, which cannot leave the data's range: 75 % at
+    n = 3.) For the IQM of n ≥ 4 k = t / z, because resampling does not understate a trimmed mean's
+    spread.
 
     Measured coverage of nominal 95 % (10,000 samples; in brackets the plain percentiles), n =::
 
@@ -82,15 +83,16 @@ def bootstrap(
         IQM, lognormal       93 (74)     95 (89)     96 (93)     96 (94)
         IQM, 30 % failures   78 (63)     84 (80)     96 (93)     95 (94)
 
-    Equal runs give an interval of no width, which is silent on what they did not show (for success
-    rates use `proportion_interval`); one run gives ±∞. Bounds may be returns that cannot occur.
+    Equal runs give an interval of width 0, which says nothing about events that they did not show
+    (for success rates use `proportion_interval`). One run gives ±∞. Bounds may be returns that
+    cannot occur.
 
     Args:
-        values: (n,), one number per independent run.
+        values: one number per independent run (n,).
         statistic: a name, or a function from an (n,) sample to a number.
         level: in (0, 1).
-        resamples: at least 2 / (1 - level), so that each tail holds one.
-        seed: equal arguments give equal bits.
+        resamples: at least 2 / (1 - level), so that each tail has one.
+        seed: seed of the resamples; equal arguments give bit-identical results.
     """
     sample = _finite(values, "values", ndim=1)
     center, low, high = _bootstrap(sample[:, None], statistic, level, resamples, seed)
@@ -98,7 +100,7 @@ def bootstrap(
 
 
 def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
-    """Student's t interval for the mean of many independent episodes, (n,); ±∞ for n = 1."""
+    """Return Student's t interval for the mean of independent episodes (n,); ±∞ for n = 1."""
     sample = _finite(values, "values", ndim=1)
     _check_level(level)
     mean, half, n = float(sample.mean()), math.inf, sample.size
@@ -108,7 +110,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
 
 
 def proportion_interval(successes: int, n: int, level: float = 0.95) -> Interval:
-    """Wilson's score interval (1927) for a success rate; it has width at 0 and n successes too."""
+    """Return Wilson's interval (1927) for a success rate; its width is never 0."""
     _check_level(level)
     whole = isinstance(successes, (int, np.integer)) and isinstance(n, (int, np.integer))
     if not (whole and 0 <= successes <= n and n >= 1):
@@ -118,7 +120,7 @@ def proportion_interval(successes: int, n: int, level: float = 0.95) -> Interval
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, level: float = 0.95, seed: int = 0) -> Interval:
-    """`bootstrap` of the mean of a - b, where a[i] and b[i], both (n,), share run i's seeds."""
+    """Return `bootstrap` of the mean of a - b (n,), where a[i] and b[i] share run i's seeds."""
     first, second = _finite(a, "a", ndim=1), _finite(b, "b", ndim=1)
     if first.size != second.size:
         raise ConfigurationError(f"a and b must be pairs, got {first.size} and {second.size} runs")
@@ -135,7 +137,7 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
 def curve_band(
     curves: ArrayLike, level: float = 0.95, statistic: Literal["iqm", "mean"] = "iqm", seed: int = 0
 ) -> tuple[Array, Array, Array]:
-    """Pointwise `bootstrap` over the runs, with the same 2,000 resamples of runs at all points.
+    """Return the pointwise `bootstrap` over runs, with the same 2,000 resamples at all points.
 
     `curves` is (runs, points) and finite: start the grid where every run has a value. Returns
     center, low and high, each (points,); the level is each point's, not the whole curve's.
@@ -144,9 +146,9 @@ def curve_band(
 
 
 def step_interpolate(x_run: ArrayLike, y_run: ArrayLike, grid: ArrayLike) -> Array:
-    """One run's last known value at each point of a grid; NaN before its first.
+    """Return one run's last known value at each point of a grid; NaN before its first value.
 
-    `x_run` (k,) and `grid` (points,) are environment steps; of equal steps the last one counts.
+    `x_run` (k,) and `grid` (points,) are environment steps; among equal steps the last one counts.
     """
     x, y = _finite(x_run, "x_run", ndim=1), _finite(y_run, "y_run", ndim=1)
     if x.size != y.size:
@@ -160,7 +162,7 @@ def step_interpolate(x_run: ArrayLike, y_run: ArrayLike, grid: ArrayLike) -> Arr
 def _bootstrap(
     columns: Array, statistic: Statistic, level: float, resamples: int, seed: int
 ) -> tuple[Array, Array, Array]:
-    """Center, low and high, each (points,), of columns (runs, points)."""
+    """Return center, low and high, each (points,), of columns (runs, points)."""
     _check_level(level)
     if not resamples >= 2 / (1 - level) - 1e-6:  # 1 - 0.9 is a little less than a tenth
         raise ConfigurationError(f"level {level} needs at least {2 / (1 - level):.0f} resamples")
@@ -175,7 +177,7 @@ def _bootstrap(
     stretch *= 1 if statistic == "iqm" and n >= 4 else math.sqrt(n / (n - 1))
     quantiles = []
     for block in np.array_split(columns, min(points, -(-points * resamples // _BLOCK)), axis=1):
-        rng = np.random.default_rng(seed)  # anew in each block: the same resamples for all points
+        rng = np.random.default_rng(seed)  # the same resamples for all points
         rows = max(1, _BLOCK // block.size)
         estimates = [
             _apply(statistic, block[rng.integers(n, size=(min(rows, resamples - done), n))])

@@ -1,4 +1,4 @@
-"""Stopping at the next opportunity when a signal asks for it."""
+"""A stop flag that is set by SIGINT and SIGTERM."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 class StopSignals(AbstractContextManager["StopSignals"]):
     """Turns SIGINT and SIGTERM into a flag; a second SIGINT raises KeyboardInterrupt.
 
-    Outside the main thread, where Python allows no handlers, none ever comes.
+    Outside the main thread Python allows no handlers, so the flag is never set.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class StopSignals(AbstractContextManager["StopSignals"]):
         self._before: dict[signal.Signals, Any] = {}
 
     def __call__(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal arrived."""
         return self.received is not None
 
     def __enter__(self) -> StopSignals:

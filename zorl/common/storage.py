@@ -30,7 +30,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader or a crash sees the old file or the new, whole."""
+    """Write `data` to `path` atomically; readers see the whole old or new file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -39,7 +39,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp's 0600 would surprise whoever shares the folder
+        Path(temporary).chmod(0o644)  # mkstemp's 0600 locks out others who share the folder
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -47,7 +47,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what writers that were killed left in a folder; nobody may be writing there now."""
+    """Remove temporary files of killed writers from a folder; nothing may be writing there now."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
@@ -59,7 +59,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """The JSON object in a file.
+    """Read the JSON object in a file.
 
     Raises:
         FileFormatError: the file is missing, or is not a JSON object.
@@ -92,14 +92,15 @@ def save_archive(path: str | Path, kind: str, metadata: Mapping[str, Any], array
 
 
 def load_archive(path: str | Path, kind: str | None = None) -> tuple[str, dict[str, Any], Arrays]:
-    """Kind, metadata and arrays of an archive.
+    """Load the kind, metadata and arrays of an archive.
 
     Args:
         path: the file.
-        kind: what it must hold; None accepts every kind.
+        kind: the required kind; None accepts every kind.
 
     Raises:
-        FileFormatError: missing, corrupt, truncated, not zorl's, of a newer format or another kind.
+        FileFormatError: the file is missing, corrupt, truncated, not zorl's, of a newer format or
+            of another kind.
     """
     from safetensors.numpy import load
 
@@ -130,7 +131,7 @@ def load_archive(path: str | Path, kind: str | None = None) -> tuple[str, dict[s
                 raise FileFormatError(f"{path}: zorl.json lacks a kind or metadata")
     except FileFormatError:
         raise
-    # A damaged zip raises whatever the damage looks like: another compression, a password, zlib's.
+    # A damaged zip can raise many errors: unknown compression, a password, one of zlib's.
     except Exception as error:
         raise FileFormatError(f"{path}: corrupt, truncated or not a zorl file ({error})") from error
     if kind is not None and found != kind:
@@ -139,7 +140,7 @@ def load_archive(path: str | Path, kind: str | None = None) -> tuple[str, dict[s
 
 
 def flatten(value: Any, prefix: str) -> tuple[dict[str, Any], Arrays]:
-    """The scalars (JSON) and arrays of a nested frozen dataclass, keyed by dotted field names."""
+    """Return the scalars (JSON) and arrays of a nested dataclass, keyed by dotted field names."""
     scalars: dict[str, Any] = {}
     arrays: Arrays = {}
     for field in dataclasses.fields(value):
@@ -160,11 +161,11 @@ def flatten(value: Any, prefix: str) -> tuple[dict[str, Any], Arrays]:
 
 
 def unflatten(template: T, prefix: str, scalars: Mapping[str, Any], arrays: Arrays) -> T:
-    """The inverse of `flatten`, for a value with the types and array sizes of `template`.
+    """Invert `flatten`, for a value with the types and array sizes of `template`.
 
     Raises:
-        FileFormatError: a field is missing, or has another shape or type: another configuration's
-            file.
+        FileFormatError: a field is missing, or has another shape or type. The file then belongs to
+            another configuration.
     """
     values: dict[str, Any] = {}
     for field in dataclasses.fields(template):  # type: ignore[arg-type]
@@ -198,7 +199,7 @@ def unflatten(template: T, prefix: str, scalars: Mapping[str, Any], arrays: Arra
 
 
 def _finite(value: Any) -> Any:
-    """JSON without NaN, infinity or numpy scalars."""
+    """Return the value without NaN, infinity and numpy scalars, for JSON."""
     if isinstance(value, Mapping):
         return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,7 +1,7 @@
-"""Every random number of a run, as a function of (seed, purpose, generation, index).
+"""All random numbers of a run, as a function of (seed, purpose, generation, index).
 
-Nothing here has a position that advances, so a checkpoint holds no generator state, and neither
-the number of workers, their order nor a crash can change a result.
+No generator has a state that advances. So a checkpoint stores no generator state, and the number of
+workers, their order or a crash cannot change a result.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SEED_BITS = 28  # episode seeds are 31-bit: 3 bits of purpose, 28 random bits
 
 
 class Purpose(IntEnum):
-    """What a random number is for; purposes never share a stream, nor an episode seed."""
+    """The purpose of a random number; purposes never share a stream or an episode seed."""
 
     INIT = 0
     SEARCH = 1
@@ -49,38 +49,38 @@ class Streams:
         object.__setattr__(self, "seed", int(self.seed))
 
     def rng(self, purpose: Purpose, generation: int = 0, index: int = 0) -> np.random.Generator:
-        """A fresh generator for one (purpose, generation, index); equal arguments, equal bits."""
+        """Return a new generator for (purpose, generation, index); equal arguments, equal bits."""
         sequence = np.random.SeedSequence(self.seed, spawn_key=(int(purpose), generation, index))
         return np.random.Generator(np.random.PCG64(sequence))
 
     def init(self) -> np.random.Generator:
-        """The generator of the initial parameters."""
+        """Return the generator of the initial parameters."""
         return self.rng(Purpose.INIT)
 
     def search(self, generation: int) -> np.random.Generator:
-        """The generator of a generation's directions."""
+        """Return the generator of a generation's directions."""
         return self.rng(Purpose.SEARCH, generation)
 
     def episodes(self, generation: int, count: int) -> Seeds:
-        """Seeds of the episodes that all candidates of a generation share."""
+        """Return the seeds of the episodes that all candidates of a generation share."""
         return self.seeds(Purpose.EPISODES, generation, count)
 
     def gate(self, generation: int, count: int) -> Seeds:
-        """Fresh seeds for the gate of a generation; a longer list begins with the shorter one."""
+        """Return new seeds for a generation's gate; a longer list begins with the shorter one."""
         return self.seeds(Purpose.GATE, generation, count)
 
     def validation(self, count: int) -> Seeds:
-        """Seeds on which a run watches its own progress; the search never sees them."""
+        """Return the seeds on which a run measures its progress; the search never sees them."""
         return self.seeds(Purpose.VALIDATION, 0, count)
 
     def seeds(self, purpose: Purpose, generation: int, count: int) -> Seeds:
-        """`count` episode seeds in [0, 2³¹); different purposes are disjoint by construction."""
+        """Return `count` episode seeds in [0, 2³¹); different purposes never share a seed."""
         draws = self.rng(purpose, generation).integers(0, 1 << _SEED_BITS, size=count)
         return tuple((int(purpose) << _SEED_BITS) | int(draw) for draw in draws)
 
 
 def held_out_seeds(count: int) -> Seeds:
-    """The seeds of the final estimate: the same for every run and every agent.
+    """Return the seeds of the final estimate, the same for every run and every agent.
 
     They do not depend on the run's seed, so agents are compared in pairs on the same starts.
     """
@@ -88,5 +88,5 @@ def held_out_seeds(count: int) -> Seeds:
 
 
 def action_rng(episode_seed: int) -> np.random.Generator:
-    """The generator of a stochastic policy's choices in one episode."""
+    """Return the generator of a stochastic policy's choices in one episode."""
     return Streams(episode_seed).rng(Purpose.ACTIONS)

@@ -1,4 +1,4 @@
-"""Calls in processes of their own: one call each, a few at a time, stopped together."""
+"""Run calls in separate processes, a few at a time, and stop them together."""
 
 from __future__ import annotations
 
@@ -35,17 +35,18 @@ def run_in_processes(
 ) -> Generator[tuple[int, int], None, None]:
     """Call `target(*calls[i])` for every i, each in a spawned process with one numerical thread.
 
-    A process per call, and no pool: one that crashes or runs out of memory takes no other with
-    it. The processes ignore SIGINT, which a terminal sends to all of them, and end with their
-    parent, however it ends. Leave the iterator by exhausting or closing it: that ends them too.
+    Every call has its own process instead of a pool, so a process that crashes or runs out of
+    memory does not affect the others. The processes ignore SIGINT, which a terminal sends to all of
+    them. They end when their parent ends, for any reason, and when the iterator is exhausted or
+    closed.
 
     Args:
-        target: a function of a module; it should end soon after a SIGTERM.
+        target: a function at module level; it should end soon after a SIGTERM.
         calls: its arguments, which must be picklable.
-        jobs: how many run at a time.
-        stop: asked several times a second; at True nothing more is started, and the processes
-            that run get a SIGTERM.
-        grace: seconds that they then have before they are killed.
+        jobs: number of processes at a time.
+        stop: called several times a second. If it returns True no further process is started, and
+            the running ones get a SIGTERM.
+        grace: seconds after the SIGTERM until they are killed.
 
     Yields:
         (i, exit code) as the processes end; negative is the signal that ended one.

@@ -1,4 +1,4 @@
-"""Array types and the few callables that the whole library shares."""
+"""Array types and callables that the whole library shares."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
-# Asked between records: whether to stop now (a signal came, a goal is reached).
+# Called between records; returns whether to stop now (a signal arrived, a goal is reached).
 Stop = Callable[[], bool]
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """The array itself, made read-only."""
+    """Make the array read-only and return it."""
     array.setflags(write=False)
     return array

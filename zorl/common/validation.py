@@ -1,4 +1,4 @@
-"""Checks of arguments: each raises a `ConfigurationError` that says what was expected."""
+"""Checks of arguments; each raises a `ConfigurationError` that says what was expected."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def at_least(name: str, value: int, least: int) -> None:
 
 
 def is_finite(value: object) -> bool:
-    """Whether a value is a finite number; True and False are none."""
+    """Whether a value is a finite number; True and False are not numbers here."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         return False
     return bool(np.isfinite(value))
 
 
 def check_flag(name: str, value: Any) -> None:
-    """Raise unless `value` is True or False: text such as "no" would count as true."""
+    """Raise unless `value` is True or False, because text such as "no" would count as true."""
     if not isinstance(value, (bool, np.bool_)):
         raise ConfigurationError(f"{name} must be True or False, got {value!r}")
 

@@ -1,4 +1,4 @@
-"""Networks of many parameters: noise that is made from numbers, and what a population costs."""
+"""Large networks: noise regenerated from seeds, and populations evaluated with shared products."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Pictures that are drawn anew each time they are seen."""
+"""Data augmentation: images that change at random each time they are used."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RandomShifts:
-    """Square pictures moved by whole pixels, evenly over all shifts; what comes in is 0.
+    """Shift square images by whole pixels, uniformly over all shifts, and fill up with 0.
 
     Args:
-        side: of a picture, in pixels.
+        side: side of an image in pixels.
         pixels: the longest shift along each axis.
     """
 
@@ -28,7 +28,7 @@ class RandomShifts:
         at_least("pixels", self.pixels, 0)
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """(b, side²) pictures, each moved by a shift of its own."""
+        """Return the images (b, side²), each moved by a different random shift."""
         import torch
         from torch.nn.functional import pad
 

@@ -1,4 +1,4 @@
-"""Training by backpropagation, as a yardstick for searches of the same network."""
+"""Training by backpropagation, the yardstick for searches on the same network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zorl.optimizers.step_rules import StepRule
 
 
 def gradient(network: MlpClassifier, theta: ArrayLike, images: object, labels: object) -> Vector:
-    """(d,) gradient of the mean cross-entropy at θ (d,), by backpropagation."""
+    """Return the gradient (d,) of the mean cross-entropy at θ (d,), by backpropagation."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -44,9 +44,9 @@ def train_by_backpropagation(
     points: int = 50,
     augment: Callable[[Any, Any], Any] | None = None,
 ) -> list[dict[str, float]]:
-    """Train from `network.init`; the curve as `zorl.search.checkpointed.long_search` returns it.
+    """Train from `network.init`; return a curve like `zorl.search.checkpointed.long_search`.
 
-    A gradient counts as one evaluation of its mini-batch. `augment` is `NodePerturbation`'s.
+    A gradient counts as one evaluation of its mini-batch. `augment` is as in `NodePerturbation`.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""A multilayer perceptron that classifies, with every member of a population at once.
+"""A multilayer perceptron for classification that evaluates all members of a population at once.
 
-What all members share is computed once: the products with θ itself. A member's own part is a
-product with its noise, which is thin where the noise has low rank.
+The products with θ itself are computed once for all members. Each member adds a product with its
+noise, which is thin if the noise has low rank.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from zorl.optimizers.weights import ANTITHETIC, FORWARD
 if TYPE_CHECKING:
     import torch
 
-_ROWS = 1 << 15  # examples × members in one product of an evaluation without structure
+_ROWS = 1 << 15  # examples × members in one product if candidates are dense rows
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class MlpClassifier:
     """ReLU layers and a softmax; θ holds each layer's weights (out, in) and biases, in order.
 
     Args:
-        sizes: units of each layer, inputs and classes included.
-        device: where it computes, as torch names it.
-        threads: blocks of members worked on at a time; see `LayerNoise`.
+        sizes: units of each layer, including inputs and classes.
+        device: torch's name of the device that computes.
+        threads: number of blocks of members computed at a time; see `LayerNoise`.
     """
 
     sizes: tuple[int, ...] = (784, 256, 128, 10)
@@ -52,7 +52,7 @@ class MlpClassifier:
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
-        """Of the parameter tensors, in their order in θ."""
+        """Shapes of the parameter tensors, in their order in θ."""
         layers = [((out, size), (out,)) for size, out in pairwise(self.sizes)]
         return tuple(shape for layer in layers for shape in layer)
 
@@ -62,14 +62,14 @@ class MlpClassifier:
         return sum(math.prod(shape) for shape in self.shapes)
 
     def noise(self, rank: int | None = None, block: int | None = None) -> LayerNoise:
-        """Directions for this network: of full rank, or of low rank (see `LayerNoise`)."""
+        """Return a sampler of directions of full or low rank for this network; see `LayerNoise`."""
         check_device(self.device)
         if block is None:
             block = 1024 if self.device != "cpu" else 8 if rank is None else 32
         return LayerNoise(self.shapes, rank, self.device, block, self.threads)
 
     def init(self, rng: np.random.Generator) -> Vector:
-        """(d,) uniform on ±1/√inputs, as torch.nn.Linear starts."""
+        """Return initial parameters (d,), uniform on ±1/√inputs like those of torch.nn.Linear."""
         parts = []
         for size, out in pairwise(self.sizes):
             bound = 1 / math.sqrt(size)
@@ -77,7 +77,7 @@ class MlpClassifier:
         return np.concatenate(parts)
 
     def tensors(self, theta: ArrayLike) -> list[torch.Tensor]:
-        """θ (d,), or one θ a row (n, d), as float32 tensors of `shapes` (after n)."""
+        """Split θ (d,), or one θ per row (n, d), into float32 tensors of `shapes` (after n)."""
         import torch
 
         flat = torch.as_tensor(np.asarray(theta, np.float32), device=self.device)
@@ -91,11 +91,11 @@ class MlpClassifier:
         return [piece.view(*rows, *shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
 
     def batch(self, images: Any, labels: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (b, inputs) and labels (b,) as tensors on the device."""
+        """Return images (b, inputs) and labels (b,) as tensors on the device."""
         import torch
 
         if isinstance(images, np.ndarray) and not images.flags.writeable:
-            images = images.copy()  # torch warns of arrays that it could not write to
+            images = images.copy()  # torch warns about read-only arrays
         pixels = torch.as_tensor(images, device=self.device, dtype=torch.float32)
         if pixels.ndim != 2 or pixels.shape[1] != self.sizes[0]:
             raise ConfigurationError(
@@ -106,7 +106,7 @@ class MlpClassifier:
         return pixels, torch.as_tensor(labels, device=self.device, dtype=torch.long)
 
     def logits(self, theta: ArrayLike, images: Any) -> torch.Tensor:
-        """(b, classes) of one θ (d,)."""
+        """Return the logits (b, classes) of one θ (d,)."""
         import torch
 
         h, _ = self.batch(images, ())
@@ -118,17 +118,17 @@ class MlpClassifier:
         return h
 
     def accuracy(self, theta: ArrayLike, images: Any, labels: Any) -> float:
-        """The share of images that θ classifies rightly."""
+        """Return the share of images that θ classifies correctly."""
         _, digits = self.batch(images, labels)
         right = self.logits(theta, images).argmax(1) == digits
         return int(right.sum()) / len(digits)
 
     def losses(self, candidates: Any, images: Any, labels: Any) -> NDArray[np.float64]:
-        """(n,) mean cross-entropies of n candidates on the same images.
+        """Return the mean cross-entropies (n,) of n candidates on the same images.
 
         Args:
-            candidates: (n, d), or a `Perturbed` θ with directions of `noise`, whose members never
-                become rows.
+            candidates: rows (n, d), or a `Perturbed` θ with directions of `noise`, whose members
+                are never built as rows.
             images: (b, inputs).
             labels: (b,).
         """
@@ -136,14 +136,14 @@ class MlpClassifier:
         directions = getattr(candidates, "directions", None)
         if isinstance(candidates, Perturbed) and isinstance(directions, NoiseDirections):
             if directions.noise.shapes != self.shapes:
-                raise ConfigurationError("these directions are of a network of other sizes")
+                raise ConfigurationError("these directions belong to a network of other sizes")
             return self._of_noise(candidates, directions, pixels, digits)
         return self._of_rows(candidates, pixels, digits)
 
     def _of_rows(
         self, candidates: Any, pixels: torch.Tensor, digits: torch.Tensor
     ) -> NDArray[np.float64]:
-        """One θ a row; a few rows at a time."""
+        """Compute the losses of dense rows, a few at a time."""
         import torch
 
         matrix = candidates if isinstance(candidates, np.ndarray) else candidates.dense()
@@ -191,7 +191,7 @@ class MlpClassifier:
         pixels: torch.Tensor,
         digits: torch.Tensor,
     ) -> torch.Tensor:
-        """(signs, k) losses of a block's members."""
+        """Return the losses (signs, k) of a block's members."""
         import torch
 
         k, b = len(factors[0][0]), len(pixels)
@@ -212,7 +212,7 @@ class MlpClassifier:
 
 
 def _through(h: torch.Tensor, noise: tuple[torch.Tensor, ...], bias: torch.Tensor) -> torch.Tensor:
-    """(k, b, out) h Eᵢᵀ + eᵢ of every member i, for h (b, in) of all or (k, b, in) of each."""
+    """Return h Eᵢᵀ + eᵢ (k, b, out) of every member i, for one h (b, in) or one each (k, b, in)."""
     import torch
 
     if len(noise) == 1:
@@ -231,7 +231,7 @@ def _through(h: torch.Tensor, noise: tuple[torch.Tensor, ...], bias: torch.Tenso
 
 
 def _cross_entropy(logits: torch.Tensor, digits: torch.Tensor) -> torch.Tensor:
-    """(…,) mean over b of logits (…, b, classes)."""
+    """Return the mean cross-entropies (…,) over b of logits (…, b, classes)."""
     from torch.nn.functional import cross_entropy
 
     classes = logits.shape[-1]

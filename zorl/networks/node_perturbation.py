@@ -1,13 +1,13 @@
-"""Node perturbation: evolution strategies whose noise is integrated out wherever it cannot show.
+"""Node perturbation: an evolution strategy whose useless noise is integrated out.
 
-Give every candidate one example of its own, and perturb the weights of each layer by a Gaussian
-matrix E. The candidate's loss depends on E only through E h, with h the layer's input: one number a
-unit, not one a weight. So the evolution strategy's estimate (f(θ + E) − f(θ)) E / σ² may be
-replaced by its conditional mean given E h, (f(θ + E) − f(θ)) E h hᵀ / (σ² ‖h‖²). That is as
-unbiased (Rao–Blackwell), and its variance grows with the number of units instead of weights: 394
-instead of 235,146 for 784-256-128-10. E h is drawn directly, as noise s·u on the units' inputs,
-which makes it node perturbation (Widrow and Lehr 1990; Flower and Jabri 1993; Fiete and Seung 2006,
-Phys. Rev. Lett. 97, 048104). It takes forward passes only.
+Give every candidate one example, and perturb the weights of each layer by a Gaussian matrix E. The
+candidate's loss depends on E only through E h, with h the layer's input: one number per unit, not
+one per weight. So the evolution strategy's estimate (f(θ + E) − f(θ)) E / σ² can be replaced by its
+conditional mean given E h, (f(θ + E) − f(θ)) E h hᵀ / (σ² ‖h‖²). This estimate is also unbiased
+(Rao–Blackwell), and its variance grows with the number of units instead of weights: 394 instead of
+235,146 for 784-256-128-10. E h is drawn directly, as noise s·u on the units' inputs. This is node
+perturbation (Widrow and Lehr 1990; Flower and Jabri 1993; Fiete and Seung 2006, Phys. Rev. Lett.
+97, 048104). It takes forward passes only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from zorl.optimizers.step_rules import StepRule, StepState, check_step_rule
 if TYPE_CHECKING:
     import torch
 
-_EXAMPLES = 128  # of a part that one thread works on, on a CPU
+_EXAMPLES = 128  # examples of a part that one CPU thread computes
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class NodeState:
     """State of a node perturbation.
 
     Attributes:
-        theta: (d,) the incumbent.
+        theta: the incumbent (d,).
         t: number of updates.
-        memory: what the step rule remembers.
+        memory: state of the step rule.
     """
 
     theta: Vector
@@ -53,26 +53,26 @@ class NodeState:
 class NodePerturbation:
     """θ ← θ + step(mean of (f(x, θ + noise) − f(x, θ)) / radius · u hᵀ over examples x).
 
-    A generation draws `examples` of the data and evaluates each once without and m times with
-    noise radius · u on the inputs of all units at once, u standard normal. Units that are off for
-    an example are not perturbed: the loss does not respond to them. In terms of weights, a layer's
-    noise has the standard deviation radius / ‖(h, 1)‖.
+    A generation draws `examples` examples. It evaluates each once without noise, and m times with
+    noise radius · u on the inputs of all units at once, with u standard normal. Units that are off
+    for an example are not perturbed, because the loss does not respond to them. In terms of
+    weights, a layer's noise has the standard deviation radius / ‖(h, 1)‖.
 
-    An optimizer like any other, for an evaluator of structured candidates:
+    This is an optimizer like any other, for an evaluator of structured candidates:
     `FunctionEvaluator(NodePerturbation.objective, minimise=True, batched=True, structured=True)`.
-    Its evaluations are of single examples. There are no gates: two candidates cannot be compared
-    on examples of their own.
+    Each evaluation is of a single example. Gates are not possible, because two candidates with
+    different examples cannot be compared.
 
     Args:
-        network: what is trained.
-        images: (n, inputs), the examples, as numpy or torch has them.
-        labels: (n,) their classes.
+        network: the network to train.
+        images: the examples (n, inputs), as a numpy array or torch tensor.
+        labels: their classes (n,).
         step_rule: turns the gradient estimate into a step.
         radius: s, the standard deviation of the noise on a unit's input.
-        examples: drawn per generation, with replacement.
-        m: perturbations of each example.
-        augment: changes the images (b, inputs) each time they are drawn, by a generator of torch;
-            for one, `zorl.networks.augmentation.RandomShifts`.
+        examples: number of examples per generation, drawn with replacement.
+        m: number of perturbations of each example.
+        augment: changes the images (b, inputs) each time they are drawn, with a torch generator;
+            for example `zorl.networks.augmentation.RandomShifts`.
     """
 
     network: MlpClassifier
@@ -91,29 +91,29 @@ class NodePerturbation:
         at_least("the number of perturbations m", self.m, 1)
         if len(self.images) != len(self.labels) or not len(self.images):
             raise ConfigurationError(
-                f"images and labels must be as many, and some: got {len(self.images)} and "
+                f"images and labels must have the same length > 0, got {len(self.images)} and "
                 f"{len(self.labels)}"
             )
 
     @cached_property
     def data(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images and labels on the network's device."""
+        """Return images and labels on the network's device."""
         return self.network.batch(self.images, self.labels)
 
     def init(self, theta: ArrayLike) -> NodeState:
-        """The state at a starting point (d,)."""
+        """Return the state at a starting point (d,)."""
         start = start_vector(theta)
-        self.network.tensors(start)  # refuses another network's
+        self.network.tensors(start)  # raises if theta belongs to another network
         return NodeState(start, 0, self.step_rule.init(start.size))
 
     def ask(self, state: NodeState, rng: np.random.Generator) -> Asked:
-        """The examples without noise, then each with its first noise, its second, and so on."""
+        """Return candidates: all examples without noise, then with their first noise, and so on."""
         chosen = rng.integers(len(self.images), size=self.examples)
         seed = int(rng.integers(1 << 62))
         return Asked(NodeCandidates(self, state.theta, frozen(chosen), seed), state.t)
 
     def tell(self, state: NodeState, asked: Asked, returns: ArrayLike) -> NodeState:
-        """The next state from one return per candidate (n,), higher better."""
+        """Return the next state from one return per candidate (n,); higher is better."""
         values = checked_returns(state, asked, returns)
         candidates = asked.candidates
         if not isinstance(candidates, NodeCandidates):
@@ -127,11 +127,11 @@ class NodePerturbation:
 
     @staticmethod
     def objective(candidates: Any) -> NDArray[np.float64]:
-        """(n,) the cross-entropy of every candidate on its example."""
+        """Return the cross-entropy (n,) of every candidate on its example."""
         if not isinstance(candidates, NodeCandidates):
             raise ConfigurationError(
-                "node perturbation evaluates the candidates that it asked for, which have "
-                "examples of their own; use it without a gate"
+                "node perturbation can evaluate only the candidates that it asked for, because "
+                "each has a different example; use it without a gate"
             )
         return candidates.losses
 
@@ -141,10 +141,10 @@ class NodeCandidates:
     """θ on examples, without and with noise on its units; see `Candidates`.
 
     Attributes:
-        search: what asked.
-        theta: (d,).
-        chosen: (examples,) which ones of the data.
-        seed: of the noise.
+        search: the optimizer that asked.
+        theta: the incumbent (d,).
+        chosen: indices (examples,) into the data.
+        seed: seed of the noise.
     """
 
     search: NodePerturbation
@@ -158,15 +158,15 @@ class NodeCandidates:
         return len(self.chosen) * (1 + self.search.m), self.theta.size
 
     def dense(self) -> NoReturn:
-        """Refused: a candidate is no point in parameter space but noise that one example sees."""
+        """Raise: a candidate is not a point in parameter space, but noise on one example."""
         raise ConfigurationError(
-            "candidates of a node perturbation are no vectors; evaluate them with "
+            "candidates of a node perturbation are not vectors; evaluate them with "
             "FunctionEvaluator(NodePerturbation.objective, …, batched=True, structured=True)"
         )
 
     @cached_property
     def _parts(self) -> list[_Part]:
-        """The forward passes, by parts of the examples; a function of the fields alone."""
+        """Compute the forward passes by parts of the examples; depends only on the fields."""
         tensors = self.search.network.tensors(self.theta)
         cpu = self.search.network.device == "cpu"
         size = _EXAMPLES if cpu else len(self.chosen)
@@ -181,14 +181,14 @@ class NodeCandidates:
 
     @cached_property
     def losses(self) -> NDArray[np.float64]:
-        """(n,) cross-entropies, in the order of `NodePerturbation.ask`."""
+        """Return the cross-entropies (n,), in the order of `NodePerturbation.ask`."""
         own = [part.own.cpu().numpy() for part in self._parts]
         noisy = [part.noisy.cpu().numpy() for part in self._parts]  # each (m, examples)
         both = np.concatenate([np.concatenate(own)[None], np.concatenate(noisy, axis=1)])
         return both.reshape(-1).astype(np.float64)
 
     def combine(self, weights: NDArray[np.float64]) -> Vector:
-        """Σ wᵢ uᵢ hᵢᵀ, (d,), of the layers' weights and biases; weights (m, examples)."""
+        """Return Σ wᵢ uᵢ hᵢᵀ (d,) of all layers' weights and biases, for weights (m, examples)."""
         import torch
 
         every = torch.as_tensor(weights.astype(np.float32), device=self.search.network.device)
@@ -203,10 +203,10 @@ class _Part:
     """Forward passes of b examples, m of each with noise.
 
     Attributes:
-        own: (b,) losses without noise.
-        noisy: (m, b) losses with it.
-        inputs: of every layer: (b, in) of the first, (m · b, in) of the others.
-        noise: (m, b, out) u of every layer.
+        own: losses (b,) without noise.
+        noisy: losses (m, b) with noise.
+        inputs: inputs of every layer: (b, in) for the first, (m · b, in) for the others.
+        noise: u (m, b, out) of every layer.
     """
 
     own: torch.Tensor
@@ -215,11 +215,11 @@ class _Part:
     noise: Sequence[torch.Tensor]
 
     def combine(self, weights: torch.Tensor) -> list[torch.Tensor]:
-        """Σ wᵢ uᵢ hᵢᵀ and Σ wᵢ uᵢ of every layer, for weights (m, b)."""
+        """Return Σ wᵢ uᵢ hᵢᵀ and Σ wᵢ uᵢ of every layer, for weights (m, b)."""
         total = []
         for h, u in zip(self.inputs, self.noise, strict=True):
             scaled = u * weights[:, :, None]
-            # All noises of an example meet the same input in the first layer: one product for all.
+            # In the first layer all noises of an example share the same input: one product for all.
             rows = scaled.sum(0) if len(h) == u.shape[1] else scaled.flatten(0, 1)
             total += [rows.T @ h, rows.sum(0)]
         return total

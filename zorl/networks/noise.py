@@ -1,9 +1,9 @@
-"""Random directions of a network's parameters, made anew from their numbers instead of kept.
+"""Random directions of a network's parameters, regenerated from a seed instead of stored.
 
-`LayerNoise` is a sampler for `GradientSearch(directions=…)`. Of low rank, a matrix is perturbed by
-A Bᵀ/√r (EGGROLL, Sarkar et al. 2025, arXiv 2511.16652): r(m + n) random numbers for m × n, products
-with all members' matrices at the price of thin ones, and an update that is one product of factors.
-Neither the (m, d) matrix of directions nor any member's own matrix is ever built.
+`LayerNoise` is a sampler for `GradientSearch(directions=…)`. With low rank, a matrix is perturbed
+by A Bᵀ/√r (EGGROLL, Sarkar et al. 2025, arXiv 2511.16652). This takes r(m + n) random numbers for
+an m × n matrix, thin products for all members, and one product of factors for the update. Neither
+the (m, d) matrix of directions nor any member's own matrix is ever built.
 """
 
 from __future__ import annotations
@@ -27,24 +27,25 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 T = TypeVar("T")
 Shape = tuple[int, ...]
-_KEEP_BYTES = 1 << 29  # random numbers of a generation that are kept rather than made twice
+_KEEP_BYTES = 1 << 29  # up to this size a generation's numbers are kept, not made twice
 
 
 @dataclass(frozen=True)
 class LayerNoise:
     """Gaussian directions of parameter tensors; a sampler of `GradientSearch`.
 
-    Entries have zero mean and unit variance and are uncorrelated, whatever the rank. The numbers of
-    member i are those of row i % block in block i // block, whose generator is seeded by the
-    generation's seed and the block's number, so that any block can be made at any time, anywhere.
-    A device makes numbers of its own: a search on a GPU is not the same bits as one on a CPU.
+    For any rank, entries are uncorrelated and have zero mean and unit variance. The numbers of
+    member i are those of row i % block in block i // block. The block's generator is seeded by the
+    generation's seed and the block's index, so that any block can be made at any time, anywhere.
+    Numbers depend on the device: a search on a GPU is not bit-identical to one on a CPU.
 
     Args:
-        shapes: of the tensors, in their order in theta.
+        shapes: shapes of the tensors, in their order in theta.
         rank: r of the matrices' perturbations; None for full rank. Vectors have full rank.
-        device: where numbers are made, as torch names it.
-        block: members whose numbers are made together.
-        threads: blocks worked on at a time, each in one thread; the results do not depend on it.
+        device: torch's name of the device that makes the numbers.
+        block: number of members whose numbers are made together.
+        threads: number of blocks computed at a time, each in one thread; results do not depend on
+            it.
     """
 
     shapes: tuple[Shape, ...]
@@ -56,7 +57,9 @@ class LayerNoise:
     def __post_init__(self) -> None:
         shapes = tuple(tuple(int(size) for size in shape) for shape in self.shapes)
         if not shapes or any(not shape or min(shape) < 1 for shape in shapes):
-            raise ConfigurationError(f"shapes must be of tensors with entries, got {self.shapes}")
+            raise ConfigurationError(
+                f"shapes must be those of non-empty tensors, got {self.shapes}"
+            )
         object.__setattr__(self, "shapes", shapes)
         if self.rank is not None:
             at_least("rank", self.rank, 1)
@@ -70,17 +73,17 @@ class LayerNoise:
 
     @property
     def numbers(self) -> int:
-        """Random numbers of one member."""
+        """Count of random numbers of one member."""
         return sum(sum(sizes) for sizes in map(self._sizes, self.shapes))
 
     def _sizes(self, shape: Shape) -> tuple[int, ...]:
-        """Random numbers of each factor of a tensor's perturbation."""
+        """Return the count of random numbers of each factor of a tensor's perturbation."""
         if self.rank is None or len(shape) == 1:
             return (math.prod(shape),)
         return (shape[0] * self.rank, math.prod(shape[1:]) * self.rank)
 
     def __call__(self, rng: np.random.Generator, m: int, dim: int) -> NoiseDirections:
-        """Directions (m, d), by a seed from `rng`."""
+        """Return directions (m, d), seeded from `rng`."""
         if dim != self.dim:
             raise ConfigurationError(
                 f"the tensors {self.shapes} have {self.dim} parameters, but theta has {dim}"
@@ -88,9 +91,10 @@ class LayerNoise:
         return NoiseDirections(self, int(rng.integers(1 << 62)), m)
 
     def factors(self, numbers: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
-        """Views of the numbers (k, numbers) of k members, for each tensor.
+        """Return views of the numbers (k, numbers) of k members, for each tensor.
 
-        The noise (k, *shape) itself, or for a matrix of low rank A/√r (k, out, r) and B (k, in, r).
+        A view is the noise (k, *shape), or for a matrix of low rank A/√r (k, out, r) and
+        B (k, in, r).
         """
         parts: list[tuple[torch.Tensor, ...]] = []
         start = 0
@@ -112,12 +116,12 @@ class LayerNoise:
 
 @dataclass(frozen=True)
 class NoiseDirections:
-    """m directions of a generation; see `zorl.optimizers.base.Directions`.
+    """The m directions of a generation; see `zorl.optimizers.base.Directions`.
 
     Attributes:
-        noise: what kind they are.
-        seed: of this generation.
-        m: how many.
+        noise: the sampler that made them.
+        seed: seed of this generation.
+        m: number of directions.
     """
 
     noise: LayerNoise
@@ -132,13 +136,13 @@ class NoiseDirections:
 
     @cached_property
     def blocks(self) -> list[tuple[int, int, int]]:
-        """(number, first member, one past the last) of each block."""
+        """Return (index, first member, one past the last) of each block."""
         size = self.noise.block
         starts = range(0, self.m, size)
         return [(i, start, min(start + size, self.m)) for i, start in enumerate(starts)]
 
     def factors(self, block: int) -> list[tuple[torch.Tensor, ...]]:
-        """The factors of a block's members; see `LayerNoise.factors`."""
+        """Return the factors of a block's members; see `LayerNoise.factors`."""
         return self.noise.factors(self._numbers(block))
 
     def _numbers(self, block: int) -> torch.Tensor:
@@ -163,11 +167,11 @@ class NoiseDirections:
         return made
 
     def map(self, function: Callable[[int, int, int], T]) -> Iterable[T]:
-        """`function(number, first, one past the last)` of every block, in order."""
+        """Return `function(index, first, one past the last)` for every block, in order."""
         return in_threads(lambda block: function(*block), self.blocks, self.noise.threads)
 
     def combine(self, weights: Vector) -> Vector:
-        """Σ wᵢ δᵢ, shape (d,), without building any δ of low rank."""
+        """Return Σ wᵢ δᵢ (d,) without building any δ of low rank."""
         import torch
 
         every = torch.as_tensor(np.asarray(weights, np.float32), device=self.noise.device)
@@ -178,7 +182,7 @@ class NoiseDirections:
         return summed(self.map(part))
 
     def dense(self) -> Matrix:
-        """The (m, d) matrix itself."""
+        """Return the matrix (m, d) itself."""
         import torch
 
         rows = []
@@ -192,7 +196,7 @@ class NoiseDirections:
 
 
 def in_threads(function: Callable[[S], T], items: Sequence[S], threads: int) -> Iterable[T]:
-    """`function(item)` of every item, in order, a few at a time."""
+    """Return `function(item)` for every item, in order, a few at a time."""
     if min(threads, len(items)) == 1:
         yield from map(function, items)
         return
@@ -201,7 +205,7 @@ def in_threads(function: Callable[[S], T], items: Sequence[S], threads: int) -> 
 
 
 def summed(parts: Iterable[list[torch.Tensor]]) -> Vector:
-    """Lists of tensors added up, and laid end to end, (d,)."""
+    """Add up lists of tensors and concatenate the result (d,)."""
     import torch
 
     total: list[torch.Tensor] = []
@@ -212,7 +216,7 @@ def summed(parts: Iterable[list[torch.Tensor]]) -> Vector:
 
 
 def _weighted(parts: tuple[torch.Tensor, ...], weights: torch.Tensor) -> torch.Tensor:
-    """Σ wᵢ Eᵢ of a block's members, from the factors of one tensor."""
+    """Return Σ wᵢ Eᵢ of a block's members, from the factors of one tensor."""
     if len(parts) == 1:
         noise = parts[0]
         return (weights @ noise.flatten(1)).view(noise.shape[1:])
@@ -223,10 +227,10 @@ def _weighted(parts: tuple[torch.Tensor, ...], weights: torch.Tensor) -> torch.T
 
 
 def check_device(device: Any) -> str:
-    """The device's name, if torch has it.
+    """Return the device's name if torch can use it.
 
     Raises:
-        ConfigurationError: it has not.
+        ConfigurationError: torch cannot use it.
     """
     import torch
 
