@@ -16,12 +16,12 @@ from zorl.common.errors import ConfigurationError, UnknownNameError
 def resolve_options(
     recipe: Callable[..., Any], options: Mapping[str, Any], kind: str
 ) -> dict[str, Any]:
-    """`options` completed with the recipe's defaults.
+    """Return `options` completed with the recipe's defaults.
 
     Args:
         recipe: a function or class with keyword arguments.
-        options: what the user set.
-        kind: for messages, as "option of ars".
+        options: the user's settings.
+        kind: used in messages, for example "option of ars".
 
     Raises:
         UnknownNameError: an option that the recipe does not have, with the nearest names.
@@ -74,7 +74,7 @@ def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """A Python literal, or else the text itself. Nothing is evaluated."""
+    """Return a Python literal, or else the text itself. Nothing is evaluated."""
     try:
         return ast.literal_eval(text)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
@@ -82,17 +82,17 @@ def parse_value(text: str) -> Any:
 
 
 def parse_call(text: str, kind: str) -> tuple[str, dict[str, Any]]:
-    """Read "name" or "name(option=value, …)": the one form in which things are named with options.
+    """Read "name" or "name(option=value, …)", the form of every name with options.
 
     Values are Python literals, or else plain text: `gate=paired` and `gate="paired"` are the same.
     Nothing is evaluated. The caller checks whether the names exist.
 
     Args:
-        text: to read.
-        kind: what is named, for messages, as "wrapper".
+        text: the text to read.
+        kind: the kind of thing that is named, used in messages, for example "wrapper".
 
     Raises:
-        ConfigurationError: the text is not of that form.
+        ConfigurationError: the text does not have this form.
 
     Example:
         >>> parse_call("ars(m=4, gate=paired, hidden=(8, 8))", "agent")
@@ -103,7 +103,7 @@ def parse_call(text: str, kind: str) -> tuple[str, dict[str, Any]]:
 
 
 def split_call(text: str, kind: str) -> tuple[str, dict[str, str]]:
-    """The name and the options of `parse_call`, each value still as it was written."""
+    """Return the name and the options of `parse_call`, with each value as it was written."""
     form = f"expected {kind} or {kind}(option=value, …), got {text!r}"
     match = re.fullmatch(r"\s*([^\s()=,]+)\s*(?:\((.*)\))?\s*", text, flags=re.DOTALL)
     if match is None:
@@ -167,13 +167,13 @@ _PLAIN = frozenset(
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a class or function, as its signature and docstring tell it.
+    """One option of a class or function, from its signature and docstring.
 
     Attributes:
         name: the keyword.
-        type: its annotation, as it is written.
-        default: the value where none is given; `Option.REQUIRED` where one must be.
-        meaning: what the docstring's Args or Attributes say, on one line.
+        type: its annotation, as written.
+        default: the default value, or `Option.REQUIRED` if there is none.
+        meaning: the docstring's text in Args or Attributes, on one line.
     """
 
     REQUIRED: ClassVar[object] = inspect.Parameter.empty
@@ -220,9 +220,9 @@ def _meanings(text: str) -> dict[str, str]:
 class Options(Mapping[str, Any]):
     """A read-only mapping of JSON values, equal and hashed by content.
 
-    Lists are held as tuples and nested mappings as `Options`; `thaw` gives the plain JSON types
-    back, which are also what constructors receive, so that a task read from a file builds the very
-    same environment as the one that was written.
+    Lists are stored as tuples, nested mappings as `Options`. `thaw` returns the plain JSON types,
+    which constructors also receive, so a task read from a file builds the same environment as the
+    original task.
 
     Args:
         values: names to JSON values (None, bool, int, float, str, list, mapping); numpy scalars

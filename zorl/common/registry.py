@@ -1,4 +1,4 @@
-"""Registries: things by name, each registered once, beside its definition, with its defaults."""
+"""Registries of named classes and functions, each registered once, beside its definition."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ S = TypeVar("S")
 
 
 class Registry(Mapping[str, T]):
-    """Things of one kind by name: what help texts, `zorl list`, checks and tests draw on.
+    """All named things of one kind; help texts, `zorl list`, checks and tests read this list.
 
     Args:
-        kind: for messages, as "gate".
-        places: modules that register things when they are imported, and packages, whose modules
-            do; they are imported when the registry is first looked at.
+        kind: used in messages, for example "gate".
+        places: modules that register things when they are imported, and packages of such modules.
+            They are imported when the registry is first used.
 
     Example:
         >>> PETS = Registry[type]("pet")
@@ -42,11 +42,11 @@ class Registry(Mapping[str, T]):
         """A decorator that registers a class or function under a name.
 
         Args:
-            name: in lower case, with dashes.
-            defaults: settings that differ from the thing's own where zorl chooses them.
+            name: the name, in lower case with dashes.
+            defaults: zorl's settings, where they differ from the thing's own defaults.
 
         Raises:
-            ConfigurationError: the name is another one's.
+            ConfigurationError: the name is already taken.
         """
 
         def add(thing: S) -> S:
@@ -68,10 +68,10 @@ class Registry(Mapping[str, T]):
         self._defaults[name] = MappingProxyType(defaults)
 
     def resolve(self, name: str) -> T:
-        """The thing under a name, or the attribute that "module:name" leads to.
+        """Return the thing under a name, or the attribute that "module:name" refers to.
 
         Raises:
-            UnknownNameError: nothing has the name; the nearest ones are named.
+            UnknownNameError: nothing has the name; the message lists the nearest names.
             ConfigurationError: the module cannot be imported.
         """
         if not isinstance(name, str):
@@ -91,12 +91,12 @@ class Registry(Mapping[str, T]):
         return thing
 
     def defaults(self, name: str) -> Mapping[str, Any]:
-        """The settings that a thing was registered with."""
+        """Return the settings that a thing was registered with."""
         self._look()
         return self._defaults.get(name, MappingProxyType({}))
 
     def summaries(self) -> dict[str, str]:
-        """The first line of what each one's docstring says, by name."""
+        """Return the first line of each thing's docstring, by name."""
         return {name: summary(thing) for name, thing in self.items()}
 
     def _look(self) -> None:
@@ -124,12 +124,12 @@ class Registry(Mapping[str, T]):
 
 
 def summary(thing: object) -> str:
-    """The first line of a docstring."""
+    """Return the first line of a docstring."""
     lines = (thing.__doc__ or "").strip().splitlines()
     return lines[0] if lines else ""
 
 
 def _identity(thing: Any) -> Any:
-    """Equal for a class or function and for what it becomes when its module is loaded again."""
+    """Return a key that stays equal when the module of a class or function is loaded again."""
     where = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     return where if None not in where else thing
