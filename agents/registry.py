@@ -17,7 +17,6 @@ from zorl.agents.search import agent as search_agent
 from zorl.agents.search.agent import SearchAgent
 from zorl.agents.search.backend_choice import Resources
 from zorl.agents.search.config import SearchConfig
-from zorl.agents.search.defaults import DEFAULTS
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.storage import load_archive
 from zorl.envs import Task, make_task, task_of
@@ -32,9 +31,8 @@ _FIELDS = {item.name for item in fields(SearchConfig)} - {"agent", "task", "opti
 
 def list_agents() -> dict[str, str]:
     """Every agent's name, and what it is in one line."""
-    searches = {name: (recipe.__doc__ or "") for name, recipe in METHODS.items()}
-    lines = {name: text.strip().splitlines()[0] for name, text in searches.items()}
-    return {**lines, **{name: f"stable-baselines3 {name.upper()}." for name in BASELINES}}
+    baselines = {name: f"stable-baselines3 {name.upper()}." for name in BASELINES}
+    return {**METHODS.summaries(), **baselines}
 
 
 def make_config(
@@ -63,7 +61,7 @@ def make_config(
     if agent in BASELINES:
         return _baseline(agent, task, published, options)
     if published is None:
-        chosen, source = dict(DEFAULTS[agent]), "zorl defaults"
+        chosen, source = dict(METHODS.defaults(agent)), "zorl defaults"
     else:
         chosen, source = dict(published.settings), published.source
     known = {name: options.pop(name) for name in list(options) if name in _FIELDS}

@@ -88,9 +88,9 @@ def zorl(d: int, covariance: Any, popsize: int | None, mirrored: bool = True) ->
         if covariance == "separable" or d <= 100:
             return 0.0
         if not gaps:
-            from zorl.optimizers.cma_es import _constants
+            from zorl.optimizers.cma_es_constants import constants
 
-            k = _constants(d, n, False, True, mirrored)
+            k = constants(d, n, False, True, mirrored)
             gaps.append(k.eigen_gap)
         plain = generation()
         state = replace(state, eigen_t=state.t - gaps[0])

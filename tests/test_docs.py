@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from zorl.cli.main import command_parser
+from zorl.optimizers import METHODS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -29,6 +30,8 @@ def test_programs_run(
     page: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for kept in ("_things", "_defaults"):  # what a program registers is forgotten after it
+        monkeypatch.setattr(METHODS, kept, dict(getattr(METHODS, kept)))
     script = tmp_path / f"{page}.py"
     script.write_text(code)
     runpy.run_path(str(script), run_name="__main__")

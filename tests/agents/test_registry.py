@@ -22,11 +22,10 @@ from zorl.agents.registry import (
 from zorl.agents.sb3.agent import BASELINES, BaselineAgent, BaselineConfig
 from zorl.agents.search.agent import SearchAgent
 from zorl.agents.search.config import SearchConfig
-from zorl.agents.search.defaults import DEFAULTS
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.storage import load_archive, save_archive
 from zorl.envs import Task, make_task
-from zorl.optimizers.registry import METHODS
+from zorl.optimizers import METHODS, GradientSearch, mpge, register_method
 from zorl.rollout.local.serial import SerialBackend
 from zorl.rollout.processes.backend import ProcessBackend
 
@@ -83,6 +82,25 @@ def test_options_are_fields_of_the_configuration_or_of_the_recipe() -> None:
     assert "seed" not in config.options
 
 
+def test_a_method_of_one_s_own_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kept in ("_things", "_defaults"):  # what is registered here is forgotten afterwards
+        monkeypatch.setattr(METHODS, kept, dict(getattr(METHODS, kept)))
+
+    @register_method("mine")
+    def mine(pace: float = 0.01) -> GradientSearch:
+        """A method of my own."""
+        return mpge(pace, radius=0.3, m=2)
+
+    assert list_agents()["mine"] == "A method of my own."
+    agent = make_agent("mine", CART, pace=0.02, episodes=1)
+    start = agent.state.theta  # type: ignore[attr-defined]
+    agent.learn(200)
+    assert agent.config["options"] == {"pace": 0.02}
+    assert (agent.state.theta != start).any()  # type: ignore[attr-defined]
+    assert agent_of(config_from_json(agent.config)).config == agent.config
+    agent.close()
+
+
 def test_settings_are_tuned_where_there_are_some_and_the_user_s_come_first() -> None:
     tuned = make_config("ars", CART)
     assert isinstance(tuned, SearchConfig)
@@ -91,7 +109,7 @@ def test_settings_are_tuned_where_there_are_some_and_the_user_s_come_first() -> 
     assert isinstance(default, SearchConfig)
     assert default.source == "zorl defaults"
     assert {**tuned.options} != {**default.options}
-    assert {**default.options}.items() <= {**DEFAULTS["ars"]}.items()
+    assert {**default.options}.items() <= {**METHODS.defaults("ars")}.items()
     mine = make_config("ars", CART, radius=0.77)
     assert mine.options == {**tuned.options, "radius": 0.77}
     assert isinstance(make_config("cma-es", "Acrobot-v1"), SearchConfig)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zorl.common.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.common.options import (
     Option,
     Options,
@@ -17,6 +17,7 @@ from zorl.common.options import (
     parse_sizes,
     resolve_options,
     split_call,
+    takes_options_of,
 )
 
 
@@ -133,3 +134,35 @@ def test_options_are_values() -> None:
 def test_options_hold_only_what_json_can(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="option"):
         Options({"x": value})
+
+
+@takes_options_of(described, "size")
+def smaller(*, width: int = 3, **options: float) -> dict[str, float]:
+    """Does less.
+
+    Args:
+        width: how wide.
+        high: the greatest of all.
+        options: those of `described`.
+    """
+    return {"width": width, **options}
+
+
+@takes_options_of(smaller)
+def smallest(**options: float) -> dict[str, float]:
+    """Does least."""
+    return smaller(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("function", [smaller, smallest])
+def test_options_that_are_handed_on_are_described_and_completed(function: Any) -> None:
+    assert describe_options(function) == [
+        Option("sigma", "float", 0.5, ""),
+        Option("low", "float", 0, "the bounds."),
+        Option("high", "float", 1, "the greatest of all."),
+        Option("width", "int", 3, "how wide."),
+    ]
+    resolved = resolve_options(function, {"low": 2}, "option")
+    assert resolved == {"sigma": 0.5, "low": 2, "high": 1, "width": 3} == function(**resolved)
+    with pytest.raises(UnknownNameError, match="unknown option 'size'"):
+        resolve_options(function, {"size": 2}, "option")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,15 @@ def test_a_file_in_a_package_is_found_when_the_registry_is_looked_at(
         "from kennel import DOGS\n@DOGS.register('rex')\ndef rex(): 'Barks.'\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "kennel" / "ada.py").write_text(
+        "from kennel import DOGS\n@DOGS.register('zoe')\ndef zoe(): pass\n"
+        "@DOGS.register('ada')\ndef ada(): pass\n"
+    )
     from kennel import DOGS
 
-    assert "kennel.rex" not in sys.modules
-    assert DOGS.summaries() == {"rex": "Barks."}
+    DOGS.add("stray", dict)
+    importlib.import_module("kennel.rex")
+    assert "kennel.ada" not in sys.modules
+    # In the order of the modules, whatever was imported first; those from elsewhere come last.
+    assert list(DOGS) == ["zoe", "ada", "rex", "stray"]
+    assert DOGS.summaries()["rex"] == "Barks."

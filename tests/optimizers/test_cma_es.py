@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from cma_toys import some_state
 
-from zorl.optimizers.cma_es import CMAES, _constants
+from zorl.optimizers.cma_es import CMAES
+from zorl.optimizers.cma_es_constants import constants
 
 # ------------------------------------------------------------------ the equations, by hand
 
@@ -155,7 +156,7 @@ def test_mirrored_directions_are_orthogonal_where_there_is_room(d, popsize):
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_the_steps_variance_is_that_of_random_ranks(n, mirrored):
     # gain_sigma² E|C^-1/2 step|² = c_sigma (2 - c_sigma) d is what keeps sigma where it is.
-    k = _constants(6, n, False, True, mirrored)
+    k = constants(6, n, False, True, mirrored)
     rng = np.random.default_rng(n)
     ranks = rng.permuted(np.tile(np.arange(n), (40_000, 1)), axis=1)
     pulls = np.zeros((40_000, (n + 1) // 2 if mirrored else n))

@@ -10,7 +10,8 @@ import pytest
 from cma_toys import ellipsoid, evaluations, rosenbrock, rotation, sphere
 
 from zorl.optimizers.base import Asked
-from zorl.optimizers.cma_es import CMAES, CMAESState, _constants
+from zorl.optimizers.cma_es import CMAES, CMAESState
+from zorl.optimizers.cma_es_constants import constants
 
 # ------------------------------------------------------------------ against pycma
 
@@ -55,7 +56,7 @@ def test_thirty_generations_move_as_in_cmaes():
     cmaes = pytest.importorskip("cmaes")
     d, optimizer, rng = 8, CMAES(sigma0=0.7, mirrored=False), np.random.default_rng(3)
     es = cmaes.CMA(mean=np.arange(1.0, 9.0), sigma=0.7, seed=0)
-    k = _constants(d, es.population_size, False, True, False)
+    k = constants(d, es.population_size, False, True, False)
     assert k.eigen_gap == 1  # as there
     # cmaes has c_mu without the 1/4 of eq. 58, and approximates E|N(0, I)|.
     assert es._cmu != pytest.approx(k.c_mu, rel=1e-3)

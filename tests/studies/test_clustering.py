@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from zorl.common.errors import UnknownNameError
-from zorl.optimizers.published import mpge_average
-from zorl.optimizers.recipes import mpge
+from zorl.optimizers.recipes import mpge, mpge_average
 from zorl.studies.clustering import gaps
 from zorl.studies.soft_k_means import (
     RATE,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import zorl.optimizers as zo
-from zorl.optimizers.published import mpge_average
+from zorl.optimizers.recipes import mpge_average
 from zorl.studies.regression import METHODS, follow
 from zorl.studies.regression_cure import Cycle, probe, search_for, solve
 from zorl.studies.sparse_regression import (

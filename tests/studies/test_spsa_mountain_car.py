@@ -14,8 +14,7 @@ from zorl.agents.search.agent import SearchAgent
 from zorl.common.streams import Streams, held_out_seeds
 from zorl.optimizers.base import Asked
 from zorl.optimizers.directions import rademacher
-from zorl.optimizers.published import mpge_average
-from zorl.optimizers.recipes import mpge
+from zorl.optimizers.recipes import mpge, mpge_average
 from zorl.studies.mountain_car_luck import single_runs
 from zorl.studies.mountain_car_runs import POINTS, PUBLISHED, OwnStarts, search_runs, share
 from zorl.studies.spsa_mountain_car import cell

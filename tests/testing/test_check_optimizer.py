@@ -11,7 +11,6 @@ from zorl.common.errors import ConfigurationError
 from zorl.common.types import frozen
 from zorl.optimizers import CMAES, METHODS, SGD, GradientSearch, ars, mpge
 from zorl.optimizers.natural import SNES
-from zorl.optimizers.registry import recipe
 from zorl.testing import (
     INVARIANCES,
     check_estimator,
@@ -213,7 +212,7 @@ def test_an_interruption_can_be_late():
 def test_restarts_resume_to_the_same_bits(name):
     # In two dimensions both restart at t = 67 for the first time, and again before t = 150.
     rules = ("values", "purity", "randomness", "determinism", "t", "refusals", "non-finite")
-    check_optimizer(recipe(name), dim=2, generations=150, skip=(*rules, "flat", "ascent"))
+    check_optimizer(METHODS[name], dim=2, generations=150, skip=(*rules, "flat", "ascent"))
 
 
 def test_what_has_no_tell_is_no_optimizer():

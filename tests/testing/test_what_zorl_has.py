@@ -8,9 +8,9 @@ import importlib
 import numpy as np
 import pytest
 
+from zorl.common.options import describe_options
 from zorl.optimizers import METHODS, SGD, GradientSearch
 from zorl.optimizers.directions import DIRECTIONS
-from zorl.optimizers.registry import recipe
 from zorl.optimizers.weights import SCHEMES, CentredRanks, NormalisedReturns, SigmaR, Standardised
 from zorl.search.gates import GATES
 from zorl.testing import check_estimator, check_gate, check_optimizer, linear_relative_mse
@@ -18,6 +18,7 @@ from zorl.testing import check_estimator, check_gate, check_optimizer, linear_re
 RANKS = ("monotone", "affine", "translation")
 RATIOS = ("affine", "scale", "offset", "translation")
 DIFFERENCES = ("offset", "translation")
+# Invariances that hold beside the contract; a method need not have a line here.
 DECLARED = {
     # Passes "rotation" too, but ±1 directions prefer the axes all the same.
     "spsa": DIFFERENCES,
@@ -50,15 +51,25 @@ OPTIONS = {"es": {"learning_rate": 0.01}, "openai-es": {"learning_rate": 0.05}}
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_keeps_the_contract(name):
-    make = recipe(name)
+    make = METHODS[name]
     options = OPTIONS.get(name, {})
-    check_optimizer(lambda: make(**options), budget=1500, invariances=DECLARED[name])
+    check_optimizer(lambda: make(**options), budget=1500, invariances=DECLARED.get(name, ()))
 
 
 @pytest.mark.parametrize("dim", [2, 13])
 @pytest.mark.parametrize("name", METHODS)
 def test_the_contract_holds_in_other_dimensions(name, dim):
-    check_optimizer(recipe(name)(), dim=dim, skip=("ascent", "flat"), seed=1)
+    check_optimizer(METHODS[name](), dim=dim, skip=("ascent", "flat"), seed=1)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_option_of_a_method_is_explained(name):
+    options = describe_options(METHODS[name])
+    assert options
+    for option in options:
+        assert len(option.meaning) > 10, f"{name} does not say what {option.name} is"
+        assert option.type, f"{name} does not say of which type {option.name} is"
+    assert METHODS.summaries()[name].endswith(".")
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -76,7 +87,7 @@ def test_every_direction_and_scheme_estimates_the_gradient(directions, scheme):
 
 @pytest.mark.parametrize("name", ["mpge-average", "two-point-unit"])
 def test_published_conventions_pass_at_their_declared_scale_alone(name):
-    search = recipe(name)(m=2)
+    search = METHODS[name](m=2)
     reports = check_estimator(search, draws=600, scale=lambda dim: 1 / dim)
     assert reports[-1].slope == pytest.approx(1 / 51, rel=0.2)
     with pytest.raises(AssertionError, match=r"d = 2.*biased in scale.*slope 0\.[45].*expected 1"):
@@ -100,7 +111,7 @@ def test_weights_that_lose_the_scale_keep_the_direction(weights, scheme):
 
 
 def test_guided_directions_estimate_a_preconditioned_gradient():
-    search = recipe("guided-es")(learning_rate=1e-3, m=8, memory=2, share=0.5)
+    search = METHODS["guided-es"](learning_rate=1e-3, m=8, memory=2, share=0.5)
 
     def covariance(state):
         basis = search.guide.basis(state.recent)

@@ -8,9 +8,11 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def resolve_options(
@@ -60,6 +62,41 @@ def _check_type(default: Any, value: Any, what: str) -> None:
     fraction = type(default) is int and isinstance(value, float)
     if wrong or fraction or (numeric and isinstance(value, bool)):
         raise ConfigurationError(f"{what} must be like {default!r}, got {value!r}")
+
+
+def takes_options_of(source: Callable[..., Any], *without: str) -> Callable[[F], F]:
+    """A decorator: the `**options` of a function are, one by one, the options of another thing.
+
+    Signature, defaults and meanings are found as if they were written out: by
+    `inspect.signature`, `resolve_options` and `describe_options`.
+
+    Args:
+        source: the class or function to which the decorated function hands its `**options`.
+        without: options of it that the function does not take.
+
+    Example:
+        >>> def search(size: int = 3, depth: int = 2): ...
+        >>> @takes_options_of(search, "depth")
+        ... def shallow(*, width: int = 1, **options): ...
+        >>> str(inspect.signature(shallow))
+        '(*, size: int = 3, width: int = 1)'
+    """
+
+    def decorate(function: F) -> F:
+        own = inspect.signature(function)
+        shared = [
+            item.replace(kind=item.KEYWORD_ONLY)
+            for item in _named(source)
+            if item.name not in without
+        ]
+        kept = _named(function)
+        # `inspect` takes the first, `describe_options` the second.
+        function.__dict__.update(
+            __signature__=own.replace(parameters=[*shared, *kept]), __options_of__=source
+        )
+        return function
+
+    return decorate
 
 
 def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
@@ -194,20 +231,26 @@ class Option:
 
 def describe_options(thing: Callable[..., Any]) -> list[Option]:
     """The options that a class or function takes, in the order of its signature."""
-    meanings = _meanings(inspect.getdoc(thing) or "")
+    meanings = _meanings(thing)
     found = []
-    for item in inspect.signature(thing).parameters.values():
-        if item.kind in (item.VAR_POSITIONAL, item.VAR_KEYWORD):
-            continue
+    for item in _named(thing):
         annotation = "" if item.annotation is item.empty else item.annotation
         kind = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
         found.append(Option(item.name, kind, item.default, meanings.get(item.name, "")))
     return found
 
 
-def _meanings(text: str) -> dict[str, str]:
+def _named(thing: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters of a signature, without *args and **options."""
+    found = inspect.signature(thing).parameters.values()
+    return [item for item in found if item.kind not in (item.VAR_POSITIONAL, item.VAR_KEYWORD)]
+
+
+def _meanings(thing: Callable[..., Any]) -> dict[str, str]:
     """What the sections Args and Attributes of a docstring say, by name."""
-    found: dict[str, str] = {}
+    source = getattr(thing, "__options_of__", None)
+    found = {} if source is None else _meanings(source)
+    text = inspect.getdoc(thing) or ""
     for section in re.findall(r"^(?:Args|Attributes):\n((?:[ ]+.*\n?|\n)+)", text, re.M):
         for names, meaning in re.findall(
             r"^    (\w+(?:, \w+)*): (.*(?:\n {5,}.*)*)", section, re.M

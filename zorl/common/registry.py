@@ -35,6 +35,7 @@ class Registry(Mapping[str, T]):
     def __init__(self, kind: str, *places: str) -> None:
         self.kind = kind
         self._places = list(places)
+        self._modules: list[str] = []  # those that were looked at
         self._things: dict[str, T] = {}
         self._defaults: dict[str, Mapping[str, Any]] = {}
 
@@ -104,11 +105,24 @@ class Registry(Mapping[str, T]):
             place = self._places.pop(0)  # now: a module that is imported may look here itself
             try:
                 module = importlib.import_module(place)
-                for inner in pkgutil.iter_modules(getattr(module, "__path__", ())):
-                    importlib.import_module(f"{module.__name__}.{inner.name}")
+                found = pkgutil.iter_modules(getattr(module, "__path__", ()))
+                inner = [f"{module.__name__}.{item.name}" for item in found]
+                for name in inner:
+                    importlib.import_module(name)
             except BaseException:
                 self._places.insert(0, place)
                 raise
+            self._modules += [module.__name__, *inner]
+            self._sort()
+
+    def _sort(self) -> None:
+        """In the order of the places' modules, whichever was imported before; others come last."""
+        ranks = {name: rank for rank, name in enumerate(self._modules)}
+
+        def rank(item: tuple[str, T]) -> int:
+            return ranks.get(getattr(item[1], "__module__", ""), len(ranks))
+
+        self._things = dict(sorted(self._things.items(), key=rank))
 
     def __getitem__(self, name: str) -> T:
         self._look()

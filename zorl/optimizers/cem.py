@@ -18,8 +18,10 @@ from zorl.common.validation import at_least, non_negative, positive
 from zorl.optimizers.base import Asked, checked_returns
 from zorl.optimizers.checks import MAX_SIGMA, MIN_SIGMA
 from zorl.optimizers.natural import SNES, SeparableState, asked_noise
+from zorl.optimizers.registry import GROWING_EPISODES, register_method
 
 
+@register_method("cem", sigma0=1.0, popsize=20, **GROWING_EPISODES)
 @dataclass(frozen=True)
 class CEM:
     """Cross-entropy method: mean and variances move towards those of the best candidates.
@@ -33,7 +35,7 @@ class CEM:
     changes nothing but `t`.
 
     Args:
-        sigma0: the initial standard deviation.
+        sigma0: the initial standard deviation, in units of theta.
         popsize: candidates per generation, at least 4.
         elite: the fraction of candidates that are elites, in (0, 1); at least two are.
         smoothing: α in (0, 1]; 1 is the plain method.

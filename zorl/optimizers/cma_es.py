@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.options import takes_options_of
 from zorl.common.types import Matrix, Vector
 from zorl.common.validation import check_flag, positive
 from zorl.optimizers.base import (
@@ -33,12 +33,32 @@ from zorl.optimizers.base import (
     start_vector,
 )
 from zorl.optimizers.checks import MAX_CONDITION, check_memory, clipped_sigma
+from zorl.optimizers.cma_es_constants import constants
+from zorl.optimizers.registry import GROWING_EPISODES, register_method
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Covariance: TypeAlias = Literal["full", "separable"]
 
+
+class SeparableOptions(TypedDict, total=False):
+    """The options of `CMAES` but `covariance`, for recipes that hand them on."""
+
+    sigma0: float
+    popsize: int | None
+    active: bool
+    mirrored: bool
+    max_memory_gb: float
+
+
+class CMAESOptions(SeparableOptions, total=False):
+    """The options of `CMAES`, for recipes that hand them on."""
+
+    covariance: Covariance
+
+
 _MAX_SHIFT = 64  # how many powers of two C's longest axis may drift before sigma takes them over
-_RECOIL = 0.3  # weight of the worse half in the mean's step, mirrored only; flat from 0.2 to 0.5
-_STALE = 0.05  # share of C that may be new before its axes are; up to 0.1 costs no evaluations
 
 
 @dataclass(frozen=True)
@@ -74,6 +94,7 @@ class CMAESState:
                 value.setflags(write=False)
 
 
+@register_method("cma-es", sigma0=1.0, episodes=2)
 @dataclass(frozen=True)
 class CMAES:
     """CMA-ES with weighted recombination, cumulative step-size adaptation and active covariance.
@@ -82,14 +103,15 @@ class CMAES:
     says nothing about any direction, so it changes nothing but `t`.
 
     Args:
-        sigma0: the initial step size, about a third of the distance to the optimum expected.
+        sigma0: the initial step size, in units of theta: about a third of the expected distance to
+            the optimum.
         popsize: candidates per generation, at least 4; 4 + floor(3 ln d) when None (eq. 48).
         covariance: "full", or "separable" for a diagonal C, which is linear in d in time and memory
             and learns (d + 2) / 3 times as fast, but does not see correlations.
         active: whether the worst half shrinks the variance along its directions.
         mirrored: whether candidates are opposite pairs along orthogonal directions, with the
             constants that these allow; otherwise they are independent, with the tutorial's.
-        max_memory_gb: the most that a search may take, in units of 1e9 bytes; see `memory`.
+        max_memory_gb: the most memory that a search may take, in units of 1e9 bytes.
     """
 
     sigma0: float = 0.5
@@ -192,7 +214,7 @@ class CMAES:
             return replace(state, t=state.t + 1)
 
         t, separable = state.t + 1, state.covariance.ndim == 1
-        k = _constants(d, n, separable, self.active, self.mirrored)
+        k = constants(d, n, separable, self.active, self.mirrored)
         ranks = np.empty(n, dtype=np.intp)
         ranks[np.argsort(-values, kind="stable")] = np.arange(n)
         # A pair's two steps are opposite, and its two outer products are the same one.
@@ -251,65 +273,15 @@ class CMAES:
         return bounded(_decomposed(moved) if due else moved)
 
 
-class _Constants:
-    """The strategy parameters of table 1, for n candidates; arrays are never written.
+@register_method("sep-cma-es", sigma0=1.0, **GROWING_EPISODES)
+@takes_options_of(CMAES, "covariance")
+def sep_cma_es(**cmaes: Unpack[SeparableOptions]) -> CMAES:
+    """Separable CMA-ES (Ros and Hansen 2008): a diagonal covariance, linear in d.
 
-    Attributes:
-        weights: (n,) from the best rank on, of the outer products that make C; they sum to `total`.
-        recombination: (n,) likewise, of the steps that make the mean's.
-        pair: (n,) each candidate's direction.
-        sign: (n,) 1, or -1 for the mirrored candidates.
+    Args:
+        cmaes: options of `CMAES`, except `covariance`.
     """
-
-    def __init__(self, d: int, n: int, separable: bool, active: bool, mirrored: bool) -> None:
-        raw = math.log((n + 1) / 2) - np.log(np.arange(1, n + 1))  # eq. 49
-        self.mu = mu = n // 2
-        mu_eff = _effective(raw[:mu])
-        # Orthogonal directions tell more of C in each generation than independent ones.
-        alpha = 3.0 if mirrored else 2.0
-        # d variances are learned faster than d (d + 1) / 2 numbers (Ros and Hansen).
-        rate = (d + 2) / 3 if separable else 1.0
-        self.c_1 = c_1 = rate * alpha / ((d + 1.3) ** 2 + mu_eff)  # eq. 57
-        c_mu = alpha * (0.25 + mu_eff + 1 / mu_eff - 2) / ((d + 2) ** 2 + alpha * mu_eff / 2)
-        self.c_mu = c_mu = min(1 - c_1, rate * c_mu)  # eq. 58
-        positive = np.maximum(raw, 0) / raw[:mu].sum()
-        negative = np.minimum(raw, 0) / -raw[mu:].sum()
-        least = 0.0
-        if active:
-            no_decay = 1 + c_1 / c_mu  # eq. 50
-            reliable = 1 + 2 * _effective(raw[mu:]) / (mu_eff + 2)  # eq. 51
-            definite = (1 - c_1 - c_mu) / (d * c_mu)  # eq. 52
-            least = min(no_decay, reliable, definite)
-        self.weights = positive + least * negative  # eq. 53
-        self.total = float(self.weights.sum())
-        m = _directions(n, mirrored)
-        self.pair = np.arange(n) % m
-        self.sign = np.where(np.arange(n) < m, 1.0, -1.0)
-        self.recombination = w = positive + (_RECOIL if mirrored else 0.0) * negative
-        # E|step|² / d when ranks are random: Σ w², and for either of a pair, which a share of
-        # 1 / (n - 1) of all couples are (1 / n for odd n), the product of their weights less.
-        variance = float((w**2).sum())
-        if mirrored:
-            variance -= (float(w.sum()) ** 2 - variance) / (n - 1 + n % 2)
-        # Less noise in the step: the path need not look back so far, nor sigma follow so slowly.
-        span = (d + 5) / 1.5 if mirrored else d + 5
-        self.c_sigma = c_sigma = (mu_eff + 2) / (mu_eff + span)  # eq. 55
-        damping = 0.7 if mirrored else 1.0
-        self.d_sigma = damping + 2 * max(0.0, math.sqrt((mu_eff - 1) / (d + 1)) - 1) + c_sigma
-        self.c_c = c_c = (4 + mu_eff / d) / (d + 4 + 2 * mu_eff / d)  # eq. 56
-        self.gain_sigma = math.sqrt(c_sigma * (2 - c_sigma) / variance)
-        self.gain_c = math.sqrt(c_c * (2 - c_c) / variance)
-        # E|N(0, I)| exactly, where the tutorial approximates: on random ranks log sigma has no
-        # drift at any d, or with pairs, whose path is not quite normal, 0.001 a generation.
-        self.chi = math.sqrt(2) * math.exp(math.lgamma((d + 1) / 2) - math.lgamma(d / 2))
-        self.eigen_gap = max(1, int(_STALE / (c_1 + c_mu)))
-
-
-_constants = lru_cache(maxsize=64)(_Constants)
-
-
-def _effective(weights: Vector) -> float:
-    return float(weights.sum() ** 2 / (weights**2).sum())  # variance effective number, eq. 8
+    return CMAES(covariance="separable", **cmaes)
 
 
 def _times(rows: Matrix, basis: Matrix) -> Matrix:

@@ -26,6 +26,7 @@ from zorl.optimizers.base import (
 )
 from zorl.optimizers.checks import clipped_sigma
 from zorl.optimizers.natural import asked_noise
+from zorl.optimizers.registry import GROWING_EPISODES, register_method
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class LMMAESState:
             frozen(array)
 
 
+@register_method("lm-ma-es", sigma0=1.0, **GROWING_EPISODES)
 @dataclass(frozen=True)
 class LMMAES:
     """LM-MA-ES: O(m d) memory and O(m d) time per candidate, m = 4 + floor(3 ln d).

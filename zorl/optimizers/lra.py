@@ -10,15 +10,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from zorl.common.options import takes_options_of
 from zorl.common.types import Vector, frozen
 from zorl.common.validation import check_fraction, positive
 from zorl.optimizers.base import Asked, checked_returns, start_vector
 from zorl.optimizers.checks import check_wrapped
-from zorl.optimizers.cma_es import CMAES, CMAESState, Covariance, axes, bounded
+from zorl.optimizers.cma_es import CMAES, CMAESOptions, CMAESState, axes, bounded
+from zorl.optimizers.registry import GROWING_EPISODES, register_method
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True)
@@ -163,34 +169,29 @@ class LearningRateAdaptation:
         return Rate(eta, frozen(mean), power)
 
 
+@register_method("lra-cma-es", sigma0=1.0, **GROWING_EPISODES)
+@takes_options_of(CMAES)
 def lra_cma_es(
-    sigma0: float = 0.5,
-    popsize: int | None = None,
-    covariance: Covariance = "full",
-    active: bool = True,
-    mirrored: bool = True,
+    *,
     alpha: float = 1.4,
     beta_mean: float = 0.1,
     beta_covariance: float = 0.03,
     gamma: float = 0.1,
-    max_memory_gb: float = 4.0,
+    **cmaes: Unpack[CMAESOptions],
 ) -> LearningRateAdaptation:
-    """LRA-CMA-ES (Nomura, Akimoto and Ono 2023), for multimodal or noisy returns.
+    """LRA-CMA-ES (Nomura, Akimoto and Ono 2023): learning rates follow the signal-to-noise ratio.
+
+    For noisy or multimodal returns; the default population is meant to suffice. The paper's
+    candidates are independent: `mirrored=False`.
 
     Args:
-        sigma0: see `CMAES`.
-        popsize: see `CMAES`; the default is meant to suffice.
-        covariance: see `CMAES`.
-        active: see `CMAES`.
-        mirrored: see `CMAES`; the paper's candidates are independent.
-        alpha: see `LearningRateAdaptation`, as the three below.
-        beta_mean: how fast the mean's statistics forget.
-        beta_covariance: how fast the covariance's statistics forget.
-        gamma: how fast a learning rate may change.
-        max_memory_gb: see `CMAES`; `LearningRateAdaptation.memory` is what is compared with it.
+        alpha: the signal-to-noise ratio aimed at, per unit of learning rate.
+        beta_mean: how fast the statistics of the mean forget, in (0, 1).
+        beta_covariance: how fast the statistics of the covariance forget, in (0, 1).
+        gamma: how fast a learning rate may change, per unit of itself.
+        cmaes: options of `CMAES`; `LearningRateAdaptation.memory` is held to `max_memory_gb`.
     """
-    inner = CMAES(sigma0, popsize, covariance, active, mirrored, max_memory_gb)
-    return LearningRateAdaptation(inner, alpha, beta_mean, beta_covariance, gamma)
+    return LearningRateAdaptation(CMAES(**cmaes), alpha, beta_mean, beta_covariance, gamma)
 
 
 def _local(

@@ -25,6 +25,7 @@ from zorl.optimizers.base import (
     start_vector,
 )
 from zorl.optimizers.checks import MAX_SIGMA, MIN_SIGMA, check_memory, clipped_sigma
+from zorl.optimizers.registry import GROWING_EPISODES, register_method
 
 _MAX_AXIS_RATIO = 1e7  # beyond it float64 cannot tell the short axes from rounding
 
@@ -75,6 +76,7 @@ class XNESState:
         frozen(self.root)
 
 
+@register_method("snes", sigma0=1.0, **GROWING_EPISODES)
 @dataclass(frozen=True)
 class SNES:
     """Separable NES (algorithm 6): each coordinate learns its own standard deviation.
@@ -132,6 +134,7 @@ class SNES:
         return SeparableState(theta, state.t + 1, np.clip(sigmas, MIN_SIGMA, MAX_SIGMA))
 
 
+@register_method("xnes", sigma0=1.0, **GROWING_EPISODES)
 @dataclass(frozen=True)
 class XNES:
     """Exponential NES (algorithm 5): a full covariance, updated by a matrix exponential.

@@ -22,6 +22,7 @@ from zorl.optimizers.natural import (
     asked_noise,
     second_moment,
 )
+from zorl.optimizers.registry import GROWING_EPISODES, register_method
 from zorl.optimizers.step_rules import SGD, Adam, ClipUp, StepRule, StepState
 from zorl.optimizers.weights import (
     ANTITHETIC,
@@ -143,6 +144,7 @@ class PGPE:
         return PGPEState(state.theta + step, state.t + 1, sigmas, memory)
 
 
+@register_method("pgpe", learning_rate=0.5, sigma=1.0, m=8, **GROWING_EPISODES)
 def pgpe(
     learning_rate: float = 0.1,
     sigma: float = 0.5,
@@ -157,15 +159,20 @@ def pgpe(
     """PGPE (Sehnke et al. 2010): mirrored sampling, ranks, a standard deviation per parameter.
 
     Args:
-        learning_rate: of the mean; with ClipUp the length of a step, a third of sigma √d at most.
-        sigma: the initial standard deviation.
-        m: pairs a generation, 2m candidates.
-        optimizer: "clipup", "adam" or "sgd".
-        momentum: of ClipUp and SGD.
-        max_speed: of ClipUp: the longest step; 2 · learning_rate when None.
-        weights: "ranks", "standardised" or "raw" returns.
-        sigma_learning_rate: of the standard deviations; 0 keeps them.
-        max_change: the largest relative change of a standard deviation in one update.
+        learning_rate: step size of the mean. With ClipUp it is the length of a step, in units of
+            theta; at most a third of sigma √d is advised.
+        sigma: the initial standard deviation, in units of theta.
+        m: pairs per generation, two candidates each; at least 2.
+        optimizer: step rule of the mean: "clipup", "adam" or "sgd".
+        momentum: of ClipUp and SGD, in [0, 1).
+        max_speed: of ClipUp: the longest step, in units of theta; 2 · learning_rate when None.
+        weights: utilities: "ranks", "standardised" or "raw" returns.
+        sigma_learning_rate: step size of the standard deviations; 0 keeps them constant.
+        max_change: largest relative change of a standard deviation in one update, in (0, 1).
+
+    Raises:
+        UnknownNameError: unknown weights or optimizer.
+        ConfigurationError: max_speed without ClipUp, or a number out of range.
     """
     if weights not in _WEIGHTS:
         raise UnknownNameError("weights", weights, _WEIGHTS)

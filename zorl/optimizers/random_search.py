@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from zorl.common.types import Vector, frozen
 from zorl.common.validation import at_least, positive
 from zorl.optimizers.base import Asked, checked_returns, start_vector
+from zorl.optimizers.registry import register_method
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,14 @@ class RandomSearchState:
     best: float
 
 
+@register_method("random-search", radius=1.0, popsize=16, episodes=5)
 @dataclass(frozen=True)
 class RandomSearch:
-    """Candidates from N(start, radius² I), never from what was learned; the best is kept.
+    """Random search: candidates from N(start, radius² I); the best one is kept.
 
     Args:
-        radius: standard deviation of the candidates around the starting point.
-        popsize: candidates a generation.
+        radius: standard deviation of the candidates around the starting point, in units of theta.
+        popsize: candidates per generation.
     """
 
     radius: float = 1.0

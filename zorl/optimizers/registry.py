@@ -1,62 +1,36 @@
-"""Methods by name, with options of JSON types: what agents, `zorl.minimize` and tests draw on."""
+"""Methods by name: what agents, `zorl.minimize`, help texts and tests draw on.
+
+Each recipe or class is registered beside its definition, with the settings that a search agent
+starts from: arguments of the recipe, and fields of `SearchConfig` such as `episodes`. What is not
+given there keeps its own default, so a method registered without settings trains too.
+
+These settings are for networks with normalised inputs. Parameters of an MLP start within ±1, and a
+perturbation must be large enough to change what the policy does. They were chosen on
+MountainCar-v0 and checked on CartPole-v1, Acrobot-v1, Pendulum-v1 and MountainCarContinuous-v0, by
+validation episodes with seeds from 100 on; held-out seeds were not used. In methods with raw
+differences (spsa, two-point, mpge) the learning rate depends on the scale of the returns: theirs
+suits returns of about a hundred.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
-from zorl.common.errors import UnknownNameError
+from zorl.common.registry import Registry
 from zorl.optimizers.base import Optimizer
-from zorl.optimizers.cem import CEM
-from zorl.optimizers.cma_es import CMAES
-from zorl.optimizers.lm_ma_es import LMMAES
-from zorl.optimizers.lra import lra_cma_es
-from zorl.optimizers.natural import SNES, XNES
-from zorl.optimizers.pgpe import pgpe
-from zorl.optimizers.published import (
-    es_normalised,
-    mpge_average,
-    sigma_r_forward,
-    two_point_unit,
-)
-from zorl.optimizers.random_search import RandomSearch
-from zorl.optimizers.recipes import ars, es, guided_es, mpge, openai_es, sep_cma_es, two_point
-from zorl.optimizers.restarts import bipop_cma_es, ipop_cma_es
-from zorl.optimizers.spsa import spsa
 
-METHODS: dict[str, Callable[..., Optimizer[Any]]] = {
-    "spsa": spsa,
-    "mpge": mpge,
-    "two-point": two_point,
-    "es": es,
-    "ars": ars,
-    "openai-es": openai_es,
-    "guided-es": guided_es,
-    "cma-es": CMAES,
-    "sep-cma-es": sep_cma_es,
-    "lm-ma-es": LMMAES,
-    "ipop-cma-es": ipop_cma_es,
-    "bipop-cma-es": bipop_cma_es,
-    "lra-cma-es": lra_cma_es,
-    "xnes": XNES,
-    "snes": SNES,
-    "pgpe": pgpe,
-    "cem": CEM,
-    "random-search": RandomSearch,
-    # As published, to reproduce reports; see `published`.
-    "mpge-average": mpge_average,
-    "two-point-unit": two_point_unit,
-    "sigma-r-forward": sigma_r_forward,
-    "es-normalised": es_normalised,
-}
+METHODS: Registry[Callable[..., Optimizer[Any]]] = Registry("method", "zorl.optimizers")
+register_method = METHODS.register
 
 
-def recipe(method: str) -> Callable[..., Optimizer[Any]]:
-    """What makes the optimizer registered under `method` from keyword options.
+class Episodes(TypedDict):
+    """Episodes per candidate: how many at first, and up to how many they may grow."""
 
-    Raises:
-        UnknownNameError: no such method; the message suggests the nearest names.
-    """
-    if method not in METHODS:
-        raise UnknownNameError("method", method, METHODS)
-    return METHODS[method]
+    episodes: int
+    max_episodes: int
+
+
+# Episodes that follow the measured noise. CMA-ES does better with two, always (see
+# docs/mountain_car.md); the other methods have not been compared yet.
+GROWING_EPISODES = Episodes(episodes=2, max_episodes=50)

@@ -11,19 +11,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.options import takes_options_of
 from zorl.common.types import Matrix, Vector, frozen
 from zorl.common.validation import at_least, check_factor, non_negative
 from zorl.optimizers.base import Asked, checked_returns
 from zorl.optimizers.bounds import Bound, box, entries
 from zorl.optimizers.checks import check_wrapped
-from zorl.optimizers.cma_es import CMAES, CMAESState, Covariance
+from zorl.optimizers.cma_es import CMAES, CMAESOptions, CMAESState
+from zorl.optimizers.registry import GROWING_EPISODES, register_method
 from zorl.optimizers.stopping import history_length, reason_to_stop, with_generation
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True)
@@ -254,12 +259,22 @@ class Restarts:
         return replace(self.optimizer, popsize=popsize)
 
 
+class IPOPOptions(CMAESOptions, total=False):
+    """The options of `ipop_cma_es`, for `bipop_cma_es`."""
+
+    max_restarts: int
+    factor: float
+    low: float | None
+    high: float | None
+    spread: float | None
+    tolfun: float
+    tolx: float
+
+
+@register_method("ipop-cma-es", sigma0=1.0, **GROWING_EPISODES)
+@takes_options_of(CMAES)
 def ipop_cma_es(
-    sigma0: float = 0.5,
-    popsize: int | None = None,
-    covariance: Covariance = "full",
-    active: bool = True,
-    mirrored: bool = True,
+    *,
     max_restarts: int = 9,
     factor: float = 2.0,
     low: float | None = None,
@@ -267,47 +282,31 @@ def ipop_cma_es(
     spread: float | None = None,
     tolfun: float = 1e-12,
     tolx: float = 1e-12,
-    max_memory_gb: float = 4.0,
+    **cmaes: Unpack[CMAESOptions],
 ) -> Restarts:
     """IPOP-CMA-ES (Auger and Hansen 2005): every restart with a population twice as large.
 
     Args:
-        sigma0: see `CMAES`, also for the four that follow.
-        popsize: of the first run.
-        covariance: "full" or "separable".
-        active: whether the worst half shrinks the variance along its directions.
-        mirrored: whether candidates are opposite pairs.
-        max_restarts: see `Restarts`, as the six below.
+        popsize: candidates per generation of the first run; 4 + floor(3 ln d) when None.
+        max_restarts: how often the population may grow.
         factor: by how much the population grows.
-        low: the least coordinate of a restart.
-        high: the greatest coordinate of a restart.
-        spread: of restarts around the start, where there is no low and high.
-        tolfun: differences of returns that do not count.
-        tolx: step sizes, in units of sigma0, that do not count.
-        max_memory_gb: see `CMAES`; the population grows no further than this allows.
+        low: the least coordinate of a restart, in units of theta; needs `high`.
+        high: the greatest coordinate of a restart, likewise.
+        spread: standard deviation of restarts around the first start; sigma0 when None. Not used
+            with low and high.
+        tolfun: a run is over when its latest returns do not differ by more, in units of return.
+        tolx: a run is over when its standard deviations are all below tolx · sigma0.
+        cmaes: options of `CMAES`; the population grows no further than `max_memory_gb` allows.
     """
-    inner = CMAES(sigma0, popsize, covariance, active, mirrored, max_memory_gb)
-    return Restarts(inner, "ipop", max_restarts, factor, low, high, spread, tolfun, tolx)
+    return Restarts(CMAES(**cmaes), "ipop", max_restarts, factor, low, high, spread, tolfun, tolx)
 
 
-def bipop_cma_es(
-    sigma0: float = 0.5,
-    popsize: int | None = None,
-    covariance: Covariance = "full",
-    active: bool = True,
-    mirrored: bool = True,
-    max_restarts: int = 9,
-    factor: float = 2.0,
-    low: float | None = None,
-    high: float | None = None,
-    spread: float | None = None,
-    tolfun: float = 1e-12,
-    tolx: float = 1e-12,
-    max_memory_gb: float = 4.0,
-) -> Restarts:
-    """BIPOP-CMA-ES (Hansen 2009): large populations and short small runs in turn.
+@register_method("bipop-cma-es", sigma0=1.0, **GROWING_EPISODES)
+@takes_options_of(ipop_cma_es)
+def bipop_cma_es(**ipop: Unpack[IPOPOptions]) -> Restarts:
+    """BIPOP-CMA-ES (Hansen 2009): runs with large populations, and short runs with small ones.
 
-    The options are those of `ipop_cma_es`.
+    Args:
+        ipop: options of `ipop_cma_es`.
     """
-    inner = CMAES(sigma0, popsize, covariance, active, mirrored, max_memory_gb)
-    return Restarts(inner, "bipop", max_restarts, factor, low, high, spread, tolfun, tolx)
+    return replace(ipop_cma_es(**ipop), schedule="bipop")

@@ -13,6 +13,7 @@ from zorl.common.validation import at_least, check_flag, non_negative, positive
 from zorl.optimizers.base import start_vector
 from zorl.optimizers.directions import rademacher
 from zorl.optimizers.gradient_search import GradientSearch
+from zorl.optimizers.registry import GROWING_EPISODES, register_method
 from zorl.optimizers.step_rules import SGD, Clipped, GainSequence, StepRule
 from zorl.optimizers.weights import ANTITHETIC, ONE_SIDED
 
@@ -20,6 +21,7 @@ ALPHA, GAMMA = 0.602, 0.101  # Spall 1998, section III.B: the practically best d
 STABILITY_SHARE = 0.1  # A, as a share of the expected iterations (ibid.)
 
 
+@register_method("spsa", learning_rate=0.01, radius=0.3, m=8, **GROWING_EPISODES)
 def spsa(
     learning_rate: float = 0.1,
     radius: float = 0.1,
@@ -35,15 +37,18 @@ def spsa(
     Its iterates can be averaged by `Averaged`, and blocked by the gate "blocking".
 
     Args:
-        learning_rate: constant step size, or a of the gain sequence.
-        radius: c, the size of the perturbation.
+        learning_rate: step length per unit of gradient: constant, or a of the gain sequence.
+        radius: c, the size of the perturbation, in units of theta.
         m: directions averaged per update (gradient averaging).
-        gains: decreasing gains a/(A + t + 1)^0.602 and c/(t + 1)^0.101 (Spall 1998).
-        stability: A of the gain sequence, about a tenth of the expected updates.
-        weight_decay: see `GradientSearch`.
-        measurements: per direction: 2, f(θ + cΔ) − f(θ − cΔ), or 1, f(θ + cΔ) alone (Spall 1997),
-            whose variance has a term f² that does not vanish: centre f about zero.
-        max_step: longest update, Euclidean; None for any.
+        gains: whether gains decrease as a/(A + t + 1)^0.602 and c/(t + 1)^0.101 (Spall 1998).
+        stability: A of the gain sequence, in updates: about a tenth of those expected.
+        weight_decay: weight_decay · θ is subtracted from the gradient estimate.
+        measurements: candidates per direction: 2, f(θ + cΔ) − f(θ − cΔ), or 1, f(θ + cΔ) alone
+            (Spall 1997), whose variance has a term f² that does not vanish: centre f about zero.
+        max_step: largest Euclidean length of an update, in units of theta; None for any.
+
+    Raises:
+        ConfigurationError: stability without gains, or a setting out of range.
     """
     check_flag("gains", gains)
     non_negative("stability (Spall's A)", stability)

@@ -19,7 +19,7 @@ from zorl.common.validation import at_least, is_finite, non_negative
 from zorl.optimizers.base import Optimizer, finite_returns, layers, start_vector
 from zorl.optimizers.bounds import Bounded
 from zorl.optimizers.lra import LearningRateAdaptation
-from zorl.optimizers.registry import recipe
+from zorl.optimizers.registry import METHODS
 from zorl.optimizers.restarts import Restarts
 from zorl.policies.normalization import Normalizer
 from zorl.rollout.evaluation import Evaluation, Evaluator, FunctionEvaluator
@@ -276,7 +276,7 @@ class _Ending:
 
 def _optimizer(method: str | Optimizer[Any], options: Mapping[str, Any] | None) -> Optimizer[Any]:
     if isinstance(method, str):
-        make = recipe(method)
+        make = METHODS.resolve(method)
         return make(**resolve_options(make, options or {}, f"option of {method}"))
     verbs = all(callable(getattr(method, verb, None)) for verb in ("init", "ask", "tell"))
     if not verbs or isinstance(method, type):

@@ -11,7 +11,7 @@ import zorl.optimizers as zo
 from zorl.common.plotting import COLORS
 from zorl.common.stats import bootstrap
 from zorl.optimizers.directions import orthogonal, rademacher, sphere
-from zorl.optimizers.published import mpge_average, two_point_unit
+from zorl.optimizers.recipes import mpge_average, two_point_unit
 from zorl.studies.base import Study
 from zorl.studies.sparse_regression import (
     RADIUS,

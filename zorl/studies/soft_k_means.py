@@ -12,7 +12,7 @@ import zorl
 import zorl.optimizers as zo
 from zorl.common.errors import UnknownNameError
 from zorl.common.stats import Array, bootstrap, proportion_interval
-from zorl.optimizers.published import mpge_average
+from zorl.optimizers.recipes import mpge_average
 
 RATE, RADIUS = 1e-3, 0.01
 KINDS = {"2-D": (5, 2, 0), "6-D": (3, 6, 3)}  # clusters, dimensions, zeroed ones
