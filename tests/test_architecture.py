@@ -39,7 +39,7 @@ LOOSE = {
 }
 # Folders that stand at the top level and are installed as packages of zorl.
 LINKED = {"agents": "zorl.agents", "envs": "zorl.envs"}
-PURE = {"numpy", "scipy", "zorl"}  # all that zorl.optimizers imports
+PURE = {"numpy", "scipy", "typing_extensions", "zorl"}  # all that zorl.optimizers imports
 
 
 def modules() -> dict[str, Path]:

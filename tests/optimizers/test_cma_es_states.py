@@ -15,9 +15,8 @@ from cma_toys import assert_same, ellipsoid, rotation, search, some_state, spher
 
 from zorl.common.errors import ConfigurationError
 from zorl.optimizers.base import Asked
-from zorl.optimizers.cma_es import CMAES
+from zorl.optimizers.cma_es import CMAES, sep_cma_es
 from zorl.optimizers.lra import lra_cma_es
-from zorl.optimizers.recipes import sep_cma_es
 
 CLEAR, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 

@@ -166,7 +166,7 @@ def test_noise_is_averaged_out_where_cma_es_stops():
         return states[-1].theta @ states[-1].theta
 
     damped, plain = np.array(
-        [[end(o, seed) for seed in range(3)] for o in (lra_cma_es(2.0), CMAES(2.0))]
+        [[end(o, seed) for seed in range(3)] for o in (lra_cma_es(sigma0=2.0), CMAES(2.0))]
     )
     assert np.median(damped) < 0.25 * np.median(plain)
 

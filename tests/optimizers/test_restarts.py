@@ -62,7 +62,7 @@ def test_restarts_find_rastrigins_optimum_where_one_run_does_not(make):
     d, found, found_alone = 5, 0, 0
     for seed in range(3):
         start = np.random.default_rng(100 + seed).uniform(-5, 5, d)
-        for optimizer in (make(2.0, low=-5.0, high=5.0), CMAES(2.0)):
+        for optimizer in (make(sigma0=2.0, low=-5.0, high=5.0), CMAES(2.0)):
             rng, state, spent = np.random.default_rng(seed), optimizer.init(start), 0
             while spent < 60_000 and (isinstance(optimizer, Restarts) or spent < 5000):
                 asked = optimizer.ask(state, rng)
@@ -191,7 +191,7 @@ def test_no_run_begins_that_would_not_fit(make):
 
 def test_theta_is_the_mean_of_the_run_with_the_best_median():
     states, all_asked = search(
-        ipop_cma_es(2.0, low=-5.0, high=5.0), rastrigin, np.full(3, 3.1), 700
+        ipop_cma_es(sigma0=2.0, low=-5.0, high=5.0), rastrigin, np.full(3, 3.1), 700
     )
     assert states[-1].restarts >= 3
     best, theta, run, changes = -math.inf, states[0].theta, -1, 0
@@ -397,7 +397,7 @@ def test_a_useless_search_stagnates():
 @pytest.mark.parametrize("make", [ipop_cma_es, bipop_cma_es])
 @pytest.mark.parametrize("covariance", ["full", "separable"])
 def test_a_stored_state_goes_on_to_the_same_bits(make, covariance):
-    optimizer = make(2.0, covariance=covariance, low=-5.0, high=5.0)
+    optimizer = make(sigma0=2.0, covariance=covariance, low=-5.0, high=5.0)
     states, all_asked = search(optimizer, rastrigin, np.full(2, 3.1), 300)
     due = [i for i, state in enumerate(states) if state.run.stop]
     assert len(due) >= 2
