@@ -2,8 +2,12 @@
 
 A library's tanh or exp gives other last bits on another processor or in another version. These
 are elementary operations that IEEE 754 rounds in one way, in a fixed order, so that a network's
-output is the same to the last bit on every machine, in numpy and compiled (`kernels`, which
-writes the same formulas for one number). They err by at most 3.3 units in the last place.
+output is the same to the last bit on every machine, in numpy and compiled. They err by at most 3.3
+units in the last place.
+
+Each activation has three forms. The function below is numpy's. `kernels.activate` is the same
+formula for one number, found by the activation's number. `fast` is an expression for the fast
+kernels of `zorl.rollout.compiled`, which derive all of them from the hyperbolic tangent.
 
 numba's cache on disk looks at the age of `kernels.py` alone: touch it when this file changes.
 
@@ -14,12 +18,15 @@ and exp(y) = 2^k (1 + p). NaN stays NaN.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zorl.common.registry import summary
+
 Float32 = NDArray[np.float32]
+Formula = Callable[[Float32], Float32]
 
 ONE, TWO, ZERO = np.float32(1), np.float32(2), np.float32(0)
 LOWEST = np.float32(-87)  # exp of less is no normal number, and nothing beside 1
@@ -33,6 +40,46 @@ LN2_LOW = np.float32(np.log(2) - 0.693359375)
 C1, C2, C3, C4, C5, C6, C7 = (np.float32(1 / n) for n in (1, 2, 6, 24, 120, 720, 5040))
 
 
+TANH, RELU, ELU, SIGMOID, SILU = range(5)  # their numbers in compiled code
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One activation in each of its forms.
+
+    Attributes:
+        number: its number in `kernels.activate`.
+        formula: float32 array in, float32 array of the same shape out; NaN need not stay NaN.
+        fast: an expression of `x`, `tanh` and `f4` (float32) for fast kernels.
+    """
+
+    number: int
+    formula: Formula
+    fast: str
+
+    def __call__(self, x: Float32, out: Float32) -> None:
+        """Write the activation of x to `out`, which may be x."""
+        out[...] = np.where(np.isnan(x), x, self.formula(x))
+
+    @property
+    def summary(self) -> str:
+        """What it computes, in a line."""
+        return summary(self.formula)
+
+
+ACTIVATIONS: dict[str, Activation] = {}
+
+
+def _activation(number: int, fast: str) -> Callable[[Formula], Formula]:
+    """Enter a formula into `ACTIVATIONS` under its name."""
+
+    def enter(formula: Formula) -> Formula:
+        ACTIVATIONS[formula.__name__] = Activation(number, formula, fast)
+        return formula
+
+    return enter
+
+
 def _split(y: Float32) -> tuple[Float32, Float32]:
     """(2^k, p) of y ≤ 0, with exp(y) = 2^k (1 + p); of y below `LOWEST` (0, p)."""
     within = np.fmax(y, LOWEST)
@@ -44,6 +91,7 @@ def _split(y: Float32) -> tuple[Float32, Float32]:
     return np.where(y < LOWEST, ZERO, scale), p
 
 
+@_activation(TANH, fast="tanh(x)")
 def tanh(x: Float32) -> Float32:
     """−e / (2 + e) with e = exp(−2|x|) − 1, and the sign of x."""
     scale, p = _split(TWO * -np.abs(x))
@@ -52,17 +100,21 @@ def tanh(x: Float32) -> Float32:
     return np.where(x < ZERO, -size, size)
 
 
+@_activation(RELU, fast="max(x, f4(0))")
 def relu(x: Float32) -> Float32:
     """The larger of x and 0."""
     return np.where(x > ZERO, x, ZERO)
 
 
+# e^x − 1 = 2t / (1 − t) with t = tanh(x/2)
+@_activation(ELU, fast="x if x > 0 else f4(2) * tanh(f4(0.5) * x) / (f4(1) - tanh(f4(0.5) * x))")
 def elu(x: Float32) -> Float32:
     """Below 0 exp(x) − 1, else x."""
     scale, p = _split(-np.abs(x))
     return np.where(x < ZERO, scale * p + (scale - ONE), x)
 
 
+@_activation(SIGMOID, fast="f4(0.5) + f4(0.5) * tanh(f4(0.5) * x)")
 def sigmoid(x: Float32) -> Float32:
     """1 / (1 + exp(−x))."""
     scale, p = _split(-np.abs(x))
@@ -71,23 +123,8 @@ def sigmoid(x: Float32) -> Float32:
     return value
 
 
+@_activation(SILU, fast="x * (f4(0.5) + f4(0.5) * tanh(f4(0.5) * x))")
 def silu(x: Float32) -> Float32:
     """The product of x and sigmoid(x)."""
     product: Float32 = sigmoid(x) * x
     return product
-
-
-_FUNCTIONS = (tanh, relu, elu, sigmoid, silu)
-
-
-def _in_place(function: Callable[[Float32], Float32]) -> Callable[[Float32, Float32], Any]:
-    def write(x: Float32, out: Float32) -> None:
-        out[...] = np.where(np.isnan(x), x, function(x))
-
-    return write
-
-
-# Each as f(x, out); `out` may be x.
-ACTIVATIONS: dict[str, Callable[[Float32, Float32], Any]] = {
-    function.__name__: _in_place(function) for function in _FUNCTIONS
-}

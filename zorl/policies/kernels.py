@@ -12,7 +12,6 @@ import numpy as np
 from numba import njit
 
 from zorl.policies.activations import (
-    ACTIVATIONS,
     C1,
     C2,
     C3,
@@ -20,18 +19,22 @@ from zorl.policies.activations import (
     C5,
     C6,
     C7,
+    ELU,
     EXPONENT,
     LN2_HIGH,
     LN2_LOW,
     LOG2_E,
     LOWEST,
     ONE,
+    RELU,
     ROUNDER,
+    SIGMOID,
+    SILU,
+    TANH,
     TWO,
     ZERO,
 )
 
-NAMES = tuple(ACTIVATIONS)  # a kernel knows an activation by its place here
 # error_model: a division by zero raises in numba's own, and branches forbid SIMD.
 inlined: Any = njit(forceinline=True, error_model="numpy")
 
@@ -53,21 +56,21 @@ def _split(y):  # type: ignore[no-untyped-def]
 def activate(x, activation):  # type: ignore[no-untyped-def]
     """One activation of one number; with a constant `activation` only its branch is left."""
     negative = x if x < ZERO else -x
-    if activation == 0:  # tanh
+    if activation == TANH:
         scale, p = _split(TWO * negative)
         e = scale * p + (scale - ONE)
         size = -e / (TWO + e)
         value = -size if x < ZERO else size
-    elif activation == 1:  # relu
+    elif activation == RELU:
         value = x if x > ZERO else ZERO
-    elif activation == 2:  # elu
+    elif activation == ELU:
         scale, p = _split(negative)
         value = scale * p + (scale - ONE) if x < ZERO else x
     else:
         scale, p = _split(negative)
         t = scale * p + scale
-        value = (t if x < ZERO else ONE) / (ONE + t)  # sigmoid
-        if activation == 4:  # silu
+        value = (t if x < ZERO else ONE) / (ONE + t)
+        if activation == SILU:
             value = value * x
     return value if x == x else x
 
@@ -76,21 +79,21 @@ def activate(x, activation):  # type: ignore[no-untyped-def]
 def _all(h, activation):  # type: ignore[no-untyped-def]
     """Every activation has a loop of its own, without branches, for SIMD."""
     n = h.size
-    if activation == 0:
+    if activation == TANH:
         for o in range(n):
-            h[o] = activate(h[o], 0)
-    elif activation == 1:
+            h[o] = activate(h[o], TANH)
+    elif activation == RELU:
         for o in range(n):
-            h[o] = activate(h[o], 1)
-    elif activation == 2:
+            h[o] = activate(h[o], RELU)
+    elif activation == ELU:
         for o in range(n):
-            h[o] = activate(h[o], 2)
-    elif activation == 3:
+            h[o] = activate(h[o], ELU)
+    elif activation == SIGMOID:
         for o in range(n):
-            h[o] = activate(h[o], 3)
+            h[o] = activate(h[o], SIGMOID)
     else:
         for o in range(n):
-            h[o] = activate(h[o], 4)
+            h[o] = activate(h[o], SILU)
 
 
 @inlined
@@ -123,6 +126,69 @@ def _layer(theta, x, h, fan_in, fan_out, bias):  # type: ignore[no-untyped-def]
             h[o] += x0 * w[o]
 
 
+@inlined
+def _observe(n, width, singles, doubles, rewards, state):  # type: ignore[no-untyped-def]
+    """Write n observations and add n rewards to the state; whether it is finite."""
+    finite = True
+    for row in range(n):
+        if singles.size:
+            for i in range(width):
+                state[row, i] = singles[row, i]
+        elif doubles.size:
+            for i in range(width):
+                state[row, i] = doubles[row, i]
+        if rewards.size:
+            state[row, width] += rewards[row]
+        for i in range(width + 1):
+            finite &= np.isfinite(state[row, i])
+    return finite
+
+
+@inlined
+def _features(  # type: ignore[no-untyped-def]
+    row, width, state, sums, squares, center, factor, clip, normalise, learns, x
+):
+    """Write a row's normalised observation to x, and add it to the moments."""
+    for i in range(width):
+        value = state[row, i]
+        if normalise:
+            shifted = value - center[i]
+            if learns:
+                sums[row, i] += shifted
+                squares[row, i] += shifted * shifted
+            value = shifted * factor[i]
+            value = value if value > -clip[i] else -clip[i]
+            value = value if value < clip[i] else clip[i]
+        x[i] = np.float32(value)
+
+
+@inlined
+def _network(row, thetas, sizes, bias, activation, scratch):  # type: ignore[no-untyped-def]
+    """The outputs for the features in scratch[0]."""
+    layers = sizes.size - 1
+    at = 0
+    for layer in range(layers):
+        fan_in, fan_out = sizes[layer], sizes[layer + 1]
+        size = fan_out * (fan_in + bias)
+        h = scratch[(layer + 1) % 2, :fan_out]
+        _layer(thetas[row, at : at + size], scratch[layer % 2], h, fan_in, fan_out, bias)
+        at += size
+        if layer < layers - 1:
+            _all(h, activation)
+    return scratch[layers % 2, : sizes[layers]]
+
+
+@inlined
+def _largest(row, h, outputs):  # type: ignore[no-untyped-def]
+    """Copy h to the outputs; the index of its largest number, or of the first NaN."""
+    best = 0
+    for o in range(h.size):
+        outputs[row, o] = h[o]
+        if h[o] > h[best] or (h[o] != h[o] and h[best] == h[best]):
+            best = o
+    return best
+
+
 @njit(cache=True, error_model="numpy")
 def decide(  # type: ignore[no-untyped-def]
     n, singles, doubles, rewards, state, moments, affine, thetas, layout, scratch, outputs, choices
@@ -141,7 +207,7 @@ def decide(  # type: ignore[no-untyped-def]
         affine: (3, o) float64: center, factor and bound of the normalizer.
         thetas: (L, d) float32, in the order of `MlpPolicy.packing`.
         layout: (4 + layers + 1,) int64: whether observations are normalised, whether their moments
-            are wanted, whether layers have biases, the activation's index in `NAMES`, and the
+            are wanted, whether layers have biases, the activation's number, and the
             sizes from o on.
         scratch: (2, widest layer) float32.
         outputs: (L, outputs) float32, written.
@@ -154,49 +220,13 @@ def decide(  # type: ignore[no-untyped-def]
     sizes = layout[4:]
     center, factor, clip = affine
     sums, squares = moments
-    layers = sizes.size - 1
     width = sizes[0]
-    finite = True
-    for row in range(n):
-        if singles.size:
-            for i in range(width):
-                state[row, i] = singles[row, i]
-        elif doubles.size:
-            for i in range(width):
-                state[row, i] = doubles[row, i]
-        if rewards.size:
-            state[row, width] += rewards[row]
-        for i in range(width + 1):
-            finite &= np.isfinite(state[row, i])
-    if not finite:
+    if not _observe(n, width, singles, doubles, rewards, state):
         return False
     for row in range(n):
-        x = scratch[0]
-        for i in range(width):
-            value = state[row, i]
-            if normalise:
-                shifted = value - center[i]
-                if learns:
-                    sums[row, i] += shifted
-                    squares[row, i] += shifted * shifted
-                value = shifted * factor[i]
-                value = value if value > -clip[i] else -clip[i]
-                value = value if value < clip[i] else clip[i]
-            x[i] = np.float32(value)
-        at = 0
-        for layer in range(layers):
-            fan_in, fan_out = sizes[layer], sizes[layer + 1]
-            size = fan_out * (fan_in + bias)
-            h = scratch[(layer + 1) % 2, :fan_out]
-            _layer(thetas[row, at : at + size], scratch[layer % 2], h, fan_in, fan_out, bias)
-            at += size
-            if layer < layers - 1:
-                _all(h, activation)
-        h = scratch[layers % 2, : sizes[layers]]
-        best = 0
-        for o in range(h.size):
-            outputs[row, o] = h[o]
-            if h[o] > h[best] or (h[o] != h[o] and h[best] == h[best]):
-                best = o
-        choices[row] = best
+        _features(
+            row, width, state, sums, squares, center, factor, clip, normalise, learns, scratch[0]
+        )
+        h = _network(row, thetas, sizes, bias, activation, scratch)
+        choices[row] = _largest(row, h, outputs)
     return True

@@ -10,7 +10,12 @@ from numpy.typing import ArrayLike
 from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.common.types import Vector, frozen
 
-MODES = ("off", "bounds", "running")
+# What an observation is normalised by.
+MODES = {
+    "off": "nothing",
+    "bounds": "the observation space's finite bounds",
+    "running": "mean and standard deviation of all observations so far",
+}
 _LEAST_STD = 1e-4  # ARS: a variance below 1e-8 counts as infinite, so a dead input stays silent
 
 
@@ -65,8 +70,7 @@ class Normalizer:
     """x ↦ clip((x − center) / scale): frozen during a generation, merged after it.
 
     Attributes:
-        mode: "off" (identity), "bounds" (from the observation space's finite bounds, fixed) or
-            "running" (from all observations seen; until there are some, as "bounds").
+        mode: a name in `MODES`; until there are observations, "running" does as "bounds".
         moments: what was seen.
         low, high: (o,) bounds of the observation space, ±inf where there are none.
         clip: largest absolute value of a normalised observation.

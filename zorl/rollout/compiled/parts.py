@@ -8,24 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from zorl.envs.twins.base import Twin
-from zorl.policies.activations import ACTIVATIONS as EXACT_ACTIVATIONS
+from zorl.policies.activations import ACTIVATIONS
 from zorl.policies.mlp import MlpPolicy
 from zorl.rollout.compiled.translate import Translation
 
 LANES = 64
 _UNROLLED = 200  # parameters of the largest network that is part of the one loop over lanes
 _BLOCK = 8  # inputs of a neuron that are summed in one pass over the lanes
-
-# Of fast kernels: all from the tangent. Exact ones compute what zorl.policies.activations does.
-ACTIVATIONS = {
-    "tanh": "tanh(x)",
-    "relu": "max(x, f4(0))",
-    "sigmoid": "f4(0.5) + f4(0.5) * tanh(f4(0.5) * x)",
-    "silu": "x * (f4(0.5) + f4(0.5) * tanh(f4(0.5) * x))",
-    # e^x − 1 = 2t / (1 − t) with t = tanh(x/2)
-    "elu": "x if x > 0 else f4(2) * tanh(f4(0.5) * x) / (f4(1) - tanh(f4(0.5) * x))",
-}
-
 
 # numpy's argmax is the first of the largest, or the first NaN.
 _LARGER = {False: "x > best", True: "(x > best) | ((x != x) & (best == best))"}
@@ -71,10 +60,8 @@ class Parts:
         self.rounded = "single" if spec.single_observations else "real"
         # A small network's neurons are numbers of the one loop over lanes, and stay in registers.
         self.unrolled = policy.dim <= _UNROLLED
-        activation = policy.activation
-        self.activation = ACTIVATIONS[activation]
-        if spec.exact:
-            self.activation = f"neuron(x, {list(EXACT_ACTIVATIONS).index(activation)})"
+        activation = ACTIVATIONS[policy.activation]
+        self.activation = f"neuron(x, {activation.number})" if spec.exact else activation.fast
 
     def arrays(self) -> list[str]:
         """What lanes hold: parameters, the state, moments, the values of neurons.

@@ -11,14 +11,14 @@ from __future__ import annotations
 from typing import Any
 
 from zorl.policies.mlp import MlpPolicy
-from zorl.rollout.compiled.parts import ACTIVATIONS, LANES, Parts, Spec
+from zorl.rollout.compiled.parts import LANES, Parts, Spec
 
 _MOST_UNITS = 4096  # they lie on the stack, for all lanes; there are some megabytes of it
 
 
 def why_not(policy: Any) -> str | None:
     """What keeps a policy from kernels, as a sentence; None: nothing."""
-    if not isinstance(policy, MlpPolicy) or policy.activation not in ACTIVATIONS:
+    if not isinstance(policy, MlpPolicy):
         return f"kernels run linear policies and MLPs, not a {type(policy).__name__}"
     if policy.decoder.kind not in ("discrete", "box"):
         return f"kernels take Discrete and Box actions, not {policy.decoder.kind}"

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from zorl.policies.activations import ACTIVATIONS
 from zorl.policies.mlp import Actor, MlpPolicy
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import Actions
@@ -153,7 +154,7 @@ class CompiledStepBatch(StepBatch):
         self._nothing = (self._singles, self._doubles, np.zeros(0))
         self._pending = self._nothing
         normalizer = self._normalizer
-        activation = kernels.NAMES.index(policy.activation)
+        activation = ACTIVATIONS[policy.activation].number
         self._arguments = (
             self.state,
             self._moments,
