@@ -1,4 +1,10 @@
-from .base import Agent as Agent
+from .base import (
+    FAMILIES as FAMILIES,
+    Agent as Agent,
+    AgentConfig as AgentConfig,
+    BaseAgent as BaseAgent,
+    register_family as register_family,
+)
 from .plan import TrainingPlan as TrainingPlan
 from .registry import (
     agent_of as agent_of,
@@ -9,12 +15,16 @@ from .registry import (
     make_config as make_config,
 )
 from .sb3.agent import BaselineAgent as BaselineAgent
+from .sb3.algorithms import (
+    BASELINES as BASELINES,
+    Algorithm as Algorithm,
+    register_baseline as register_baseline,
+)
 from .sb3.config import BaselineConfig as BaselineConfig
 from .search.agent import SearchAgent as SearchAgent
 from .search.backend_choice import Resources as Resources
 from .search.config import SearchConfig as SearchConfig
 from .training import (
-    held_out_summary as held_out_summary,
     resume as resume,
     run_config as run_config,
     train as train,

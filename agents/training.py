@@ -19,19 +19,18 @@ from typing import Any
 import numpy as np
 
 import zorl
-from zorl.agents.base import Agent
+from zorl.agents.base import FAMILIES, Agent
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import agent_of, config_from_json, load_agent
-from zorl.agents.search.agent import SearchAgent
-from zorl.agents.search.backend_choice import Resources
-from zorl.common.errors import FileFormatError, NonFiniteRewardError, RunFolderError
-from zorl.common.storage import read_json, remove_leftovers, write_json
+from zorl.common.errors import FileFormatError, RunFolderError
+from zorl.common.storage import remove_leftovers, write_json
 from zorl.common.streams import Streams, held_out_seeds
 from zorl.common.types import Stop
 from zorl.recorders.base import Recorder, Recorders, Run
-from zorl.rollout.evaluation import Evaluation
-from zorl.runs.curves import Row, first_reaching, read_curve, write_curve
+from zorl.rollout.backend import Resources
+from zorl.runs.curves import Row, read_curve, write_curve
 from zorl.runs.folder import RunFolder
+from zorl.runs.result import HeldOut, RunResult, Spent
 
 CHECKPOINT_SECONDS = 10.0
 COLUMNS = (
@@ -42,7 +41,7 @@ COLUMNS = (
     "return",
     "success_rate",
     "validation_steps",
-)  # of the learning curve
+)  # columns of validation.csv
 _LIBRARIES = ("numpy", "scipy", "gymnasium", "stable-baselines3", "torch")
 
 
@@ -61,19 +60,20 @@ def train(
     folder: RunFolder | None = None,
     recorders: Iterable[Recorder] = (),
     stop: Stop | None = None,
-) -> dict[str, Any]:
+) -> RunResult:
     """Train an agent by a plan.
 
     Args:
         agent: a fresh one, or one that goes on from a checkpoint; the caller closes it.
         plan: budget, validation, final estimate.
         folder: where checkpoints, the learning curve and the result go; None keeps nothing.
-        recorders: consumers of the run's records.
+        recorders: consumers of the run's records; started and finished here, all but those that
+            the caller has started.
         stop: asked after every generation; True ends the run with everything saved.
 
     Returns:
-        The result, as result.json has it: status, counts, seconds, learning curve and, unless
-        the run was stopped early, the held-out estimate.
+        Status, counts, seconds, learning curve and, unless the run was stopped early, the
+        held-out estimate; what result.json holds.
     """
     if folder is not None:
         return _Training(agent, plan, folder, folder.best, recorders, stop).run()
@@ -85,19 +85,21 @@ def resume(
     folder: RunFolder,
     recorders: Iterable[Recorder] = (),
     stop: Stop | None = None,
+    policy: Any = None,
     **resources: Any,
-) -> dict[str, Any]:
-    """Go on with an interrupted run, to the same bits as an unbroken one.
+) -> RunResult:
+    """Go on with an interrupted run; the result is bit-identical to an unbroken run's.
 
     Args:
         folder: the run's.
         recorders: consumers of the run's records.
         stop: asked after every generation; True ends the run with everything saved.
+        policy: see `load_agent`.
         resources: fields of `zorl.agents.Resources`: workers, timeout, ray, lanes.
 
     Raises:
-        RunFolderError: there is no checkpoint, it is another configuration's, the run is over, or
-            it is a baseline's (stable-baselines3 does not save what that would need).
+        RunFolderError: the run is over, its checkpoint is of another configuration, or its family
+            of agents cannot be resumed (stable-baselines3 does not save what that needs).
     """
     saved = folder.read_config()
     try:
@@ -106,15 +108,15 @@ def resume(
         raise FileFormatError(f"{folder.config}: {error} is missing") from error
     if folder.agent.exists():
         raise RunFolderError(f"{folder.path} is finished: nothing is left to resume")
-    if saved["agent"]["family"] != "search":
+    reason = FAMILIES[saved["agent"]["family"]].not_resumable
+    if reason:
         raise RunFolderError(
-            f"{folder.path} is a run of {config.agent}: baselines cannot be resumed, because "
-            "stable-baselines3 keeps no state of environments and random numbers; train anew"
+            f"{folder.path} is a run of {config.agent}, which cannot be resumed: {reason}"
         )
     if not folder.checkpoint.exists():  # stopped before the first generation was saved
         agent = agent_of(config, Resources(**resources))
     else:
-        agent = load_agent(folder.checkpoint, **resources)
+        agent = load_agent(folder.checkpoint, policy, **resources)
     if agent.config != saved["agent"]:
         raise RunFolderError(
             f"{folder.checkpoint} was written by another configuration than {folder.config}; "
@@ -140,26 +142,21 @@ class _Training:
         recorders: Iterable[Recorder],
         stop: Stop | None,
     ) -> None:
-        self.agent = self._with_failures_in(folder, agent)
+        self.agent = agent
         self.plan = plan
         self.folder = folder
         self.best = best
         self.recorders = Recorders(recorders)
         self.stop = stop
-        self.why = "interrupted"
-        steps = agent.num_timesteps
+        self.status = "interrupted"
+        if folder is not None:
+            agent.failures = folder.failures
         rows = self._rows_before()
         # Rows from beyond the checkpoint will be measured again, to the same values.
-        self.rows: list[Row] = [row for row in rows if row["env_steps"] <= steps]
+        self.rows: list[Row] = [row for row in rows if row["env_steps"] <= agent.num_timesteps]
         self.spent = self._seconds_before()
         self.paused = 0.0
         self.began = self.saved = time.perf_counter()
-
-    @staticmethod
-    def _with_failures_in(folder: RunFolder | None, agent: Agent) -> Agent:
-        if folder is not None and isinstance(agent, SearchAgent):
-            agent.failures = folder.failures
-        return agent
 
     def _rows_before(self) -> list[Row]:
         """The learning curve of earlier parts of this run."""
@@ -177,7 +174,7 @@ class _Training:
         """Training seconds of earlier parts of this run, as far as they were written down."""
         known = [row["seconds"] for row in self.rows]
         if self.folder is not None and self.folder.result.exists():
-            known.append(float(read_json(self.folder.result).get("seconds") or 0.0))
+            known.append(RunResult.read(self.folder.result).seconds)
         return max(known, default=0.0)
 
     @property
@@ -185,43 +182,54 @@ class _Training:
         """Seconds of training so far, validation excluded."""
         return self.spent + time.perf_counter() - self.began - self.paused
 
-    def run(self) -> dict[str, Any]:
-        agent, plan = self.agent, self.plan
-        first = agent.state.generation if isinstance(agent, SearchAgent) else 0
-        config = run_config(agent, plan)
-        path = None if self.folder is None else self.folder.path
-        name = agent.name if path is None else path.name
-        run = Run(
-            name, agent, agent.task, config, plan.total_timesteps, path, first, agent.num_timesteps
-        )
-        left = plan.total_timesteps - agent.num_timesteps
+    def run(self) -> RunResult:
+        """Train, estimate the final policy, and save all of it."""
         with self.recorders as recorders:
             recorders.result["status"] = "failed"
-            recorders.start(run)
+            recorders.start(self._description())
             try:
-                if not self.rows:
-                    self._validate()
-                if left > 0 and not self._goal_reached():
-                    agent.learn(left, recorders=[recorders], stop=self._after_record)
-                if agent.num_timesteps >= plan.total_timesteps:
-                    self.why = "finished"
-                if self.why == "finished" and self.rows[-1]["env_steps"] < agent.num_timesteps:
-                    self._validate()
+                self._learn()
             finally:
                 # Also after an error: the state is that of the last whole generation.
                 self._checkpoint()
-            result = self._result()
-            recorders.result.update(result)
+            final = self._final()
+            result = self._result(final)
+            recorders.result.update(result.to_json())
         if self.folder is not None:
-            write_json(self.folder.result, result)
-            if result["status"] == "finished":  # last of all: with this file a run is over
-                self.agent.save(self.folder.agent)
-        if not isinstance(agent, SearchAgent) and self.agent is not agent:
-            self.agent.close()  # else the two share what is to be closed
+            write_json(self.folder.result, result.to_json())
+            if result.finished:  # last of all: with this file a run is over
+                final.save(self.folder.agent)
         return result
 
+    def _description(self) -> Run:
+        """What recorders are told at the start."""
+        agent, path = self.agent, None if self.folder is None else self.folder.path
+        return Run(
+            name=agent.name if path is None else path.name,
+            agent=agent,
+            task=agent.task,
+            config=run_config(agent, self.plan),
+            total_timesteps=self.plan.total_timesteps,
+            folder=path,
+            start_index=agent.num_records,
+            start_steps=agent.num_timesteps,
+            description=agent.description,
+        )
+
+    def _learn(self) -> None:
+        agent, budget = self.agent, self.plan.total_timesteps
+        if not self.rows:
+            self._validate()
+        left = budget - agent.num_timesteps
+        if left > 0 and not self._goal_reached():
+            agent.learn(left, recorders=[self.recorders], stop=self._after_record)
+        if agent.num_timesteps >= budget:
+            self.status = "finished"
+        if self.status == "finished" and self.rows[-1]["env_steps"] < agent.num_timesteps:
+            self._validate()
+
     def _after_record(self) -> bool:
-        """Between two generations: watch, save, and say whether to stop."""
+        """Between two generations: validate, save, and say whether to stop."""
         # The last point is measured after learning: PPO still updates after its last step.
         if self._next_validation() <= self.agent.num_timesteps < self.plan.total_timesteps:
             self._validate()
@@ -237,13 +245,13 @@ class _Training:
         goal = self.plan.stop_at
         if goal is None or not self.rows or self.rows[-1]["native_return"] < goal:
             return False
-        self.why = "finished"
+        self.status = "finished"
         return True
 
     def _validate(self) -> None:
         """Add a point to the learning curve."""
         seconds, began = self.seconds, time.perf_counter()
-        seeds = Streams(self.agent.config["seed"]).validation(self.plan.validate_episodes)
+        seeds = Streams(self.agent.seed).validation(self.plan.validate_episodes)
         evaluation = self.agent.evaluate(seeds)
         row: Row = {
             "env_steps": self.agent.num_timesteps,
@@ -276,88 +284,41 @@ class _Training:
             self.agent.save(self.folder.checkpoint)
         self.saved = time.perf_counter()
 
-    def _result(self) -> dict[str, Any]:
-        agent, plan, seconds = self.agent, self.plan, self.seconds
-        trained_steps, trained_episodes = agent.num_timesteps, agent.num_episodes
-        steps = {
-            "training": trained_steps,
-            "validation": int(sum(row["validation_steps"] for row in self.rows)),
-        }
-        episodes = {
-            "training": trained_episodes,
-            "validation": plan.validate_episodes * len(self.rows),
-        }
-        result: dict[str, Any] = {
-            "status": self.why,
-            "agent": agent.name,
-            "env_id": agent.task.env_id,
-            "shaped": agent.task.shaped,
-            "success": agent.task.success,
-            "seed": agent.config["seed"],
-            "parameters": agent.parameters,
-            "threshold": agent.task.threshold,
-            "budget": plan.total_timesteps,
-            "resumable": isinstance(agent, SearchAgent),
-            "seconds": seconds,
-            "curve": self.rows,
-        }
-        if isinstance(agent, SearchAgent):
-            result["counters"] = asdict(agent.counters)
-            result["claimed_return"] = agent.state.claimed  # what the gate believes
-            if agent.compile_seconds is not None:
-                result["compile_seconds"] = agent.compile_seconds
-            if agent.processes is not None:
-                result["workers"] = {
-                    "count": agent.processes.workers,
-                    "startup_seconds": agent.processes.startup_seconds,
-                    "replaced": agent.processes.replaced,
-                }
-        if agent.task.threshold is not None:
-            result["reached_threshold"] = first_reaching(
-                self.rows, "native_return", agent.task.threshold
-            )
-        if self.why == "finished":
-            if plan.select == "best":
-                self.agent = (
-                    agent.as_saved(self.best)
-                    if isinstance(agent, SearchAgent)
-                    else load_agent(self.best)
-                )
-            evaluation = self.agent.evaluate(held_out_seeds(plan.held_out))
-            steps["held_out"], episodes["held_out"] = evaluation.env_steps, evaluation.episodes
-            result["held_out"] = held_out_summary(evaluation)
-        result["env_steps"] = {**steps, "total": sum(steps.values())}
-        result["episodes"] = {**episodes, "total": sum(episodes.values())}
-        return result
+    def _final(self) -> Agent:
+        """The agent with the final policy, of a run that is finished."""
+        if self.status == "finished" and self.plan.select == "best":
+            return self.agent.as_saved(self.best)
+        return self.agent
+
+    def _result(self, final: Agent) -> RunResult:
+        agent, task, seconds = self.agent, self.agent.task, self.seconds
+        held_out, steps, episodes = None, None, None
+        if self.status == "finished":
+            evaluation = final.evaluate(held_out_seeds(self.plan.held_out))
+            held_out = HeldOut.from_evaluation(evaluation)
+            steps, episodes = evaluation.env_steps, evaluation.episodes
+        validation_steps = int(sum(row["validation_steps"] for row in self.rows))
+        validation_episodes = self.plan.validate_episodes * len(self.rows)
+        return RunResult(
+            status=self.status,
+            agent=agent.name,
+            env_id=task.env_id,
+            shaped=task.shaped,
+            success=task.success,
+            seed=agent.seed,
+            parameters=agent.parameters,
+            threshold=task.threshold,
+            total_timesteps=self.plan.total_timesteps,
+            resumable=not agent.not_resumable,
+            seconds=seconds,
+            curve=tuple(self.rows),
+            env_steps=Spent(agent.num_timesteps, validation_steps, steps),
+            episodes=Spent(agent.num_episodes, validation_episodes, episodes),
+            held_out=held_out,
+            **agent.result_fields,
+        )
 
 
 def _score(row: Row) -> float:
     value = row["native_return"]
     return value if np.isfinite(value) else -np.inf
-
-
-def held_out_summary(evaluation: Evaluation) -> dict[str, Any]:
-    """Means with 95 % intervals, and every episode's figures, of an evaluation (1, e).
-
-    Raises:
-        NonFiniteRewardError: an episode has a NaN or infinite return, so that there is no mean.
-    """
-    from zorl.common.stats import mean_interval, proportion_interval
-
-    native, shaped = evaluation.native_returns.ravel(), evaluation.returns.ravel()
-    successes = evaluation.successes.ravel()
-    bad = int((~np.isfinite(native) | ~np.isfinite(shaped)).sum())
-    if bad:
-        raise NonFiniteRewardError(
-            f"{bad} of {len(native)} held-out episodes of the policy have a NaN or infinite "
-            "return, so that there is no estimate of it; mend the environment or its wrappers"
-        )
-    return {
-        "episodes": len(native),
-        "native_return": asdict(mean_interval(native)),
-        "return": asdict(mean_interval(shaped)),
-        "success_rate": asdict(proportion_interval(int(successes.sum()), len(successes))),
-        "native_returns": native.tolist(),
-        "lengths": evaluation.lengths.ravel().tolist(),
-        "successes": successes.tolist(),
-    }

@@ -28,6 +28,8 @@ from typing import Any
 
 import numpy as np
 
+from zorl.runs.result import RunResult
+
 SOLVED = -110.0
 STOP_AT = -108.0  # with a margin, because the best of many validations is biased
 VALIDATION = 100
@@ -69,10 +71,11 @@ def zorl_run(contestant: str, seed: int, extra: list[str]) -> dict[str, Any]:
         if contestant == "ppo":
             command += ["--agent", "ppo", "--settings", "tuned"]
         finish(command)
-        result = json.loads((folder / "result.json").read_text())
+        result = RunResult.read(folder / "result.json")
+    assert result.held_out is not None
     return {
-        "env_steps": result["env_steps"]["training"],
-        "held_out": result["held_out"]["native_return"]["estimate"],
+        "env_steps": result.env_steps.training,
+        "held_out": result.held_out.native_return.estimate,
     }
 
 

@@ -37,7 +37,7 @@ def main(args: Namespace) -> int:
         with StopSignals() as signals:  # Ctrl-C stops at the next generation
             result = train(agent, plan, folder, recorders, stop=signals)
     print(summary(result, folder.path))
-    return 0 if result["status"] == "finished" else 128 + int(signals.received or 0)
+    return 0 if result.finished else 128 + int(signals.received or 0)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def test_an_agent_goes_on_as_it_did(name: str, tmp_path: Path) -> None:
 
 def test_an_interrupted_run_goes_on_as_it_did(tmp_path: Path) -> None:
     shutil.copytree(SAVED / "run", tmp_path / "run")
-    result = resume(RunFolder.open(tmp_path / "run"), [])
+    result = resume(RunFolder.open(tmp_path / "run"), []).to_json()
     expected = EXPECTED["run"]
     assert {name: result[name] for name in ("held_out", "env_steps", "status")} == {
         name: expected[name] for name in ("held_out", "env_steps", "status")

@@ -14,6 +14,11 @@ from . import (
     studies as studies,
     testing as testing,
 )
+from .agents.base import (
+    Agent as Agent,
+    BaseAgent as BaseAgent,
+    register_family as register_family,
+)
 from .agents.plan import TrainingPlan as TrainingPlan
 from .agents.registry import (
     list_agents as list_agents,
@@ -40,6 +45,7 @@ from .policies.mlp import LinearPolicy as LinearPolicy, MlpPolicy as MlpPolicy
 from .policies.module import ModulePolicy as ModulePolicy
 from .rollout.evaluation import FunctionEvaluator as FunctionEvaluator
 from .runs.folder import RunFolder as RunFolder
+from .runs.result import HeldOut as HeldOut, RunResult as RunResult
 from .search.loop import Search as Search
 from .search.minibatch import MinibatchObjective as MinibatchObjective
 from .search.optimize import maximize as maximize, minimize as minimize

@@ -8,18 +8,18 @@ goes on learning with a fresh optimizer and an empty buffer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from typing_extensions import Self
 
-from zorl.agents.base import read_agent
+from zorl.agents.base import DEFAULT_RESOURCES, NO_OBJECTS, BaseAgent, register_family
+from zorl.agents.sb3.algorithms import BASELINES
 from zorl.agents.sb3.config import BaselineConfig
-from zorl.agents.sb3.options import BASELINES, algorithm, check_action_space, keywords, resolve
+from zorl.agents.sb3.options import check_action_space, keywords, resolve
 from zorl.agents.sb3.policy import BaselinePolicy, acting_parameters, restore, to_arrays
 from zorl.common.errors import ConfigurationError, FileFormatError
 from zorl.common.storage import Arrays, save_archive
@@ -27,19 +27,16 @@ from zorl.common.streams import Purpose, Seeds, Streams
 from zorl.common.types import Stop
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import ObservationEncoder, check_spaces
-from zorl.recorders.base import Recorder, Run
-from zorl.recorders.console import ConsoleRecorder
+from zorl.recorders.base import Recorder
+from zorl.rollout.backend import Resources
 from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.evaluator import RolloutEvaluator
 from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
 from zorl.rollout.local.serial import SerialBackend
 
-__all__ = ["BASELINES", "FAMILY", "BaselineAgent", "BaselineConfig"]
 
-FAMILY = "sb3"
-
-
-class BaselineAgent:
+@register_family("sb3")
+class BaselineAgent(BaseAgent):
     """A gradient-based agent of stable-baselines3.
 
     While it learns, torch uses one thread and the process-wide generators that SB3 draws from are
@@ -56,14 +53,20 @@ class BaselineAgent:
         ConfigurationError: options or an action space that the algorithm cannot work with.
     """
 
+    config_class = BaselineConfig
+    not_resumable = (
+        "stable-baselines3 keeps no state of environments and random numbers; train it again"
+    )
+    _config: BaselineConfig
+
     def __init__(self, config: BaselineConfig) -> None:
         from zorl.agents.sb3.training import PrivateRandomness, silent_logger
 
         self._config = replace(config, options=resolve(config.agent, config.options))
         self.name = config.agent
         self.task = config.task
-        self.num_episodes = 0
-        self._records = 0
+        self._episodes = self._records = 0
+        self._saved: list[BaselineAgent] = []
         self._private = PrivateRandomness()
         with self._alone():
             self.model = self._build(self._seed(0))
@@ -90,7 +93,7 @@ class BaselineAgent:
             probe.close()
         env = make_training_env(self.task, config.n_envs, config.normalize, options["gamma"])
         try:
-            return algorithm(config.agent)(env=env, seed=seed, device="cpu", **arguments)
+            return BASELINES[config.agent].load()(env=env, seed=seed, device="cpu", **arguments)
         # SB3 checks its arguments with assertions as well.
         except (AssertionError, TypeError, ValueError) as error:
             env.close()
@@ -107,10 +110,25 @@ class BaselineAgent:
         with self._private.inside(), one_thread():
             yield
 
+    @classmethod
+    def list_agents(cls) -> dict[str, str]:
+        """See `BaseAgent`."""
+        return BASELINES.summaries()
+
     @property
     def num_timesteps(self) -> int:
         """Env steps taken in training; on-policy algorithms take whole rollouts."""
         return int(self.model.num_timesteps)
+
+    @property
+    def num_episodes(self) -> int:
+        """Episodes that ended in training."""
+        return self._episodes
+
+    @property
+    def num_records(self) -> int:
+        """Reports so far."""
+        return self._records
 
     @property
     def parameters(self) -> int:
@@ -121,41 +139,18 @@ class BaselineAgent:
         """
         return acting_parameters(self.name, self.model.policy)
 
-    @property
-    def config(self) -> dict[str, Any]:
-        """See `zorl.agents.base.Agent`."""
-        return {"family": FAMILY, **self._config.to_json()}
-
-    def learn(
-        self,
-        total_timesteps: int,
-        callback: Any = None,
-        progress_bar: bool = False,
-        recorders: Iterable[Recorder] = (),
-        stop: Stop | None = None,
-    ) -> Self:
-        """Train until at least `total_timesteps` more env steps are taken.
+    def _learn(self, target: int, callback: Any, recorder: Recorder, stop: Stop | None) -> None:
+        """See `BaseAgent`.
 
         On-policy algorithms take whole rollouts, so that they may take up to one rollout more.
-        Schedules are SB3's: their end is the `num_timesteps` that this call aims at.
-
-        Args:
-            total_timesteps: env steps to take.
-            callback: as for SB3: a callback, a function of (locals, globals), or a list of
-                callbacks. They see the SB3 model.
-            progress_bar: show progress on standard error.
-            recorders: consumers of records, see `zorl.agents.sb3.training.Reporter`.
-            stop: asked after every step of the environments whether to stop.
+        Schedules are SB3's: their end is `target`. The callback sees the SB3 model; `stop` is
+        asked after every step of the environments.
         """
         from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
 
         from zorl.agents.sb3.training import Reporter
 
-        if total_timesteps < 1:
-            raise ConfigurationError(f"total_timesteps must be ≥ 1, got {total_timesteps}")
-        bar = self._progress_bar(total_timesteps) if progress_bar else None
-        recorders = [*recorders, *([bar] if bar is not None else [])]
-        reporter = Reporter(recorders, stop, self._records, self._count)
+        reporter = Reporter(recorder, stop, self._records, self._count)
         callbacks: list[BaseCallback] = [reporter]
         for item in callback if isinstance(callback, (list, tuple)) else [callback]:
             if item is not None:
@@ -164,25 +159,16 @@ class BaselineAgent:
         try:
             with self._alone():
                 self.model.learn(
-                    total_timesteps,
+                    target - self.num_timesteps,
                     CallbackList(callbacks),
                     log_interval=None,
                     reset_num_timesteps=False,
                 )
         finally:
             self._records = reporter.index
-            if bar is not None:
-                bar.finish({})
-        return self
 
     def _count(self, episodes: int) -> None:
-        self.num_episodes += episodes
-
-    def _progress_bar(self, total_timesteps: int) -> ConsoleRecorder:
-        bar, begun = ConsoleRecorder(), self.num_timesteps
-        target = begun + total_timesteps
-        bar.start(Run(self.name, self, self.task, self.config, target, start_steps=begun))
-        return bar
+        self._episodes += episodes
 
     def predict(
         self,
@@ -217,7 +203,7 @@ class BaselineAgent:
     def save(self, path: str | Path) -> None:
         """Write configuration, networks and normalisation statistics, atomically."""
         metadata = {
-            "family": FAMILY,
+            "family": self.family,
             "config": self._config.to_json(),
             "num_timesteps": self.num_timesteps,
             "num_episodes": self.num_episodes,
@@ -225,22 +211,28 @@ class BaselineAgent:
         save_archive(path, "agent", metadata, to_arrays(self.model))
 
     @classmethod
-    def load(cls, path: str | Path) -> BaselineAgent:
-        """The agent that `save` wrote to a file; `zorl.load_agent` takes every family's.
-
-        Raises:
-            FileFormatError: the file is missing, corrupt, truncated, newer, or not such an agent's.
-        """
-        metadata, arrays = read_agent(path, FAMILY)
-        return cls.from_archive(metadata, arrays)
+    def from_config(
+        cls, config: BaselineConfig, resources: Resources = DEFAULT_RESOURCES
+    ) -> BaselineAgent:
+        """See `BaseAgent`."""
+        if resources.ray is not None or resources.timeout is not None:
+            raise ConfigurationError(
+                f"{config.agent} is a baseline of stable-baselines3, which runs in this process: "
+                "neither on Ray nor with a timeout"
+            )
+        return cls(config)
 
     @classmethod
-    def from_archive(cls, metadata: Mapping[str, Any], arrays: Arrays) -> BaselineAgent:
-        """The agent that `save` wrote: it acts to the same bits; see the module on learning.
-
-        Raises:
-            FileFormatError: something is missing, or is of another shape than the configuration's.
-        """
+    def from_archive(
+        cls,
+        metadata: Mapping[str, Any],
+        arrays: Arrays,
+        resources: Resources = DEFAULT_RESOURCES,
+        objects: Mapping[str, Any] = NO_OBJECTS,
+    ) -> BaselineAgent:
+        """See `BaseAgent`; the agent acts to the same bits, see the module on learning."""
+        if objects:
+            raise ConfigurationError(f"a baseline has no {' and no '.join(objects)}")
         try:
             config = BaselineConfig.from_json(metadata["config"])
             counts = int(metadata["num_timesteps"]), int(metadata["num_episodes"])
@@ -256,14 +248,22 @@ class BaselineAgent:
 
     def _restore(self, num_timesteps: int, num_episodes: int, arrays: Arrays) -> None:
         restore(self.model, arrays)
-        self.model.num_timesteps, self.num_episodes = num_timesteps, num_episodes
+        self.model.num_timesteps, self._episodes = num_timesteps, num_episodes
         with self._alone():  # else it would play the episodes of its beginning again
             self.model.set_random_seed(self._seed(num_timesteps))
             if self.model.use_sde:  # its noise was drawn with the spread of a new policy
                 self.model.policy.reset_noise()
 
+    def as_saved(self, path: str | Path) -> BaselineAgent:
+        """See `Agent`."""
+        agent = self.load(path)
+        self._saved.append(agent)
+        return agent
+
     def close(self) -> None:
         """Free environments."""
+        for agent in self._saved:
+            agent.close()
         self.model.get_env().close()
         if self._runner is not None:
             self._runner.close()

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from zorl.agents.sb3.options import BASELINES
+from zorl.agents.published import tuned as published_settings
+from zorl.agents.sb3.algorithms import BASELINES
+from zorl.agents.search.config import OPTIONS as SEARCH_OPTIONS
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.options import Options
 from zorl.common.streams import Streams
@@ -44,6 +46,33 @@ class BaselineConfig:
             raise ConfigurationError(f"normalize must be true or false, got {self.normalize!r}")
         Streams(self.seed)  # refuses what is no seed
         object.__setattr__(self, "options", Options(self.options))
+
+    @classmethod
+    def create(
+        cls, agent: str, task: Task, tuned: bool, options: Mapping[str, Any]
+    ) -> BaselineConfig:
+        """See `zorl.agents.base.AgentConfig`; options are fields, or arguments of the SB3 class."""
+        own = {item.name for item in fields(cls)} - {"agent", "task", "options", "source"}
+        for name in options:
+            if name in SEARCH_OPTIONS - own:
+                raise ConfigurationError(
+                    f"{agent} is a baseline of stable-baselines3, and {name!r} is for search "
+                    "agents alone; a baseline's network and updates are set by arguments of its "
+                    "SB3 class"
+                )
+        published = published_settings(agent, task.env_id) if tuned else None
+        values: dict[str, Any] = {}
+        chosen: dict[str, Any] = {}
+        if published is not None:
+            chosen = dict(published.settings)
+            values = {
+                "n_envs": published.n_envs,
+                "normalize": published.normalize,
+                "source": published.source,
+            }
+        for name, value in options.items():
+            (values if name in own else chosen)[name] = value
+        return cls(agent, task, options=chosen, **values)
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as JSON types."""

@@ -21,22 +21,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from gymnasium import spaces
 
+from zorl.agents.sb3.algorithms import BASELINES
 from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.common.options import Options
 
 if TYPE_CHECKING:
-    from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.noise import ActionNoise
-
-_ANY_ACTION = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
-_ACTIONS: dict[str, tuple[type[spaces.Space[Any]], ...]] = {
-    "ppo": _ANY_ACTION,
-    "a2c": _ANY_ACTION,
-    "dqn": (spaces.Discrete,),
-    "sac": (spaces.Box,),
-    "td3": (spaces.Box,),
-}
-BASELINES = tuple(_ACTIONS)
 
 # Arguments of the classes that are not the user's to set here: the configuration's own, where
 # output goes (recorders see to that), and classes, which JSON cannot name.
@@ -83,23 +73,16 @@ class LinearSchedule:
         return self.initial * max(progress_remaining, 0.0)
 
 
-def algorithm(agent: str) -> type[BaseAlgorithm]:
-    """The SB3 class of a baseline."""
-    import stable_baselines3
-
-    found: type[BaseAlgorithm] = getattr(stable_baselines3, agent.upper())
-    return found
-
-
 def check_action_space(agent: str, env_id: str, space: spaces.Space[Any]) -> None:
     """Refuse an action space that an algorithm cannot act in.
 
     Raises:
         ConfigurationError: naming the agents that can.
     """
-    if not isinstance(space, _ACTIONS[agent]):
-        fitting = [name for name, kinds in _ACTIONS.items() if isinstance(space, kinds)]
-        needs = " or ".join(kind.__name__ for kind in _ACTIONS[agent])
+    kinds = BASELINES[agent].actions
+    if not isinstance(space, kinds):
+        fitting = [name for name, other in BASELINES.items() if isinstance(space, other.actions)]
+        needs = " or ".join(kind.__name__ for kind in kinds)
         raise ConfigurationError(
             f"{agent} needs {needs} actions, but those of {env_id} are {space}; baselines that "
             f"fit: {', '.join(fitting) or 'none'}"
@@ -123,7 +106,7 @@ def resolve(agent: str, options: Mapping[str, Any]) -> dict[str, Any]:
         UnknownNameError: an option that the class or its policy does not have, with the nearest.
         ConfigurationError: a value that JSON cannot hold.
     """
-    parameters = _parameters(algorithm(agent), _NOT_OPTIONS)
+    parameters = _parameters(BASELINES[agent].load(), _NOT_OPTIONS)
     given = Options(options).thaw()
     _check_names(f"option of {agent}", given, parameters)
     defaults = {
@@ -142,7 +125,7 @@ def keywords(
         ConfigurationError: a mapping that lacks what it needs, or training by the episode in
             several environments.
     """
-    aliases = algorithm(agent).policy_aliases
+    aliases = BASELINES[agent].load().policy_aliases
     if options["policy"] not in aliases:
         raise UnknownNameError(f"policy of {agent}", str(options["policy"]), aliases)
     arguments = Options(options).thaw()  # deep: SB3 writes into some of its arguments

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zorl.agents.sb3.algorithms import BASELINES
 from zorl.common.storage import Arrays
 from zorl.policies.mlp import Actor
 from zorl.policies.spaces import ObservationEncoder
@@ -16,21 +17,6 @@ from zorl.policies.spaces import ObservationEncoder
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
     from torch import nn
-
-# The parameters that a deterministic action depends on, by the start of their names.
-_ACTOR_OF_TWO = (
-    "features_extractor.",
-    "pi_features_extractor.",
-    "mlp_extractor.policy_net.",
-    "action_net.",
-)
-_ACTING = {
-    "ppo": _ACTOR_OF_TWO,
-    "a2c": _ACTOR_OF_TWO,
-    "dqn": ("q_net.",),
-    "sac": ("actor.",),
-    "td3": ("actor.",),
-}
 
 
 def acting_parameters(agent: str, policy: nn.Module) -> int:
@@ -42,7 +28,7 @@ def acting_parameters(agent: str, policy: nn.Module) -> int:
     return sum(
         parameter.numel()
         for name, parameter in policy.named_parameters()
-        if name.startswith(_ACTING[agent]) and "log_std" not in name
+        if name.startswith(BASELINES[agent].acting) and "log_std" not in name
     )
 
 

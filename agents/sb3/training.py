@@ -115,14 +115,14 @@ class Reporter(BaseCallback):
 
     def __init__(
         self,
-        recorders: Iterable[Recorder],
+        recorder: Recorder,
         stop: Stop | None,
         first_index: int,
         on_episodes: Callable[[int], None],
     ) -> None:
         super().__init__()
         self.index = first_index
-        self._recorders = list(recorders)
+        self._recorder = recorder
         self._stop = stop
         self._on_episodes = on_episodes
         self._episodes: list[EpisodeFigures] = []
@@ -167,8 +167,7 @@ class Reporter(BaseCallback):
         self.logger.dump(steps)  # so that the next record has values of its own time
         self.index += 1
         self._episodes, self._steps, self._clock = [], steps, now
-        for recorder in self._recorders:
-            recorder.record(record)
+        self._recorder.record(record)
 
 
 def silent_logger() -> Logger:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import asdict, replace
 from functools import partial
@@ -11,19 +11,12 @@ from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
-from typing_extensions import Self
 
-from zorl.agents.base import read_agent
-from zorl.agents.search.backend_choice import (
-    BackendSetup,
-    Resources,
-    log,
-    make_backend,
-    resolve_backend,
-)
+from zorl.agents.base import DEFAULT_RESOURCES, NO_OBJECTS, BaseAgent, read_agent, register_family
+from zorl.agents.search.backend_choice import make_backend, resolve_backend
 from zorl.agents.search.callbacks import Hook, as_hook
 from zorl.agents.search.config import SearchConfig
-from zorl.common.errors import ConfigurationError, EnvironmentFailure, FileFormatError
+from zorl.common.errors import EnvironmentFailure, FileFormatError
 from zorl.common.options import resolve_options
 from zorl.common.storage import Arrays, flatten, save_archive, unflatten
 from zorl.common.streams import Seeds, Streams
@@ -34,6 +27,7 @@ from zorl.policies.normalization import Normalizer
 from zorl.policies.source import module_policy, tell_if_unnamed
 from zorl.policies.spaces import ActionDecoder, ObservationEncoder, check_spaces
 from zorl.recorders.base import Recorder
+from zorl.rollout.backend import BackendSetup, Resources
 from zorl.rollout.compiled.backend import CompiledBackend
 from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.evaluator import RolloutEvaluator
@@ -42,27 +36,24 @@ from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
 from zorl.rollout.local.serial import SerialBackend
 from zorl.rollout.processes.backend import ProcessBackend
 from zorl.runs.replay import save_episode
+from zorl.runs.result import WorkersUsed
 from zorl.search.gates import GATES, make_gate
 from zorl.search.loop import Search
 from zorl.search.records import Counters
 
-FAMILY = "search"
 
-
-class SearchAgent:
+@register_family("search")
+class SearchAgent(BaseAgent):
     """Learns a task by zeroth-order search over the parameters of a policy network.
 
     Args:
         config: what and how to learn.
-        resources: where episodes run; results do not depend on it.
+        resources: where episodes run; results do not depend on it."""
 
-    Attributes:
-        failures: folder for episodes that failed, which `zorl replay` plays again; None keeps none.
-    """
+    config_class = SearchConfig
+    _config: SearchConfig
 
-    failures: Path | None = None
-
-    def __init__(self, config: SearchConfig, resources: Resources = Resources()) -> None:  # noqa: B008  # frozen
+    def __init__(self, config: SearchConfig, resources: Resources = DEFAULT_RESOURCES) -> None:
         recipe = METHODS[config.agent]
         options = resolve_options(recipe, config.options, f"option of {config.agent}")
         gate_options = resolve_options(
@@ -116,6 +107,11 @@ class SearchAgent:
         self._greedy = GymnasiumRunner(self.task, self.policy, allow_non_finite=allow_non_finite)
         self._told = False
 
+    @classmethod
+    def list_agents(cls) -> dict[str, str]:
+        """See `BaseAgent`."""
+        return METHODS.summaries()
+
     @property
     def num_timesteps(self) -> int:
         """Env steps charged to training: candidates and gate."""
@@ -127,6 +123,11 @@ class SearchAgent:
         return self.state.counters.episodes
 
     @property
+    def num_records(self) -> int:
+        """Generations so far."""
+        return self.state.generation
+
+    @property
     def counters(self) -> Counters:
         """Exact counts by purpose."""
         return self.state.counters
@@ -136,50 +137,20 @@ class SearchAgent:
         """Number of policy parameters."""
         return self.policy.dim
 
-    @property
-    def config(self) -> dict[str, Any]:
-        """See `zorl.agents.base.Agent`."""
-        return {"family": FAMILY, **self._config.to_json()}
-
-    def learn(
-        self,
-        total_timesteps: int,
-        callback: Any = None,
-        progress_bar: bool = False,
-        recorders: Iterable[Recorder] = (),
-        stop: Stop | None = None,
-    ) -> Self:
-        """Search until `total_timesteps` more env steps are spent; whole generations only.
-
-        Args:
-            total_timesteps: env steps to spend, candidates and gate together.
-            callback: called with every `Generation`, False stops; or a callback of
-                stable-baselines3, or a list of such.
-            progress_bar: show progress on standard error.
-            recorders: consumers of the generations; the caller starts and finishes them, as
-                `zorl.train` does.
-            stop: asked after every generation whether to stop.
-        """
-        if total_timesteps < 1:
-            raise ConfigurationError(f"total_timesteps must be ≥ 1, got {total_timesteps}")
-        target = self.num_timesteps + total_timesteps
-        hook = as_hook(callback, self, target, progress_bar)
+    def _learn(self, target: int, callback: Any, recorder: Recorder, stop: Stop | None) -> None:
+        hook = as_hook(callback, self, target)
         hook.start()
-        if self.description is not None:
-            log.info(self.description)
         try:
             # Policies' matrices are small: threads would only wait for each other.
             with threadpool_limits(1, "blas"):
-                self._learn(target, hook, list(recorders), stop)
+                self._search(target, hook, recorder, stop)
         finally:
             hook.finish()
-        return self
 
-    def _learn(self, target: int, hook: Hook, recorders: list[Recorder], stop: Stop | None) -> None:
+    def _search(self, target: int, hook: Hook, recorder: Recorder, stop: Stop | None) -> None:
         for generation in self.search.run(self.state):
             self.state = generation.state
-            for recorder in recorders:
-                recorder.record(generation)
+            recorder.record(generation)
             if not generation.evaluation.env_steps:
                 raise EnvironmentFailure(
                     f"not one episode of generation {generation.index} could be played to its "
@@ -240,6 +211,20 @@ class SearchAgent:
         """The worker processes, where there are some."""
         return self._backend if isinstance(self._backend, ProcessBackend) else None
 
+    @property
+    def result_fields(self) -> dict[str, Any]:
+        """See `Agent`."""
+        processes = self.processes
+        workers = processes and WorkersUsed(
+            processes.workers, processes.startup_seconds, processes.replaced
+        )
+        return {
+            "counters": self.counters,
+            "claimed_return": self.state.claimed,
+            "compile_seconds": self.compile_seconds,
+            "workers": workers,
+        }
+
     def save(self, path: str | Path) -> None:
         """Write configuration, policy, normalizer and the whole search state, atomically.
 
@@ -253,40 +238,34 @@ class SearchAgent:
 
     def _metadata(self) -> dict[str, Any]:
         return {
-            "family": FAMILY,
+            "family": self.family,
             "config": self._config.to_json(),
             "num_timesteps": self.num_timesteps,
             "counters": asdict(self.counters),
         }
 
     @classmethod
-    def load(cls, path: str | Path, policy: Any = None, **resources: Any) -> SearchAgent:
-        """The agent that `save` wrote to a file; `zorl.load_agent` takes every family's.
-
-        Args:
-            path: of the file.
-            policy: the network again, where it was given in Python and has no name to import.
-            resources: fields of `Resources`: workers, timeout, ray, lanes.
-
-        Raises:
-            FileFormatError: the file is missing, corrupt, truncated, newer, or not such an agent's.
-        """
-        metadata, arrays = read_agent(path, FAMILY)
-        return cls.from_archive(metadata, arrays, Resources(**resources), policy)
+    def from_config(
+        cls, config: SearchConfig, resources: Resources = DEFAULT_RESOURCES
+    ) -> SearchAgent:
+        """See `BaseAgent`."""
+        return cls(config, resources)
 
     @classmethod
     def from_archive(
         cls,
         metadata: Mapping[str, Any],
         arrays: Arrays,
-        resources: Resources = Resources(),  # noqa: B008  # frozen
-        policy: Any = None,
+        resources: Resources = DEFAULT_RESOURCES,
+        objects: Mapping[str, Any] = NO_OBJECTS,
     ) -> SearchAgent:
-        """The agent that `save` wrote; it acts and goes on learning to the same bits."""
+        """See `BaseAgent`; what the agent does and learns is bit-identical.
+
+        Of the objects, `policy` may be given again.
+        """
         try:
             config, scalars = SearchConfig.from_json(metadata["config"]), metadata["scalars"]
-            if policy is not None:
-                config = replace(config, policy=policy)
+            config = replace(config, **objects)
         except KeyError as error:
             raise FileFormatError(f"the file lacks {error}") from error
         if not isinstance(scalars, Mapping):
@@ -296,8 +275,8 @@ class SearchAgent:
         return agent
 
     def as_saved(self, path: str | Path) -> SearchAgent:
-        """The agent that it was when it was saved; the two share environments and processes."""
-        metadata, arrays = read_agent(path, FAMILY)
+        """See `Agent`; the two share environments and processes."""
+        metadata, arrays = read_agent(path, self.family)
         agent = copy(self)
         agent.state = unflatten(self.state, "state", metadata["scalars"], arrays)
         return agent

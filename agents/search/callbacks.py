@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zorl.common.errors import ConfigurationError
-from zorl.recorders.base import Run
-from zorl.recorders.console import ConsoleRecorder
 from zorl.search.records import Generation
 
 if TYPE_CHECKING:
@@ -37,23 +35,6 @@ class _Function(Hook):
     def record(self, generation: Generation) -> bool:
         answer = self._function(generation)
         return not isinstance(answer, (bool, np.bool_)) or bool(answer)
-
-
-class _ProgressBar(Hook):
-    def __init__(self, agent: SearchAgent, target: int) -> None:
-        self._console = ConsoleRecorder()
-        begun = agent.num_timesteps
-        self._run = Run(agent.name, agent, agent.task, agent.config, target, start_steps=begun)
-
-    def start(self) -> None:
-        self._console.start(self._run)
-
-    def record(self, generation: Generation) -> bool:
-        self._console.record(generation)
-        return True
-
-    def finish(self) -> None:
-        self._console.finish({})
 
 
 class _Several(Hook):
@@ -146,16 +127,15 @@ class _SB3Callback(Hook):
         self._model.close()
 
 
-def as_hook(callback: Any, agent: SearchAgent, target: int, progress_bar: bool = False) -> Hook:
+def as_hook(callback: Any, agent: SearchAgent, target: int) -> Hook:
     """The hook for what a user gave as `callback`.
 
     Args:
         callback: None, a function of the generation, an SB3 callback, or a list of these.
         agent: the agent that learns.
         target: `num_timesteps` at which it will stop.
-        progress_bar: add one.
     """
-    hooks: list[Hook] = [_ProgressBar(agent, target)] if progress_bar else []
+    hooks: list[Hook] = []
     for item in callback if isinstance(callback, (list, tuple)) else [callback]:
         if item is None:
             continue

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from zorl.agents.published import tuned as published_settings
 from zorl.agents.search.backend_choice import BACKENDS
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.streams import Streams
@@ -96,6 +97,30 @@ class SearchConfig:
             at_least("max_episodes", self.max_episodes, 2)
         Streams(self.seed)  # refuses what is no seed
 
+    @classmethod
+    def create(
+        cls, agent: str, task: Task, tuned: bool, options: Mapping[str, Any]
+    ) -> SearchConfig:
+        """See `zorl.agents.base.AgentConfig`; options are fields, or arguments of the recipe."""
+        published = published_settings(agent, task.env_id) if tuned else None
+        if published is None:
+            chosen, source = dict(METHODS.defaults(agent)), "zorl defaults"
+        else:
+            chosen, source = dict(published.settings), published.source
+        given = {name: value for name, value in options.items() if name in OPTIONS}
+        values = {name: chosen.pop(name) for name in list(chosen) if name in OPTIONS}
+        if given.get("policy") is not None:
+            for name in ("hidden", "activation", "bias"):
+                values.pop(name, None)
+                if name in given:
+                    raise ConfigurationError(
+                        f"{name} is for zorl's own network, not beside a policy"
+                    )
+        if "episodes" in given:  # exactly this many, unless they are told to grow
+            values.pop("max_episodes", None)
+        recipe = {name: value for name, value in options.items() if name not in OPTIONS}
+        return cls(agent, task, options={**chosen, **recipe}, source=source, **{**values, **given})
+
     def to_json(self) -> dict[str, Any]:
         """The configuration as JSON types."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -114,3 +139,7 @@ class SearchConfig:
             return cls(**{**values, "task": Task.from_json(values["task"])})
         except (KeyError, TypeError) as error:
             raise FileFormatError(f"not the configuration of a search agent: {error}") from error
+
+
+# The fields that a user sets; what else is set goes to the optimizer's recipe.
+OPTIONS = {item.name for item in fields(SearchConfig)} - {"agent", "task", "options", "source"}

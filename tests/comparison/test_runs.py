@@ -187,13 +187,16 @@ def test_every_agent_has_the_same_seeds_budget_and_plan(trained: Path) -> None:
     for run in runs:
         result = run.result
         assert result is not None
-        assert result["status"] == "finished"
-        assert result["seed"] == run.seed
-        assert 1500 <= result["env_steps"]["training"] < 3000  # whole generations
-        assert result["curve"][-1]["env_steps"] == result["env_steps"]["training"]
-        assert result["held_out"]["episodes"] == 5
+        assert result.finished
+        assert result.seed == run.seed
+        assert 1500 <= result.env_steps.training < 3000  # whole generations
+        assert result.curve[-1]["env_steps"] == result.env_steps.training
+        assert result.held_out is not None
+        assert result.held_out.episodes == 5
         assert not list(run.folder.path.glob("events*"))
-    returns = [run.result["held_out"]["native_returns"] for run in runs if run.result]
+    returns = [
+        run.result.held_out.native_returns for run in runs if run.result and run.result.held_out
+    ]
     assert len({tuple(values) for values in returns}) == 4  # seeds and agents are not mixed up
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from zorl.agents.plan import TrainingPlan
-from zorl.common.stats import bootstrap, iqm, paired_difference
+from zorl.common.stats import Interval, bootstrap, iqm, paired_difference
 from zorl.comparison import ComparedRun, Comparison, figures, summarize, write_figures, write_table
 from zorl.envs import make_task
+from zorl.runs.curves import Row
 from zorl.runs.folder import RunFolder
+from zorl.runs.result import HeldOut, RunResult, Spent
 
 CARTPOLE = make_task("CartPole-v1", threshold=30)
 PLAN = TrainingPlan(1500)
@@ -23,23 +26,30 @@ LABELS = ["ars", "ppo"]
 
 def fake(label: str, seed: int, held_out: float, reached: float | None = None) -> ComparedRun:
     """A finished run, made up."""
-    first = None if reached is None else {"env_steps": reached, "seconds": reached / 100}
-    result = {
-        "status": "finished",
-        "parameters": 51,
-        "seconds": 2.0 + seed,
-        "threshold": 30.0,
-        "env_steps": {"training": 1000 + seed},
-        "reached_threshold": first,
-        "held_out": {
-            "native_return": {"estimate": held_out},
-            "success_rate": {"estimate": held_out / 100},
-        },
-        "curve": [
-            {"env_steps": 0.0, "seconds": 0.1, "native_return": 9.0},
-            {"env_steps": 500.0, "seconds": 0.1 + seed, "native_return": held_out},
-        ],
-    }
+    curve: list[Row] = [{"env_steps": 0.0, "seconds": 0.1, "native_return": 9.0}]
+    if reached is not None:
+        curve.append({"env_steps": reached, "seconds": reached / 100, "native_return": 30.0})
+    end = {"env_steps": 500.0, "seconds": 0.1 + seed, "native_return": held_out}
+    curve.append(end if reached is None else {**end, "env_steps": 950.0, "seconds": 9.5})
+    some = Interval(held_out, held_out, held_out, 0.95)
+    rate = Interval(held_out / 100, 0.0, 1.0, 0.95)
+    result = RunResult(
+        status="finished",
+        agent=label,
+        env_id=CARTPOLE.env_id,
+        shaped=False,
+        success=CARTPOLE.success,
+        seed=seed,
+        parameters=51,
+        threshold=30.0,
+        total_timesteps=PLAN.total_timesteps,
+        resumable=True,
+        seconds=2.0 + seed,
+        curve=tuple(curve),
+        env_steps=Spent(1000 + seed, 0, 0),
+        episodes=Spent(10, 0, 1),
+        held_out=HeldOut(1, some, some, rate, (held_out,), (1,), (True,)),
+    )
     return ComparedRun(label, seed, RunFolder(f"out/runs/{label}__{seed}"), result)
 
 
@@ -47,9 +57,10 @@ def lost(label: str, seed: int, error: str | None = None) -> ComparedRun:
     return ComparedRun(label, seed, RunFolder(f"out/runs/{label}__{seed}"), error=error)
 
 
-def mixed() -> tuple[Comparison, list[ComparedRun]]:
+def mixed(
+    reached: Sequence[float | None] = (None, None, 400.0, 100.0, 900.0),
+) -> tuple[Comparison, list[ComparedRun]]:
     ars = [10.0, 29.0, 30.0, 60.0, 100.0]
-    reached = [None, 400.0, 100.0, 900.0, None]
     runs = [fake("ars", s, value, reached[s]) for s, value in enumerate(ars)]
     runs += [fake("ppo", 4, 50.0), lost("ppo", 2, "EnvironmentFailure: broken\nmore")]
     runs += [fake("ppo", 1, 20.0), lost("ppo", 0), fake("ppo", 3, 70.0)]
@@ -74,7 +85,9 @@ def test_figures_of_many_runs_are_what_they_are_called() -> None:
     assert (ppo.finished, ppo.failed, ppo.unfinished) == (3, 1, 1)
     assert ppo.held_out_mean is not None
     assert ppo.held_out_mean.estimate == pytest.approx(140 / 3)
-    assert (ppo.difference, ppo.steps_to_threshold, ppo.reached) == (None, None, 0)
+    assert (ppo.difference, ppo.steps_to_threshold, ppo.reached) == (None, 500, 2)
+    (low,) = summarize(Comparison.create(CARTPOLE, ["ars"], PLAN, [0]), [fake("ars", 0, 29.0)])
+    assert (low.steps_to_threshold, low.seconds_to_threshold, low.reached) == (None, None, 0)
 
 
 def test_the_markdown_shows_them(tmp_path: Path) -> None:
@@ -120,7 +133,7 @@ def test_figures_show_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     drawn: list[Any] = []
     save = figures._save
     monkeypatch.setattr(figures, "_save", lambda f, path: (drawn.append(f), save(f, path)))
-    compared, runs = mixed()
+    compared, runs = mixed([None] * 5)
     files = write_figures(compared, runs, tmp_path)
     assert [file.name for file in files] == list(figures.FILES)
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
@@ -154,6 +167,6 @@ def test_times_that_differ_much_are_drawn_on_a_logarithmic_axis(
     monkeypatch.setattr(figures, "_save", lambda figure, path: drawn.append(figure))
     runs = [fake("ars", 0, 50.0), fake("ppo", 0, 40.0)]
     assert runs[1].result is not None
-    runs[1].result["curve"][1]["seconds"] = 30.0
+    runs[1].result.curve[-1]["seconds"] = 30.0
     write_figures(Comparison.create(CARTPOLE, LABELS, PLAN, [0]), runs, tmp_path)
     assert [figure.axes[0].get_xscale() for figure in drawn] == ["linear", "log", "linear"]

@@ -305,8 +305,8 @@ def test_a_network_without_a_name_is_trained_to_the_end():
         result = zorl.train(agent, plan)
     finally:
         agent.close()
-    assert result["status"] == "finished"
-    assert result["held_out"]["episodes"] == 3
+    assert result.finished
+    assert result.held_out.episodes == 3
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from zorl.common.errors import FileFormatError
-from zorl.runs.curves import read_curve, write_curve
+from zorl.runs.curves import first_reaching, read_curve, write_curve
 
 
 def test_a_curve_is_read_as_it_was_written_and_writes_the_same_bytes(tmp_path: Path) -> None:
@@ -39,3 +39,9 @@ def test_what_is_no_table_of_numbers_is_refused(text: str, tmp_path: Path) -> No
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(FileFormatError, match=r"validation\.csv: not a learning curve"):
         read_curve(path)
+
+
+def test_the_first_point_that_reaches_the_threshold_is_named() -> None:
+    rows = [{"x": 1.0}, {"x": 3.0}, {"x": 4.0}]
+    assert first_reaching(rows, "x", 3.0) is rows[1]
+    assert first_reaching(rows, "x", 5.0) is None

@@ -164,12 +164,12 @@ def resume_command(args: argparse.Namespace) -> int:
     return report(result, folder, signals)
 
 
-def report(result: dict[str, Any], folder: Any, signals: Any) -> int:
+def report(result: Any, folder: Any, signals: Any) -> int:
     """Print the summary of a run; the exit status is 0, or 128 + the signal that stopped it."""
     from zorl.runs.summary import summary
 
     print(summary(result, folder.path))
-    return 0 if result["status"] == "finished" else 128 + int(signals.received or 0)
+    return 0 if result.finished else 128 + int(signals.received or 0)
 
 
 def _load(path: Path) -> Any:
@@ -181,15 +181,15 @@ def _load(path: Path) -> Any:
 
 def evaluate_command(args: argparse.Namespace) -> int:
     """`zorl evaluate`."""
-    from zorl.agents.training import held_out_summary
     from zorl.common.streams import held_out_seeds
+    from zorl.runs.result import HeldOut
     from zorl.runs.summary import held_out_lines
 
     with closing(_load(args.path)) as agent:
         task, seeds = agent.task, held_out_seeds(args.episodes)
-        held_out = held_out_summary(agent.evaluate(seeds))
+        held_out = HeldOut.from_evaluation(agent.evaluate(seeds))
     if args.json:
-        print(json.dumps(held_out, indent=2))
+        print(json.dumps(held_out.to_json(), indent=2))
     else:
         print("\n".join(held_out_lines(held_out, task.shaped, task.success != "none")))
     return 0
@@ -209,7 +209,7 @@ def watch_command(args: argparse.Namespace) -> int:
 
     path = latest_run(Path("runs")) if args.path is None else args.path
     with closing(_load(path)) as agent:
-        seed = agent.config["seed"] if args.seed is None else args.seed
+        seed = agent.seed if args.seed is None else args.seed
         for episode in watch(agent, agent.task, seed, args.episodes, out=args.out):
             print(episode)
     if args.out is not None:

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from zorl.common.storage import write_atomically
 from zorl.comparison.runs import ComparedRun
 from zorl.comparison.spec import Comparison
 from zorl.runs.curves import Row
+from zorl.runs.result import RunResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ class _Group:
     """The finished runs of one agent, and how it is drawn."""
 
     label: str
-    results: list[Any]
+    results: list[RunResult]
     color: str
     marker: str
 
@@ -58,7 +59,7 @@ def write_figures(
     groups = [
         _Group(agent.label, results, COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)])
         for i, agent in enumerate(comparison.agents)
-        if (results := [run.result for run in finished if run.label == agent.label])
+        if (results := [run.result for run in finished if run.label == agent.label and run.result])
     ]
     if not groups:
         return []
@@ -88,13 +89,13 @@ def _curves(
 ) -> Figure:
     """Learning curves; a run that has ended keeps its last value while others go on."""
     figure, axes = _figure(4.4)
-    ends = [max(result["curve"][-1][over] for result in group.results) for group in groups]
+    ends = [max(result.curve[-1][over] for result in group.results) for group in groups]
     logarithmic = over == "seconds" and max(ends) > _LOG_RATIO * min(ends)
     threshold = comparison.task.require_threshold()
     axes.axhline(threshold, color=GREY, linewidth=1.2, linestyle=":")
     values, last = [threshold], {}
     for group, end in zip(groups, ends, strict=True):
-        curves = [result["curve"] for result in group.results]
+        curves = [result.curve for result in group.results]
         start = max(curve[0][over] for curve in curves)
         if logarithmic:
             start = max(start, min(ends) / 50)
@@ -149,7 +150,7 @@ def _held_out(comparison: Comparison, groups: list[_Group]) -> Figure:
     axes.axvline(threshold, color=GREY, linewidth=1.2, linestyle=":")
     everything = [threshold]
     for y, group in enumerate(groups):
-        returns = [r["held_out"]["native_return"]["estimate"] for r in group.results]
+        returns = [r.held_out.native_return.estimate for r in group.results if r.held_out]
         interval = bootstrap(returns)
         everything += returns
         heights = [y + 0.24] * len(returns)

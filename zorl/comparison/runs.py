@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zorl.agents.base import FAMILIES
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import agent_of, config_from_json
 from zorl.agents.training import resume as resume_training, train
@@ -24,6 +25,7 @@ from zorl.common.subprocesses import available_cores, run_in_processes
 from zorl.common.types import Stop
 from zorl.comparison.spec import AgentSpec, Comparison
 from zorl.runs.folder import RunFolder
+from zorl.runs.result import RunResult
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,14 @@ class ComparedRun:
         label: its agent's.
         seed: its seed.
         folder: where everything of it lies.
-        result: what result.json holds, if the run was finished or stopped.
+        result: what result.json holds, if the run was finished or stopped; else None.
         error: why it failed, if it did.
     """
 
     label: str
     seed: int
     folder: RunFolder
-    result: Mapping[str, Any] | None = None
+    result: RunResult | None = None
     error: str | None = None
 
     @property
@@ -49,7 +51,7 @@ class ComparedRun:
         """One of "finished", "failed", "interrupted", "missing"."""
         if self.error is not None:
             return "failed"
-        return "missing" if self.result is None else str(self.result["status"])
+        return "missing" if self.result is None else self.result.status
 
     def __str__(self) -> str:
         """What became of it, in a line."""
@@ -58,12 +60,12 @@ class ComparedRun:
             return f"{text}failed: {self.error.splitlines()[0]}"
         if self.result is None:
             return f"{text}not run"
-        if self.status != "finished":
-            return f"{text}stopped after {self.result['env_steps']['training']:,} env steps"
-        held_out = self.result["held_out"]
+        held_out = self.result.held_out
+        if held_out is None:
+            return f"{text}stopped after {self.result.env_steps.training:,} env steps"
         return (
-            f"{text}held-out return {held_out['native_return']['estimate']:.4g}, "
-            f"success {held_out['success_rate']['estimate']:.0%}, {self.result['seconds']:.1f} s"
+            f"{text}held-out return {held_out.native_return.estimate:.4g}, "
+            f"success {held_out.success_rate.estimate:.0%}, {self.result.seconds:.1f} s"
         )
 
 
@@ -143,7 +145,7 @@ def _read_run(agent: AgentSpec, seed: int, out: Path) -> ComparedRun:
     if _failure(folder).exists():
         error = str(read_json(_failure(folder)).get("error"))
         return ComparedRun(agent.label, seed, folder, error=error)
-    result = read_json(folder.result) if folder.result.exists() else None
+    result = RunResult.read(folder.result) if folder.result.exists() else None
     return ComparedRun(agent.label, seed, folder, result)
 
 
@@ -183,10 +185,10 @@ def _train(path: str, config: Mapping[str, Any]) -> None:
 
 
 def _can_go_on(folder: RunFolder, config: Mapping[str, Any]) -> bool:
-    """Whether it is a search that was stopped in good order, so that its figures are exact."""
-    if config["agent"]["family"] != "search" or _failure(folder).exists():
+    """Whether it was stopped in good order and can be resumed, so that its figures are exact."""
+    if FAMILIES[config["agent"]["family"]].not_resumable or _failure(folder).exists():
         return False
-    stopped = folder.result.exists() and read_json(folder.result)["status"] != "finished"
+    stopped = folder.result.exists() and not RunResult.read(folder.result).finished
     return stopped and folder.checkpoint.exists()
 
 

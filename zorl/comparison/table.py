@@ -74,9 +74,11 @@ def summarize(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Row]:
 def _returns(runs: Sequence[ComparedRun], label: str) -> dict[int, float]:
     """Mean held-out native return of an agent's finished runs, by seed."""
     return {
-        run.seed: run.result["held_out"]["native_return"]["estimate"]
+        run.seed: held_out.native_return.estimate
         for run in runs
-        if run.label == label and run.status == "finished" and run.result is not None
+        if run.label == label
+        and run.result is not None
+        and (held_out := run.result.held_out) is not None
     }
 
 
@@ -84,12 +86,13 @@ def _row(
     label: str, comparison: Comparison, runs: Sequence[ComparedRun], reference: dict[int, float]
 ) -> Row:
     results = [r.result for r in runs if r.status == "finished" and r.result is not None]
+    estimates = [r.held_out for r in results if r.held_out is not None]
     failed = sum(run.status == "failed" for run in runs)
     own = _returns(runs, label)
     values = list(own.values())
     pairs = [seed for seed in own if seed in reference and label != comparison.reference]
     solved = sum(value >= comparison.task.require_threshold() for value in values)
-    firsts = [first for r in results if (first := r["reached_threshold"]) is not None]
+    firsts = [first for r in results if (first := r.reached_threshold) is not None]
 
     def over(statistic: Callable[[list[float]], Any], numbers: list[float]) -> float | None:
         return float(statistic(numbers)) if numbers else None
@@ -105,14 +108,14 @@ def _row(
         if pairs
         else None,
         pairs=len(pairs),
-        success_rate=over(np.mean, [r["held_out"]["success_rate"]["estimate"] for r in results]),
+        success_rate=over(np.mean, [e.success_rate.estimate for e in estimates]),
         solved=solved,
         reached=len(firsts),
         steps_to_threshold=over(np.median, [first["env_steps"] for first in firsts]),
         seconds_to_threshold=over(np.median, [first["seconds"] for first in firsts]),
-        env_steps=over(np.mean, [r["env_steps"]["training"] for r in results]),
-        seconds=over(np.mean, [r["seconds"] for r in results]),
-        parameters=results[0]["parameters"] if results else None,
+        env_steps=over(np.mean, [r.env_steps.training for r in results]),
+        seconds=over(np.mean, [r.seconds for r in results]),
+        parameters=results[0].parameters if results else None,
     )
 
 
@@ -152,7 +155,7 @@ def write_table(
 
 def _raw(run: ComparedRun, out: Path) -> dict[str, Any]:
     """A run's own figures, all but those of single episodes."""
-    result = dict(run.result or {})
+    result = {} if run.result is None else run.result.to_json()
     if "held_out" in result:
         held_out = result["held_out"]
         result["held_out"] = {k: v for k, v in held_out.items() if k not in _LONG}

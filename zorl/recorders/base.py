@@ -61,6 +61,7 @@ class Run:
         folder: where files go, or None.
         start_index: number of the first record, > 0 after a resume.
         start_steps: env steps before the first record.
+        description: what a user should know before training starts, or None.
     """
 
     name: str
@@ -71,10 +72,18 @@ class Run:
     folder: Path | None = None
     start_index: int = 0
     start_steps: int = 0
+    description: str | None = None
 
 
 class Recorder(Protocol):
-    """A consumer of records. Nothing that it does may change the training."""
+    """A consumer of records. Nothing that it does may change the training.
+
+    Attributes:
+        started: whether it is between `start` and `finish`. What starts recorders leaves one alone
+            that is started: who started it finishes it.
+    """
+
+    started: bool
 
     def start(self, run: Run) -> None:
         """Called once before the first record."""
@@ -93,10 +102,16 @@ class Recorder(Protocol):
 
 
 class BaseRecorder:
-    """A recorder that ignores everything; override what matters."""
+    """A recorder that ignores everything; override what matters.
+
+    `start` and `finish` keep account of `started`; call them from those that override them.
+    """
+
+    started: bool = False
 
     def start(self, run: Run) -> None:
         """See `Recorder`."""
+        self.started = True
 
     def record(self, record: Record) -> None:
         """See `Recorder`."""
@@ -106,6 +121,7 @@ class BaseRecorder:
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """See `Recorder`."""
+        self.started = False
 
 
 def folder_of(run_folder: Path | None, recorder: str) -> Path:
@@ -125,17 +141,22 @@ def folder_of(run_folder: Path | None, recorder: str) -> Path:
 class Recorders(BaseRecorder, AbstractContextManager["Recorders"]):
     """Several recorders as one; as a context manager it finishes them whatever happens.
 
+    A recorder that is started already is handed the records, and left to whoever started it.
+
     Attributes:
         result: handed to `finish` at the end of the context; the trainer fills it.
     """
 
     def __init__(self, recorders: Iterable[Recorder] = ()) -> None:
         self._recorders = list(recorders)
+        self._own = self._recorders
         self.result: dict[str, Any] = {}
 
     def start(self, run: Run) -> None:
         """See `Recorder`."""
-        for recorder in self._recorders:
+        super().start(run)
+        self._own = [recorder for recorder in self._recorders if not recorder.started]
+        for recorder in self._own:
             recorder.start(run)
 
     def record(self, record: Record) -> None:
@@ -150,8 +171,9 @@ class Recorders(BaseRecorder, AbstractContextManager["Recorders"]):
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """See `Recorder`; a recorder that fails does not keep the others from finishing."""
+        super().finish(result)
         errors = []
-        for recorder in self._recorders:
+        for recorder in self._own:
             try:
                 recorder.finish(result)
             except Exception as error:

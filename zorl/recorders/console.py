@@ -34,12 +34,12 @@ class ConsoleRecorder(BaseRecorder):
 
     def start(self, run: Run) -> None:
         """See `Recorder`."""
+        super().start(run)
         self._run = run
         self._began = time.perf_counter()
         self._last = -float("inf")
-        description = getattr(run.agent, "description", None)
-        if description is not None:
-            print(description, file=self._stream)
+        if run.description is not None:
+            print(run.description, file=self._stream)
         if not self._stream.isatty():
             return
         from rich.console import Console
@@ -69,6 +69,7 @@ class ConsoleRecorder(BaseRecorder):
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """See `Recorder`."""
+        super().finish(result)
         if self._latest is not None:
             self._show(self._latest)
             self._latest = None

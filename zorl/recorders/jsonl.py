@@ -30,6 +30,7 @@ class JsonlRecorder(BaseRecorder):
 
     def start(self, run: Run) -> None:
         """See `Recorder`."""
+        super().start(run)
         path = self._path or folder_of(run.folder, "jsonl") / "generations.jsonl"
         if path.exists():
             kept = [
@@ -53,6 +54,7 @@ class JsonlRecorder(BaseRecorder):
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """See `Recorder`."""
+        super().finish(result)
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -62,6 +62,7 @@ class TensorBoardRecorder(BaseRecorder):
 
     def start(self, run: Run) -> None:
         """Write the settings; see `Recorder`."""
+        super().start(run)
         self._log = self._given or log_of(run.folder, "tensorboard")
         self._log.open()
         self._pace = Pace(max(1, run.total_timesteps) / self._points, self._seconds, self._clock)
@@ -91,6 +92,7 @@ class TensorBoardRecorder(BaseRecorder):
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """See `Recorder`; `result["status"]` is "finished", "interrupted" or "failed"."""
+        super().finish(result)
         if self._pace is None:
             return
         self._pace = None

@@ -75,6 +75,7 @@ class VideoRecorder(BaseRecorder):
 
     def start(self, run: Run) -> None:
         """See `Recorder`."""
+        super().start(run)
         self._log = self._given or log_of(run.folder, "video")
         self._log.open()
         self._run = run
@@ -99,6 +100,7 @@ class VideoRecorder(BaseRecorder):
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """See `Recorder`."""
+        super().finish(result)
         if self._run is None:
             return
         run, self._run = self._run, None

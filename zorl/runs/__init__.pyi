@@ -5,5 +5,11 @@ from .curves import (
 )
 from .folder import RunFolder as RunFolder, latest_run as latest_run, run_name as run_name
 from .replay import load_episode as load_episode, replay as replay, save_episode as save_episode
+from .result import (
+    HeldOut as HeldOut,
+    RunResult as RunResult,
+    Spent as Spent,
+    WorkersUsed as WorkersUsed,
+)
 from .summary import summary as summary
 from .watch import watch as watch

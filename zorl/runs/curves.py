@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 from zorl.common.errors import FileFormatError
@@ -46,6 +47,6 @@ def _number(text: str) -> float:
         return float(text)
 
 
-def first_reaching(rows: list[Row], column: str, threshold: float) -> Row | None:
+def first_reaching(rows: Iterable[Row], column: str, threshold: float) -> Row | None:
     """The first row whose `column` is at least `threshold`."""
     return next((row for row in rows if row[column] >= threshold), None)

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from zorl.common.errors import ConfigurationError
 from zorl.common.stats import bootstrap
-from zorl.common.storage import read_json
+from zorl.runs.result import RunResult
 
 HEADER = (
     "| agent | kept updates | gate's share of env steps | claimed return | held-out return "
@@ -27,14 +28,16 @@ def row(label: str, folders: list[Path]) -> str:
     """Format a row of the table."""
     claimed, held_out, kept, share, success = [], [], [], [], []
     for folder in folders:
-        result = read_json(folder / "result.json")
-        counters = result["counters"]
-        kept.append(counters["accepted"] / max(counters["updates"], 1))
-        share.append(counters["gate_steps"] / result["env_steps"]["training"])
-        claim = result["claimed_return"]
+        result = RunResult.read(folder / "result.json")
+        counters, estimate = result.counters, result.held_out
+        if counters is None or estimate is None:
+            raise ConfigurationError(f"{folder} is not a finished run of a search")
+        kept.append(counters.accepted / max(counters.updates, 1))
+        share.append(counters.gate_steps / result.env_steps.training)
+        claim = result.claimed_return
         claimed.append(np.nan if claim is None else claim)
-        held_out.append(result["held_out"]["native_return"]["estimate"])
-        success.append(result["held_out"]["success_rate"]["estimate"])
+        held_out.append(estimate.native_return.estimate)
+        success.append(estimate.success_rate.estimate)
     cells = [label, f"{np.mean(kept):.0%}", f"{np.mean(share):.0%}"]
     if np.isfinite(claimed).all():
         difference = np.subtract(claimed, held_out)

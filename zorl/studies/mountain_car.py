@@ -10,14 +10,13 @@ own validation episodes.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from zorl.common.stats import bootstrap
 from zorl.runs.curves import first_reaching
+from zorl.runs.result import RunResult
 
 SOLVED = 0.95
 HEADER = (
@@ -26,21 +25,22 @@ HEADER = (
 )
 
 
-def results(folder: Path) -> dict[str, list[dict[str, Any]]]:
+def results(folder: Path) -> dict[str, list[RunResult]]:
     """Read the finished runs below a comparison's folder, by the agent's label."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[RunResult]] = {}
     for path in sorted((folder / "runs").glob("*/result.json")):
-        result = json.loads(path.read_text())
-        if result["status"] == "finished":
+        result = RunResult.read(path)
+        if result.finished:
             found.setdefault(path.parent.name.rpartition("__")[0], []).append(result)
     return found
 
 
-def row(label: str, runs: list[dict[str, Any]]) -> str:
+def row(label: str, runs: list[RunResult]) -> str:
     """Format a row of the table."""
-    held_out = np.array([run["held_out"]["native_return"]["estimate"] for run in runs])
-    solved = sum(run["held_out"]["success_rate"]["estimate"] >= SOLVED for run in runs)
-    when = [first_reaching(run["curve"], "success_rate", SOLVED) for run in runs]
+    estimates = [run.held_out for run in runs if run.held_out is not None]
+    held_out = np.array([estimate.native_return.estimate for estimate in estimates])
+    solved = sum(estimate.success_rate.estimate >= SOLVED for estimate in estimates)
+    when = [first_reaching(run.curve, "success_rate", SOLVED) for run in runs]
     cells = []
     for column, form in (("episodes", ",.0f"), ("env_steps", ",.0f"), ("seconds", ".1f")):
         # An unsolved run counts as infinite, so that failures cannot improve a median.

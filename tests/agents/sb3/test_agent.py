@@ -32,6 +32,7 @@ from zorl.common.errors import (
 from zorl.common.storage import load_archive, save_archive
 from zorl.envs import NativeReturn, Task, make_task
 from zorl.policies.spaces import ObservationEncoder
+from zorl.recorders.base import BaseRecorder
 
 SMALL = {"policy_kwargs": {"net_arch": [8]}}
 PPO = {**SMALL, "n_steps": 64, "batch_size": 64, "n_epochs": 2}
@@ -60,7 +61,7 @@ KINDS = {
 }
 
 
-class Collector:
+class Collector(BaseRecorder):
     def __init__(self):
         self.records = []
 

@@ -1,0 +1,252 @@
+"""Interrupted runs are resumed and end bit-identical to unbroken ones, or are refused."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy_envs
+from run_outcomes import outcome
+from toy_envs import WALK
+from toy_runs import PLAN, StopAfter, begin, recorders
+
+from zorl.agents.plan import TrainingPlan
+from zorl.agents.registry import load_agent, make_agent
+from zorl.agents.training import resume, run_config, train
+from zorl.common.errors import (
+    ConfigurationError,
+    FileFormatError,
+    RunFolderError,
+    UnknownNameError,
+)
+from zorl.common.storage import read_json, write_json
+from zorl.recorders.base import BaseRecorder, Run
+from zorl.runs.folder import RunFolder
+from zorl.runs.result import HeldOut
+
+
+@pytest.mark.parametrize("stops", [(1,), (3, 2, 1), (9,)], ids=str)
+def test_an_interrupted_run_goes_on_to_the_same_bits(
+    stops: tuple[int, ...], unbroken: tuple[TrainingPlan, dict[str, Any]], tmp_path: Path
+) -> None:
+    plan, expected = unbroken
+    agent, folder = begin(tmp_path / "unbroken", plan)
+    result = train(agent, plan, folder, recorders(folder), StopAfter(stops[0]))
+    for count in (*stops[1:], None):
+        assert result.status == "interrupted"
+        assert result.held_out is None
+        assert read_json(folder.result)["status"] == "interrupted"
+        assert not folder.agent.exists()
+        stop = None if count is None else StopAfter(count)
+        result = resume(folder, recorders(folder), stop)
+    assert outcome(folder) == expected
+
+
+@pytest.mark.parametrize("at", ["start", "early", "late"])
+def test_a_run_that_was_killed_between_checkpoints_goes_on_to_the_same_bits(
+    at: str, unbroken: tuple[TrainingPlan, dict[str, Any]], tmp_path: Path
+) -> None:
+    """The checkpoint is older than the lines, the curve and the best policy beside it."""
+    plan, expected = unbroken
+    agent, folder = begin(tmp_path / "unbroken", plan)
+    old = tmp_path / "old.zip"
+    if at != "start":
+        train(agent, plan, folder, recorders(folder), StopAfter(2 if at == "early" else 6))
+        shutil.copy(folder.checkpoint, old)
+        agent = load_agent(folder.checkpoint)  # type: ignore[assignment]
+    train(agent, plan, folder, recorders(folder), StopAfter(7))
+    folder.result.unlink()
+    later = len(folder.generations.read_text().splitlines())
+    if at == "start":
+        folder.checkpoint.unlink()
+    else:
+        shutil.copy(old, folder.checkpoint)
+    with folder.generations.open("a") as file:
+        file.write('{"index": 1, "env_st')  # torn by the kill
+    seen: list[int] = []
+
+    class Recorder(BaseRecorder):
+        def start(self, run: Run) -> None:
+            seen.append(run.start_index)
+
+    result = resume(folder, [*recorders(folder), Recorder()], StopAfter(1))
+    assert result.curve[-1]["env_steps"] <= result.env_steps.training
+    resume(folder, recorders(folder))
+    assert seen == [{"start": 0, "early": 2, "late": 6}[at]] < [later]
+    assert outcome(folder) == expected
+
+
+def test_workers_may_change_at_a_resume(
+    unbroken: tuple[TrainingPlan, dict[str, Any]], tmp_path: Path
+) -> None:
+    plan, expected = unbroken
+    agent, folder = begin(tmp_path / "unbroken", plan)
+    train(agent, plan, folder, recorders(folder), StopAfter(3))
+    resume(folder, recorders(folder), workers=2)
+    assert outcome(folder) == expected
+
+
+def test_a_run_killed_while_its_result_was_measured_is_finished_by_resume(
+    unbroken: tuple[TrainingPlan, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, expected = unbroken
+    agent, folder = begin(tmp_path / "unbroken", plan)
+    with monkeypatch.context() as patch:
+        patch.setattr(HeldOut, "from_evaluation", lambda _: _raise(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(agent, plan, folder, recorders(folder))
+    assert not folder.agent.exists()
+    resume(folder, recorders(folder))
+    assert outcome(folder) == expected
+    # And one that was killed between its last two files.
+    folder.agent.unlink()
+    resume(folder, recorders(folder))
+    assert outcome(folder) == expected
+
+
+def _raise(kind: type[BaseException]) -> Any:
+    raise kind
+
+
+def test_seconds_go_on_from_where_they_were(tmp_path: Path) -> None:
+    agent, folder = begin(tmp_path / "run")
+    before = train(agent, PLAN, folder, stop=StopAfter(3)).seconds
+    saved = read_json(folder.result)
+    write_json(folder.result, {**saved, "seconds": before + 1000})
+    after = resume(folder)
+    assert 1000 < after.seconds < 1060
+    assert after.curve[-1]["seconds"] > 1000
+    assert [row["seconds"] for row in after.curve] == sorted(row["seconds"] for row in after.curve)
+
+
+def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
+    plan = replace(PLAN, total_timesteps=300)
+    agent, folder = begin(tmp_path / "run", plan)
+    train(agent, plan, folder)
+    before = {path: path.read_bytes() for path in folder.path.iterdir()}
+    with pytest.raises(RunFolderError, match="is finished: nothing is left to resume"):
+        resume(folder)
+    assert {path: path.read_bytes() for path in folder.path.iterdir()} == before
+
+
+def test_a_baseline_is_not_resumed(tmp_path: Path) -> None:
+    plan = TrainingPlan(64, validate_episodes=1, held_out=2, select="last")
+    agent = make_agent("ppo", "CartPole-v1", settings="default", n_steps=16, batch_size=16)
+    folder = RunFolder.create(tmp_path / "run", run_config(agent, plan))
+    result = train(agent, plan, folder, stop=StopAfter(20))
+    agent.close()
+    assert result.status == "interrupted"
+    assert result.env_steps.training == 20
+    assert folder.checkpoint.exists()
+    with pytest.raises(RunFolderError, match="cannot be resumed: stable-baselines3 keeps"):
+        resume(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "words"),
+    [
+        (
+            lambda c: c["agent"].update(seed=5),
+            RunFolderError,
+            r"checkpoint\.zip was written by another configuration than .*config\.json",
+        ),
+        (lambda c: c["agent"]["options"].update(m=3), RunFolderError, "another configuration"),
+        (lambda c: c["agent"].update(family="x"), FileFormatError, "unknown family of agents 'x'"),
+        (lambda c: c["agent"].pop("task"), FileFormatError, "search agent: 'task'"),
+        (lambda c: c["agent"].update(colour=1), FileFormatError, "colour"),
+        (lambda c: c["agent"].update(episodes="x"), ConfigurationError, "episodes must be"),
+        (lambda c: c["agent"].update(agent="sps"), UnknownNameError, "did you mean 'spsa'"),
+        (lambda c: c.update(agent=[1]), FileFormatError, "not the configuration of an agent"),
+        (lambda c: c.pop("agent"), FileFormatError, "config.json: 'agent' is missing"),
+        (lambda c: c.pop("plan"), FileFormatError, "config.json: 'plan' is missing"),
+        (lambda c: c["plan"].update(colour=1), FileFormatError, "not the plan .*colour"),
+        (lambda c: c["plan"].update(held_out=-1), ConfigurationError, "held_out must be .*got -1"),
+        (lambda c: c["plan"].update(select="worst"), UnknownNameError, "selection 'worst'"),
+        (lambda c: c["plan"].update(stop_at="x"), ConfigurationError, "stop_at must be a return"),
+    ],
+)
+def test_a_tampered_configuration_is_refused(
+    change: Callable[[Any], Any], kind: type[Exception], words: str, tmp_path: Path
+) -> None:
+    agent, folder = begin(tmp_path / "run")
+    train(agent, PLAN, folder, stop=StopAfter(1))
+    config = read_json(folder.config)
+    change(config)
+    write_json(folder.config, config)
+    before = {path: path.read_bytes() for path in folder.path.iterdir()}
+    with pytest.raises(kind, match=words) as caught:
+        resume(folder)
+    assert type(caught.value) is kind
+    assert {path: path.read_bytes() for path in folder.path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("env_steps,x\n1,2\n", "validation.csv: expected the columns env_steps, episodes"),
+        ("a,b\n1\n", "not a learning curve"),
+        ("a\nx\n", "not a learning curve"),
+    ],
+)
+def test_a_broken_learning_curve_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    agent, folder = begin(tmp_path / "run")
+    train(agent, PLAN, folder, stop=StopAfter(1))
+    folder.validation.write_text(text)
+    with pytest.raises(FileFormatError, match=words):
+        resume(folder)
+    assert folder.validation.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("number", "workers"), [(signal.SIGINT, 2), (signal.SIGTERM, 2)], ids=["SIGINT", "SIGTERM"]
+)
+def test_a_signal_stops_a_real_run_and_resume_finishes_it(
+    number: signal.Signals, workers: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "run"
+    options = [
+        *("--agent", "ars", "--env", WALK, "--env-set", "action=box", "--timesteps", "60_000"),
+        *("--validate-every", "5_000", "--validate-episodes", "3", "--held-out", "4"),
+        *("--set", "m=2", "--set", "top=2", "--episodes", "2", "--seed", "4", "--hidden", "4"),
+        "--no-tensorboard",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(Path(toy_envs.__file__).parent)}
+    command = [sys.executable, "-m", "zorl.cli", "train", *options, f"--workers={workers}"]
+    process = subprocess.Popen(
+        [*command, "--run", path],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    folder = RunFolder(path)
+    deadline = time.monotonic() + 60
+    while not (folder.generations.exists() and folder.generations.stat().st_size):
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, number)  # a terminal or a service manager signals the workers too
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in err
+    assert "interrupted" in out
+    assert f"next: zorl resume {path}" in out
+    agent = load_agent(folder.checkpoint)
+    assert 0 < agent.num_timesteps < 60_000
+    assert read_json(folder.result)["status"] == "interrupted"
+    resume(folder, recorders(folder))
+    left = outcome(folder)
+
+    from zorl.cli.main import main
+
+    again = tmp_path / "again"
+    assert main(["train", *options, "--run", str(again), "--quiet"]) == 0
+    expected = outcome(RunFolder(again))
+    assert left == expected
