@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -20,7 +22,7 @@ LABELS = RNG.integers(0, 3, 40)
 THETA = NET.init(RNG)
 
 
-def node(**changes):
+def node(**changes: Any) -> Any:
     settings = {"step_rule": SGD(1.0), "radius": 1e-3, "examples": 40, "m": 4}
     return NodePerturbation(NET, IMAGES, LABELS, **{**settings, **changes})
 
@@ -64,7 +66,7 @@ def test_losses_and_update_are_those_of_a_computation_by_hand() -> None:
     x, y = IMAGES[candidates.chosen], LABELS[candidates.chosen]
     first, second, third = (u.numpy() for u in part.noise)
 
-    def loss(z):
+    def loss(z: Any) -> Any:
         shifted = np.exp(z - z.max(axis=1, keepdims=True))
         return -np.log(shifted[np.arange(7), y] / shifted.sum(axis=1))
 
@@ -102,7 +104,8 @@ def test_variance_is_that_of_the_units_not_of_the_weights() -> None:
     errors = []
     for draw in range(400):
         asked = search.ask(state, np.random.default_rng(draw))
-        estimate = state.theta - search.tell(state, asked, -asked.candidates.losses).theta
+        candidates: Any = asked.candidates
+        estimate = state.theta - search.tell(state, asked, -candidates.losses).theta
         errors.append(np.sum((estimate - expected) ** 2) / np.sum(expected**2))
     assert np.mean(errors) == pytest.approx(9 / 64, rel=0.15)  # 401 / 64 for the weights
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ NET = MlpClassifier((20, 13, 7, 5))
 RANKS = [None, 1, 3]
 
 
-def directions(noise: LayerNoise, m: int, seed: int = 0):
+def directions(noise: LayerNoise, m: int, seed: int = 0) -> Any:
     return noise(np.random.default_rng(seed), m, noise.dim)
 
 

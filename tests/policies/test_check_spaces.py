@@ -1,3 +1,5 @@
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ BOX = spaces.Box(-1, 1, (2,))
 
 
 class Spaces(gym.Env):
-    def __init__(self, observation, action):
+    def __init__(self, observation: Any, action: Any) -> None:
         self.observation_space, self.action_space = observation, action
 
 
@@ -24,7 +26,7 @@ class Spaces(gym.Env):
         spaces.Discrete(4, start=2),
     ],
 )
-def test_supported_observations(observation):
+def test_supported_observations(observation: Any) -> None:
     check_spaces(Spaces(observation, spaces.Discrete(2)))
 
 
@@ -38,7 +40,7 @@ def test_supported_observations(observation):
         spaces.Box(-np.inf, np.inf, (2, 2), np.float64),
     ],
 )
-def test_supported_actions(action):
+def test_supported_actions(action: Any) -> None:
     check_spaces(Spaces(BOX, action))
 
 
@@ -51,7 +53,7 @@ def test_supported_actions(action):
         spaces.MultiBinary(3),
     ],
 )
-def test_unsupported_observations_that_can_be_flattened_say_so(observation):
+def test_unsupported_observations_that_can_be_flattened_say_so(observation: Any) -> None:
     env = Spaces(observation, spaces.Discrete(2))
     with pytest.raises(UnsupportedSpaceError) as caught:
         check_spaces(env)
@@ -62,7 +64,7 @@ def test_unsupported_observations_that_can_be_flattened_say_so(observation):
     check_spaces(gym.wrappers.FlattenObservation(env))  # the cure works
 
 
-def test_unsupported_observations_that_cannot_be_flattened_promise_no_cure():
+def test_unsupported_observations_that_cannot_be_flattened_promise_no_cure() -> None:
     with pytest.raises(UnsupportedSpaceError, match="observation space Text") as caught:
         check_spaces(Spaces(spaces.Text(5), spaces.Discrete(2)))
     assert "flatten" not in str(caught.value)
@@ -72,7 +74,7 @@ def test_unsupported_observations_that_cannot_be_flattened_promise_no_cure():
     "action",
     [spaces.Dict({"a": BOX}), spaces.Tuple([BOX]), spaces.Box(0, 5, (2,), np.int64)],
 )
-def test_unsupported_actions_name_what_is_supported(action):
+def test_unsupported_actions_name_what_is_supported(action: Any) -> None:
     with pytest.raises(UnsupportedSpaceError) as caught:
         check_spaces(Spaces(BOX, action))
     message = str(caught.value)

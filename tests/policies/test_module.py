@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import pickle
+from pathlib import Path
+from typing import Any
 
 import cloudpickle
 import numpy as np
 import pytest
 import torch
 import toy_networks
-from gymnasium import spaces
+from policy_toys import raw_outputs
 from torch import nn
 
 import zorl
@@ -27,17 +29,11 @@ from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
 FEATURES = 6
 
 
-def raw_outputs(k):
-    """A decoder whose actions are the network's outputs, bit for bit."""
-    unbounded = np.full(k, np.inf, np.float32)
-    return ActionDecoder.for_space(spaces.Box(-unbounded, unbounded))
-
-
-def policy_of(name):
+def policy_of(name: Any) -> Any:
     return ModulePolicy(getattr(toy_networks, name), FEATURES, raw_outputs(3))
 
 
-def batch(policy, rows, seed=0):
+def batch(policy: Any, rows: Any, seed: Any = 0) -> Any:
     rng = np.random.default_rng(seed)
     start = policy.init(np.random.default_rng(1))
     thetas = (start + 0.3 * rng.normal(size=(rows, policy.dim))).astype(np.float32)
@@ -45,7 +41,7 @@ def batch(policy, rows, seed=0):
 
 
 @pytest.mark.parametrize("name", toy_networks.NETWORKS)
-def test_outputs_are_those_of_the_module_with_the_rows_parameters(name):
+def test_outputs_are_those_of_the_module_with_the_rows_parameters(name: Any) -> None:
     policy = policy_of(name)
     thetas, x = batch(policy, 5)
     module = policy._make(0).eval()
@@ -58,7 +54,7 @@ def test_outputs_are_those_of_the_module_with_the_rows_parameters(name):
 
 
 @pytest.mark.parametrize("name", toy_networks.NETWORKS)
-def test_the_bits_of_a_row_depend_on_nothing_but_the_row(name):
+def test_the_bits_of_a_row_depend_on_nothing_but_the_row(name: Any) -> None:
     policy = policy_of(name)
     assert policy.block == (1 if name == "recurrent" else 32)
     thetas, x = batch(policy, 70)
@@ -75,7 +71,7 @@ def test_the_bits_of_a_row_depend_on_nothing_but_the_row(name):
     np.testing.assert_array_equal(policy.bind(huge)(70, x, None)[::2], alone[::2])
 
 
-def test_bind_reads_rows_that_were_replaced_between_calls():
+def test_bind_reads_rows_that_were_replaced_between_calls() -> None:
     policy = policy_of("perceptron")
     lanes, x = batch(policy, 3)
     actor = policy.bind(lanes)
@@ -88,7 +84,7 @@ def test_bind_reads_rows_that_were_replaced_between_calls():
     np.testing.assert_array_equal(after, policy.forward(lanes, x))
 
 
-def test_tied_weights_are_searched_once_and_used_twice():
+def test_tied_weights_are_searched_once_and_used_twice() -> None:
     policy = policy_of("tied")
     assert [entry.name for entry in policy.layout.entries] == [
         "first.weight",
@@ -106,11 +102,11 @@ def test_tied_weights_are_searched_once_and_used_twice():
     np.testing.assert_allclose(policy.forward(thetas, x)[0], expected, rtol=1e-5)
 
 
-def test_buffers_are_used_as_they_are_and_left_alone():
-    module = toy_networks.normalised(FEATURES, 3)
+def test_buffers_are_used_as_they_are_and_left_alone() -> None:
+    module: Any = toy_networks.normalised(FEATURES, 3)
     module[1].running_mean += 5
     module.train()
-    policy = ModulePolicy(module, FEATURES, raw_outputs(3))
+    policy: Any = ModulePolicy(module, FEATURES, raw_outputs(3))
     thetas, x = batch(policy, 4)
     before = policy.forward(thetas, x)
     np.testing.assert_array_equal(policy.forward(thetas, x), before)
@@ -124,7 +120,7 @@ def test_buffers_are_used_as_they_are_and_left_alone():
     assert (searched.forward(more, x) != before).any()
 
 
-def test_a_factory_starts_from_its_own_initialisation_seeded():
+def test_a_factory_starts_from_its_own_initialisation_seeded() -> None:
     policy = policy_of("perceptron")
     torch.manual_seed(5)
     state = torch.get_rng_state()
@@ -136,7 +132,7 @@ def test_a_factory_starts_from_its_own_initialisation_seeded():
     assert one.dtype == np.float64
 
 
-def test_a_module_starts_from_its_own_parameters():
+def test_a_module_starts_from_its_own_parameters() -> None:
     module = toy_networks.perceptron(FEATURES, 3)
     policy = ModulePolicy(module, FEATURES, raw_outputs(3))
     start = policy.init(np.random.default_rng(0))
@@ -146,12 +142,12 @@ def test_a_module_starts_from_its_own_parameters():
     np.testing.assert_array_equal(policy.init(np.random.default_rng(0)), vector)
 
 
-def test_torch_keeps_its_number_of_threads():
+def test_torch_keeps_its_number_of_threads() -> None:
     before = torch.get_num_threads()
     seen = []
 
     class Spy(nn.Linear):
-        def forward(self, x):
+        def forward(self, x: Any) -> Any:
             seen.append(torch.get_num_threads())
             return super().forward(x)
 
@@ -166,7 +162,7 @@ def test_torch_keeps_its_number_of_threads():
 
 
 @pytest.mark.parametrize("copier", [pickle, cloudpickle], ids=lambda module: module.__name__)
-def test_a_policy_travels_to_workers(copier):
+def test_a_policy_travels_to_workers(copier: Any) -> None:
     policy = policy_of("perceptron")
     copy = copier.loads(copier.dumps(policy))
     thetas, x = batch(policy, 3)
@@ -175,24 +171,26 @@ def test_a_policy_travels_to_workers(copier):
 
 
 class Random(nn.Linear):
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return super().forward(x) + torch.rand(1)
 
 
 class Counting(nn.Linear):
     """Sees the count in its outputs from the thousandth call on."""
 
-    def __init__(self, features, outputs):
+    calls: torch.Tensor
+
+    def __init__(self, features: Any, outputs: Any) -> None:
         super().__init__(features, outputs)
         self.register_buffer("calls", torch.zeros(()))
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         self.calls += 1
         return super().forward(x) + (self.calls > 1000)
 
 
 class Wide(nn.Linear):
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return super().forward(x)[0]
 
 
@@ -210,12 +208,12 @@ class Wide(nn.Linear):
         (lambda i: None, "factory raised TypeError for 6 features and 3 outputs"),
     ],
 )
-def test_what_is_no_policy_is_refused(source, words):
+def test_what_is_no_policy_is_refused(source: Any, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         ModulePolicy(source, FEATURES, raw_outputs(3))
 
 
-def test_arguments_of_another_shape_are_refused():
+def test_arguments_of_another_shape_are_refused() -> None:
     policy = policy_of("perceptron")
     thetas, x = batch(policy, 3)
     with pytest.raises(ConfigurationError, match=r"observations must have shape \(n, 6\)"):
@@ -227,12 +225,12 @@ def test_arguments_of_another_shape_are_refused():
     assert policy.act(thetas[:0], x[:0]).shape == (0, 3)
 
 
-def test_a_module_that_vmap_cannot_run_says_so(caplog):
+def test_a_module_that_vmap_cannot_run_says_so(caplog: pytest.LogCaptureFixture) -> None:
     policy_of("recurrent")
     assert "GRU" in caplog.text or "runs row by row: torch.func.vmap raised" in caplog.text
 
 
-def test_rollouts_of_the_same_network_agree_with_zorls_own():
+def test_rollouts_of_the_same_network_agree_with_zorls_own() -> None:
     task = zorl.make_task("CartPole-v1")
     env = task.make()
     decoder = ActionDecoder.for_space(env.action_space)
@@ -252,13 +250,13 @@ def test_rollouts_of_the_same_network_agree_with_zorls_own():
     assert len(set(results[0])) > 5
 
 
-OPTIONS = {"episodes": 1, "seed": 3}
+OPTIONS: dict[str, Any] = {"episodes": 1, "seed": 3}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_agent_is_trained_by_reference_saved_and_loaded(tmp_path, workers):
+def test_an_agent_is_trained_by_reference_saved_and_loaded(tmp_path: Path, workers: int) -> None:
     reference = "toy_networks:perceptron"
-    agent = zorl.make_agent(
+    agent: Any = zorl.make_agent(
         "openai-es", "CartPole-v1", policy=reference, workers=workers, **OPTIONS
     )
     assert agent.config["policy"] == reference
@@ -267,7 +265,7 @@ def test_an_agent_is_trained_by_reference_saved_and_loaded(tmp_path, workers):
     }
     agent.learn(500)
     agent.save(tmp_path / "agent.zip")
-    loaded = zorl.load_agent(tmp_path / "agent.zip")
+    loaded: Any = zorl.load_agent(tmp_path / "agent.zip")
     x = np.random.default_rng(0).normal(size=(9, 4))
     np.testing.assert_array_equal(loaded.predict(x)[0], agent.predict(x)[0])
     for one in (agent, loaded):
@@ -275,31 +273,35 @@ def test_an_agent_is_trained_by_reference_saved_and_loaded(tmp_path, workers):
         one.close()
     assert loaded.state.theta.tobytes() == agent.state.theta.tobytes()
     # A factory given as it is has that name too, and is the same agent.
-    same = zorl.make_agent("openai-es", "CartPole-v1", policy=toy_networks.perceptron, **OPTIONS)
+    same: Any = zorl.make_agent(
+        "openai-es", "CartPole-v1", policy=toy_networks.perceptron, **OPTIONS
+    )
     assert same.config["policy"] == reference
     same.learn(agent.num_timesteps)
     same.close()
     assert same.state.theta.tobytes() == agent.state.theta.tobytes()
 
 
-def test_a_module_without_a_name_is_needed_again_to_load(tmp_path, caplog):
+def test_a_module_without_a_name_is_needed_again_to_load(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     module = toy_networks.perceptron(4, 2)
-    agent = zorl.make_agent("openai-es", "CartPole-v1", policy=module, **OPTIONS)
+    agent: Any = zorl.make_agent("openai-es", "CartPole-v1", policy=module, **OPTIONS)
     with caplog.at_level(logging.WARNING, "zorl"):
         agent.save(tmp_path / "agent.zip")
         agent.save(tmp_path / "agent.zip")
     assert caplog.text.count("load such a file with zorl.load_agent(path, policy=…)") == 1
     with pytest.raises(ConfigurationError, match="<Sequential> was given in Python and has no"):
         zorl.load_agent(tmp_path / "agent.zip")
-    loaded = zorl.load_agent(tmp_path / "agent.zip", policy=module)
+    loaded: Any = zorl.load_agent(tmp_path / "agent.zip", policy=module)
     assert loaded.state.theta.tobytes() == agent.state.theta.tobytes()
     agent.close()
     loaded.close()
 
 
-def test_a_network_without_a_name_is_trained_to_the_end():
+def test_a_network_without_a_name_is_trained_to_the_end() -> None:
     """Its best version is evaluated in the end, which no file could tell how to make."""
-    agent = zorl.make_agent("openai-es", "CartPole-v1", policy=lambda *size: nn.Linear(*size))
+    agent: Any = zorl.make_agent("openai-es", "CartPole-v1", policy=lambda *size: nn.Linear(*size))
     plan = TrainingPlan(2000, validate_every=500, validate_episodes=2, held_out=3, select="best")
     try:
         result = zorl.train(agent, plan)
@@ -318,13 +320,13 @@ def test_a_network_without_a_name_is_trained_to_the_end():
         ("toy_networks:no_such", "the module 'toy_networks' has no 'no_such'"),
     ],
 )
-def test_a_policy_that_names_nothing_is_refused(policy, words):
+def test_a_policy_that_names_nothing_is_refused(policy: Any, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         zorl.make_agent("openai-es", "CartPole-v1", policy=policy)
 
 
 @pytest.mark.parametrize("name", ["hidden", "activation", "bias"])
-def test_zorls_own_network_is_not_described_beside_ones_own(name):
-    values = {"hidden": (8,), "activation": "relu", "bias": False}
+def test_zorls_own_network_is_not_described_beside_ones_own(name: str) -> None:
+    values: dict[str, Any] = {"hidden": (8,), "activation": "relu", "bias": False}
     with pytest.raises(ConfigurationError, match=f"{name} is for zorl's own network"):
         make_config("ars", "CartPole-v1", policy="toy_networks:perceptron", **{name: values[name]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,10 @@ from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.policies.normalization import Moments, Normalizer
 
 MODES = ("off", "bounds", "running")
-CAR_LOW, CAR_HIGH = np.float32([-1.2, -0.07]), np.float32([0.6, 0.07])
+CAR_LOW, CAR_HIGH = np.array([-1.2, -0.07], np.float32), np.array([0.6, 0.07], np.float32)
 
 
-def moments_of(rows, shift=None):
+def moments_of(rows: Any, shift: Any = None) -> Any:
     """The moments as the hot loop takes them: shifted sums, one observation after the other."""
     shift = np.zeros(rows.shape[1]) if shift is None else shift
     total, squares = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
@@ -25,7 +26,7 @@ def moments_of(rows, shift=None):
     return Moments.of_shifted_sums(len(rows), shift, total, squares)
 
 
-def running(rows, **bounds):
+def running(rows: Any, **bounds: Any) -> Any:
     low = bounds.get("low", np.full(rows.shape[1], -np.inf))
     high = bounds.get("high", np.full(rows.shape[1], np.inf))
     return Normalizer.create("running", low, high).merge(moments_of(rows))
@@ -33,7 +34,9 @@ def running(rows, **bounds):
 
 @settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.integers(0, 2**32), st.lists(st.integers(0, 30), min_size=1, max_size=8))
-def test_merged_moments_are_those_of_the_concatenation_however_it_is_split(seed, sizes):
+def test_merged_moments_are_those_of_the_concatenation_however_it_is_split(
+    seed: Any, sizes: Any
+) -> None:
     rng = np.random.default_rng(seed)
     scale, offset = 10.0 ** rng.uniform(-3, 3, 3), rng.normal(0, 100, 3)
     parts = [rng.normal(size=(n, 3)) * scale + offset for n in sizes]
@@ -49,7 +52,7 @@ def test_merged_moments_are_those_of_the_concatenation_however_it_is_split(seed,
         np.testing.assert_array_equal(merged.std, 0)
 
 
-def test_merging_by_hand():
+def test_merging_by_hand() -> None:
     a, b = moments_of(np.array([[1.0], [3.0]])), moments_of(np.array([[8.0]]))
     both = a.merge(b)
     assert (both.count, both.mean[0]) == (3, 4.0)
@@ -58,7 +61,7 @@ def test_merging_by_hand():
 
 @settings(deadline=None, derandomize=True, max_examples=50)
 @given(st.integers(0, 2**32))
-def test_merge_is_associative_and_commutative_up_to_rounding(seed):
+def test_merge_is_associative_and_commutative_up_to_rounding(seed: Any) -> None:
     rng = np.random.default_rng(seed)
     a, b, c = (moments_of(rng.normal(5, 3, (n, 2)) * [1, 1e4]) for n in rng.integers(1, 50, 3))
     for x, y in ((a.merge(b).merge(c), a.merge(b.merge(c))), (a.merge(b), b.merge(a))):
@@ -67,7 +70,7 @@ def test_merge_is_associative_and_commutative_up_to_rounding(seed):
         np.testing.assert_allclose(x.m2, y.m2, rtol=1e-10)
 
 
-def test_nothing_is_the_neutral_element():
+def test_nothing_is_the_neutral_element() -> None:
     some = moments_of(np.array([[1.0, 2.0], [3.0, 5.0]]))
     for merged in (some.merge(Moments.empty(2)), Moments.empty(2).merge(some)):
         assert merged.count == 2
@@ -78,7 +81,7 @@ def test_nothing_is_the_neutral_element():
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e6, -1e9, 2.0**40])
-def test_a_shift_near_the_mean_keeps_the_digits_of_a_small_spread(offset):
+def test_a_shift_near_the_mean_keeps_the_digits_of_a_small_spread(offset: Any) -> None:
     integers = np.random.default_rng(0).integers(-50, 50, (1000, 2)).astype(float)
     seen = moments_of(integers + offset, np.full(2, offset))
     # Integers below 2⁵³ are exact: a large offset may change nothing at all in the spread.
@@ -87,7 +90,7 @@ def test_a_shift_near_the_mean_keeps_the_digits_of_a_small_spread(offset):
     np.testing.assert_allclose(seen.mean - offset, integers.mean(axis=0), atol=1e-3)
 
 
-def test_moments_never_go_negative_by_rounding():
+def test_moments_never_go_negative_by_rounding() -> None:
     for value, n in ((0.7, 6), (0.3, 8), (1e8 / 3, 7)):
         rows = np.full((n, 1), value)
         assert (rows**2).cumsum()[-1] - n * (rows.cumsum()[-1] / n) ** 2 < 0  # what rounding does
@@ -95,7 +98,7 @@ def test_moments_never_go_negative_by_rounding():
         assert (seen.m2[0], seen.std[0]) == (0, 0)
 
 
-def test_arrays_are_frozen_and_the_callers_are_copied():
+def test_arrays_are_frozen_and_the_callers_are_copied() -> None:
     low, high = np.array([-1.0, -2.0]), np.array([1.0, 2.0])
     normalizer = Normalizer.create("running", low, high)
     low[0] = 55.0
@@ -114,7 +117,7 @@ def test_arrays_are_frozen_and_the_callers_are_copied():
             array[0] = 1.0
 
 
-def test_merging_leaves_the_normalizer_in_use_as_it_was():
+def test_merging_leaves_the_normalizer_in_use_as_it_was() -> None:
     before = running(np.array([[1.0], [2.0], [4.0]]))
     x = np.linspace(-5, 5, 11)[:, None]
     values = before(x)
@@ -125,7 +128,7 @@ def test_merging_leaves_the_normalizer_in_use_as_it_was():
     assert (after.mode, after.clip) == (before.mode, before.clip)
 
 
-def test_running_mode_standardises_what_it_saw():
+def test_running_mode_standardises_what_it_saw() -> None:
     rows = np.random.default_rng(1).normal([3, -40], [0.01, 7], (500, 2))
     normalizer = running(rows)
     out = normalizer(rows)
@@ -136,7 +139,7 @@ def test_running_mode_standardises_what_it_saw():
 
 
 @pytest.mark.parametrize("seen", [0, 1])
-def test_running_mode_begins_as_bounds(seen):
+def test_running_mode_begins_as_bounds(seen: int) -> None:
     start = Normalizer.create("running", CAR_LOW, CAR_HIGH)
     if seen:
         start = start.merge(moments_of(np.array([[0.3, 0.01]])))
@@ -145,7 +148,7 @@ def test_running_mode_begins_as_bounds(seen):
     np.testing.assert_array_equal(start(x), same(x))
 
 
-def test_bounds_mode_maps_mountain_car_onto_the_square():
+def test_bounds_mode_maps_mountain_car_onto_the_square() -> None:
     normalizer = Normalizer.create("bounds", CAR_LOW, CAR_HIGH)
     np.testing.assert_allclose(normalizer(CAR_LOW), [-1, -1], atol=1e-12)
     np.testing.assert_allclose(normalizer(CAR_HIGH), [1, 1], atol=1e-12)
@@ -164,13 +167,13 @@ def test_bounds_mode_maps_mountain_car_onto_the_square():
         (2.0, 2.0),  # no width: nothing to scale by
     ],
 )
-def test_a_feature_without_useful_bounds_passes_unchanged(low, high):
+def test_a_feature_without_useful_bounds_passes_unchanged(low: Any, high: Any) -> None:
     normalizer = Normalizer.create("bounds", [low, -4.0], [high, 4.0])
     out = normalizer([[0.3, 2.0], [-7.7, -4.0]])
     np.testing.assert_array_equal(out, [[0.3, 0.5], [-7.7, -1.0]])
 
 
-def test_off_is_the_identity_without_a_clip():
+def test_off_is_the_identity_without_a_clip() -> None:
     normalizer = Normalizer.create("off", CAR_LOW, CAR_HIGH)
     x = np.array([[1e6, -1e9], [0.1, 0.07]])
     np.testing.assert_array_equal(normalizer(x), x)
@@ -179,7 +182,7 @@ def test_off_is_the_identity_without_a_clip():
     assert (normalizer.active, normalizer.learns) == (False, False)
 
 
-def test_modes_say_what_they_need():
+def test_modes_say_what_they_need() -> None:
     assert [(n.active, n.learns) for n in (Normalizer.create(m, [0], [1]) for m in MODES)] == [
         (False, False),
         (True, False),
@@ -188,7 +191,7 @@ def test_modes_say_what_they_need():
 
 
 @pytest.mark.parametrize("constant", [0.0, 3.0, -0.1])
-def test_a_dead_input_stays_silent_even_when_it_wakes_up(constant):
+def test_a_dead_input_stays_silent_even_when_it_wakes_up(constant: float) -> None:
     rows = np.random.default_rng(2).normal(size=(100, 2))
     rows[:, 1] = constant
     normalizer = running(rows)
@@ -197,19 +200,19 @@ def test_a_dead_input_stays_silent_even_when_it_wakes_up(constant):
     assert (out[:, 0] != 0).all()
 
 
-def test_the_least_spread_that_counts_is_that_of_ars():
+def test_the_least_spread_that_counts_is_that_of_ars() -> None:
     rows = np.array([[1.01e-4, 0.99e-4], [-1.01e-4, -0.99e-4]])
     np.testing.assert_allclose(running(rows)(rows), [[1, 0], [-1, 0]], atol=1e-12)
 
 
-def test_extremes_are_clipped_at_ten():
+def test_extremes_are_clipped_at_ten() -> None:
     normalizer = running(np.array([[-1.0], [1.0]]))
     np.testing.assert_array_equal(normalizer([[9.0], [11.0], [-1e9]]), [[9], [10], [-10]])
     bounded = Normalizer.create("bounds", [-1.0], [1.0])
     np.testing.assert_array_equal(bounded([[12.0], [-10.5], [4.0]]), [[10], [-10], [4]])
 
 
-def test_any_leading_shape_is_normalised_alike_in_float64():
+def test_any_leading_shape_is_normalised_alike_in_float64() -> None:
     normalizer = running(np.random.default_rng(3).normal(size=(50, 2)))
     x = np.random.default_rng(4).normal(size=(3, 5, 2)).astype(np.float32)
     out = normalizer(x)
@@ -217,12 +220,12 @@ def test_any_leading_shape_is_normalised_alike_in_float64():
     np.testing.assert_array_equal(out[1, 2], normalizer(x[1, 2]))
 
 
-def test_an_unknown_mode_is_named_with_its_neighbour():
+def test_an_unknown_mode_is_named_with_its_neighbour() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'running'"):
         Normalizer.create("runing", [0.0], [1.0])
 
 
 @pytest.mark.parametrize(("low", "high"), [([0.0], [1.0, 2.0]), ([[0.0]], [[1.0]]), (0.0, 1.0)])
-def test_bounds_must_be_two_vectors_of_one_length(low, high):
+def test_bounds_must_be_two_vectors_of_one_length(low: Any, high: Any) -> None:
     with pytest.raises(ConfigurationError, match="two vectors of one length"):
         Normalizer.create("bounds", low, high)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -26,7 +28,7 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1, bias=False))
 
 
-def test_a_layout_names_every_tensor_in_torchs_order():
+def test_a_layout_names_every_tensor_in_torchs_order() -> None:
     layout = Layout.of(network())
     assert layout.entries == (
         Entry("0.weight", (3, 2), 0),
@@ -36,15 +38,15 @@ def test_a_layout_names_every_tensor_in_torchs_order():
         Entry("2.weight", (1, 3), 15),
     )
     assert layout.dim == 18
-    module = network()
+    module: Any = network()
     vector = nn.utils.parameters_to_vector(module.parameters()).detach().numpy()
     np.testing.assert_array_equal(layout.flatten(module), vector)
     assert layout.flatten(module).dtype == np.float64
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
-def test_there_and_back_are_copies(kind):
-    module = network()
+def test_there_and_back_are_copies(kind: Any) -> None:
+    module: Any = network()
     layout = Layout.of(module)
     theta = layout.flatten(module).astype(kind)
     before = theta.copy()
@@ -62,8 +64,8 @@ def test_there_and_back_are_copies(kind):
     np.testing.assert_array_equal(layout.flatten(module), before)
 
 
-def test_load_writes_into_the_module_and_keeps_no_view():
-    module = network()
+def test_load_writes_into_the_module_and_keeps_no_view() -> None:
+    module: Any = network()
     layout = Layout.of(module)
     theta = np.arange(18.0)
     layout.load(module, theta)
@@ -73,7 +75,7 @@ def test_load_writes_into_the_module_and_keeps_no_view():
     assert module[2].weight.tolist() == [[15, 16, 17]]
 
 
-def test_tied_weights_count_once_and_stay_tied():
+def test_tied_weights_count_once_and_stay_tied() -> None:
     module = Tied()
     layout = Layout.of(module)
     assert [entry.name for entry in layout.entries] == ["first.weight", "first.bias"]
@@ -83,8 +85,8 @@ def test_tied_weights_count_once_and_stay_tied():
     assert module.second.weight.flatten().tolist() == list(range(9))
 
 
-def test_frozen_parameters_are_not_searched():
-    module = network()
+def test_frozen_parameters_are_not_searched() -> None:
+    module: Any = network()
     module[0].weight.requires_grad_(False)
     layout = Layout.of(module)
     assert layout.entries[0].name == "0.bias"
@@ -94,8 +96,8 @@ def test_frozen_parameters_are_not_searched():
         Layout.of(module)
 
 
-def test_buffers_are_searched_when_asked():
-    module = network()
+def test_buffers_are_searched_when_asked() -> None:
+    module: Any = network()
     layout = Layout.of(module, ["1.running_mean"])
     assert layout.entries[-1] == Entry("1.running_mean", (3,), 18)
     theta = layout.flatten(module)
@@ -109,7 +111,7 @@ def test_buffers_are_searched_when_asked():
         Layout.of(module, ["1.num_batches_tracked"])
 
 
-def test_other_precisions_are_refused():
+def test_other_precisions_are_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"0.weight is torch.float64.*call .float\(\)"):
         Layout.of(network().double())
 
@@ -124,8 +126,8 @@ def test_other_precisions_are_refused():
         (np.full(18, 1e39), "no finite numbers in float32"),
     ],
 )
-def test_a_theta_that_does_not_fit_is_refused(theta, words):
-    module = network()
+def test_a_theta_that_does_not_fit_is_refused(theta: Any, words: str) -> None:
+    module: Any = network()
     layout = Layout.of(module)
     before = layout.flatten(module)
     for call in (layout.unflatten, lambda theta: layout.load(module, theta)):
@@ -134,7 +136,7 @@ def test_a_theta_that_does_not_fit_is_refused(theta, words):
     np.testing.assert_array_equal(layout.flatten(module), before)
 
 
-def test_a_module_of_another_layout_is_refused():
+def test_a_module_of_another_layout_is_refused() -> None:
     layout = Layout.of(network())
     other = nn.Sequential(nn.Linear(2, 4))
     with pytest.raises(ConfigurationError, match=r"0.weight must have shape \(3, 2\), found shape"):

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
 from gymnasium import spaces
+from numpy.typing import NDArray
 from scipy.special import expit, ndtr, softmax
 
 from zorl.common.errors import EnvironmentFailure, UnsupportedSpaceError
 from zorl.policies.spaces import ActionDecoder, ObservationEncoder
+
+
+def f32(values: Any) -> NDArray[np.float32]:
+    return np.asarray(values, np.float32)
+
+
+def decoder_for(space: Any, stochastic: bool = False) -> Any:
+    """Untyped, because actions are lists or arrays."""
+    return ActionDecoder.for_space(space, stochastic)
+
 
 N = 40_000  # draws of a stochastic choice; frequencies are compared within 4.5 standard errors
 INF = np.inf
@@ -21,23 +33,23 @@ ACTION_SPACES = [
     spaces.Discrete(1),
     spaces.MultiDiscrete([2, 3, 4]),
     spaces.MultiDiscrete([2, 3], start=[5, -2]),
-    spaces.MultiDiscrete([[2, 3], [4, 2]]),
+    spaces.MultiDiscrete(np.array([[2, 3], [4, 2]])),
     spaces.MultiDiscrete([3, 3], dtype=np.int32),
     spaces.MultiBinary(3),
     spaces.MultiBinary([2, 2]),
     spaces.Box(-2.0, 2.0, (1,)),
-    spaces.Box(np.float32([-0.4, 0.1]), np.float32([0.9, 0.7])),
+    spaces.Box(f32([-0.4, 0.1]), f32([0.9, 0.7])),
     spaces.Box(-1.0, 3.0, (2, 3), np.float64),
     spaces.Box(-1.0, 1.0, (2,), np.float16),
-    spaces.Box(np.float32([-INF, -INF, 0]), np.float32([INF, 1, INF])),
+    spaces.Box(f32([-INF, -INF, 0]), f32([INF, 1, INF])),
 ]
 
 
-def chances(n, k, seed=0):
+def chances(n: Any, k: Any, seed: Any = 0) -> Any:
     return np.random.default_rng(seed).random((n, k))
 
 
-def same_frequencies(drawn, expected):
+def same_frequencies(drawn: Any, expected: Any) -> Any:
     """Whether observed shares lie within 4.5 standard errors of probabilities."""
     expected = np.asarray(expected)
     return np.abs(drawn - expected).max() < 4.5 * np.sqrt(0.25 / N)
@@ -45,13 +57,13 @@ def same_frequencies(drawn, expected):
 
 @pytest.mark.parametrize("space", ACTION_SPACES, ids=str)
 @pytest.mark.parametrize("stochastic", [False, True])
-def test_every_action_lies_in_its_space(space, stochastic):
-    decoder = ActionDecoder.for_space(space, stochastic)
+def test_every_action_lies_in_its_space(space: Any, stochastic: bool) -> None:
+    decoder = decoder_for(space, stochastic)
     assert decoder.stochastic is stochastic
     rng = np.random.default_rng(0)
     outputs = (rng.normal(size=(200, decoder.outputs)) * 3).astype(np.float32)
     uniforms = rng.random(outputs.shape) if stochastic else None
-    if stochastic:
+    if uniforms is not None:
         uniforms[0], uniforms[1] = 0.0, np.nextafter(1, 0)  # the ends of [0, 1)
     before = outputs.copy()
     actions = decoder.decode(outputs, uniforms)
@@ -65,85 +77,85 @@ def test_every_action_lies_in_its_space(space, stochastic):
         assert not np.shares_memory(actions, outputs)
 
 
-def test_discrete_takes_the_largest_output_and_the_first_of_equals():
-    outputs = np.float32([[0, 1, 5, 2], [3, 3, -1, 0], [-9, -9, -9, -8]])
-    assert ActionDecoder.for_space(spaces.Discrete(4)).decode(outputs) == [2, 0, 3]
-    assert ActionDecoder.for_space(spaces.Discrete(4, start=-7)).decode(outputs) == [-5, -7, -4]
+def test_discrete_takes_the_largest_output_and_the_first_of_equals() -> None:
+    outputs = f32([[0, 1, 5, 2], [3, 3, -1, 0], [-9, -9, -9, -8]])
+    assert decoder_for(spaces.Discrete(4)).decode(outputs) == [2, 0, 3]
+    assert decoder_for(spaces.Discrete(4, start=-7)).decode(outputs) == [-5, -7, -4]
 
 
-def test_multi_discrete_chooses_in_each_group():
-    outputs = np.float32([[0, 1, 5, 2, 3], [9, 8, 0, 0, 1]])
-    decoder = ActionDecoder.for_space(spaces.MultiDiscrete([2, 3]))
+def test_multi_discrete_chooses_in_each_group() -> None:
+    outputs = f32([[0, 1, 5, 2, 3], [9, 8, 0, 0, 1]])
+    decoder = decoder_for(spaces.MultiDiscrete([2, 3]))
     assert decoder.outputs == 5
     assert decoder.decode(outputs).tolist() == [[1, 0], [0, 2]]
-    started = ActionDecoder.for_space(spaces.MultiDiscrete([2, 3], start=[5, -2]))
+    started = decoder_for(spaces.MultiDiscrete([2, 3], start=[5, -2]))
     assert started.decode(outputs).tolist() == [[6, -2], [5, 0]]
-    square = ActionDecoder.for_space(spaces.MultiDiscrete([[2, 1], [2, 2]]))
-    assert square.decode(np.float32([[0, 1, 9, 3, 2, 0, 1]])).tolist() == [[[1, 0], [0, 1]]]
+    square = decoder_for(spaces.MultiDiscrete(np.array([[2, 1], [2, 2]])))
+    assert square.decode(f32([[0, 1, 9, 3, 2, 0, 1]])).tolist() == [[[1, 0], [0, 1]]]
 
 
-def test_multi_binary_is_the_sign_of_each_output():
-    outputs = np.float32([[-1, 0, 1e-9, 4]])
-    assert ActionDecoder.for_space(spaces.MultiBinary(4)).decode(outputs).tolist() == [[0, 0, 1, 1]]
-    square = ActionDecoder.for_space(spaces.MultiBinary([2, 2])).decode(outputs)
+def test_multi_binary_is_the_sign_of_each_output() -> None:
+    outputs = f32([[-1, 0, 1e-9, 4]])
+    assert decoder_for(spaces.MultiBinary(4)).decode(outputs).tolist() == [[0, 0, 1, 1]]
+    square = decoder_for(spaces.MultiBinary([2, 2])).decode(outputs)
     assert square.tolist() == [[[0, 0], [1, 1]]]
 
 
-def test_box_maps_the_unit_interval_to_the_bounds_and_clips():
-    space = spaces.Box(np.float32([-2, 10]), np.float32([2, 14]))
-    decoder = ActionDecoder.for_space(space)
-    outputs = np.float32([[0, 0], [-1, 1], [0.5, -0.5], [-7, 99]])
+def test_box_maps_the_unit_interval_to_the_bounds_and_clips() -> None:
+    space = spaces.Box(f32([-2, 10]), f32([2, 14]))
+    decoder = decoder_for(space)
+    outputs = f32([[0, 0], [-1, 1], [0.5, -0.5], [-7, 99]])
     assert decoder.decode(outputs).tolist() == [[0, 12], [-2, 14], [1, 11], [-2, 14]]
 
 
-def test_box_passes_what_lacks_a_bound_and_keeps_the_one_it_has():
-    space = spaces.Box(np.float32([-INF, -INF, 0]), np.float32([INF, 1, INF]))
-    decoder = ActionDecoder.for_space(space)
-    outputs = np.float32([[123, 0.25, 7], [-123, 5, -3]])
+def test_box_passes_what_lacks_a_bound_and_keeps_the_one_it_has() -> None:
+    space = spaces.Box(f32([-INF, -INF, 0]), f32([INF, 1, INF]))
+    decoder = decoder_for(space)
+    outputs = f32([[123, 0.25, 7], [-123, 5, -3]])
     assert decoder.decode(outputs).tolist() == [[123, 0.25, 7], [-123, 1, 0]]
 
 
-def test_box_of_all_float64_does_not_overflow():
+def test_box_of_all_float64_does_not_overflow() -> None:
     largest = np.finfo(np.float64).max
-    decoder = ActionDecoder.for_space(spaces.Box(-largest, largest, (3,), np.float64))
+    decoder = decoder_for(spaces.Box(-largest, largest, (3,), np.float64))
     np.testing.assert_allclose(decoder.decode(np.array([[0, 0.5, -1]])) / largest, [[0, 0.5, -1]])
 
 
-def test_box_rows_are_shaped_like_the_space_in_row_major_order():
-    decoder = ActionDecoder.for_space(spaces.Box(-1.0, 1.0, (2, 3)))
+def test_box_rows_are_shaped_like_the_space_in_row_major_order() -> None:
+    decoder = decoder_for(spaces.Box(-1.0, 1.0, (2, 3)))
     outputs = np.linspace(-1, 1, 12).reshape(2, 6)
     actions = decoder.decode(outputs)
     np.testing.assert_allclose(actions, outputs.reshape(2, 2, 3), atol=1e-7)
 
 
-def test_stochastic_discrete_is_a_softmax_draw():
+def test_stochastic_discrete_is_a_softmax_draw() -> None:
     logits = np.array([0.3, -1.2, 2.0, 0.3])
-    decoder = ActionDecoder.for_space(spaces.Discrete(4, start=2), stochastic=True)
+    decoder = decoder_for(spaces.Discrete(4, start=2), stochastic=True)
     drawn = decoder.decode(np.tile(logits, (N, 1)), chances(N, 4))
     shares = np.bincount(np.array(drawn) - 2, minlength=4) / N
     assert same_frequencies(shares, softmax(logits))
 
 
-def test_stochastic_multi_discrete_draws_each_group_by_itself():
+def test_stochastic_multi_discrete_draws_each_group_by_itself() -> None:
     logits = np.array([1.0, 0.0, -0.5, 0.5, 0.7])
-    decoder = ActionDecoder.for_space(spaces.MultiDiscrete([2, 3]), stochastic=True)
+    decoder = decoder_for(spaces.MultiDiscrete([2, 3]), stochastic=True)
     drawn = decoder.decode(np.tile(logits, (N, 1)), chances(N, 5))
     joint = np.bincount(drawn[:, 0] * 3 + drawn[:, 1], minlength=6) / N
     assert same_frequencies(joint, np.outer(softmax(logits[:2]), softmax(logits[2:])).ravel())
 
 
-def test_stochastic_multi_binary_is_a_logistic_draw():
+def test_stochastic_multi_binary_is_a_logistic_draw() -> None:
     logits = np.array([-2.0, 0.0, 0.4])
-    decoder = ActionDecoder.for_space(spaces.MultiBinary(3), stochastic=True)
+    decoder = decoder_for(spaces.MultiBinary(3), stochastic=True)
     drawn = decoder.decode(np.tile(logits, (N, 1)), chances(N, 3))
     assert same_frequencies(drawn.mean(axis=0), expit(logits))
     correlations = np.corrcoef(drawn.T)[np.triu_indices(3, 1)]
     assert np.abs(correlations).max() < 4.5 / np.sqrt(N)
 
 
-def test_stochastic_box_adds_normal_noise_in_units_of_half_the_range():
-    space = spaces.Box(np.float64([-4, -INF]), np.float64([12, INF]), dtype=np.float64)
-    decoder = ActionDecoder.for_space(space, stochastic=True)
+def test_stochastic_box_adds_normal_noise_in_units_of_half_the_range() -> None:
+    space = spaces.Box(np.array([-4, -INF]), np.array([12, INF]), dtype=np.float64)
+    decoder = decoder_for(space, stochastic=True)
     drawn = decoder.decode(np.tile([0.25, 3.0], (N, 1)), chances(N, 2))
     noise = (drawn - [6.0, 3.0]) / [0.1 * 8, 0.1]  # middle 4, half range 8; the other passes
     for quantile in (-1.5, -0.5, 0.0, 0.5, 1.5):
@@ -153,8 +165,8 @@ def test_stochastic_box_adds_normal_noise_in_units_of_half_the_range():
     assert same_frequencies((at_bound == 12.0).mean(), 0.5)
 
 
-def test_a_stochastic_choice_is_a_function_of_its_row_and_its_uniforms():
-    decoder = ActionDecoder.for_space(spaces.MultiDiscrete([3, 3]), stochastic=True)
+def test_a_stochastic_choice_is_a_function_of_its_row_and_its_uniforms() -> None:
+    decoder = decoder_for(spaces.MultiDiscrete([3, 3]), stochastic=True)
     outputs, uniforms = np.random.default_rng(5).normal(size=(9, 6)), chances(9, 6)
     together = decoder.decode(outputs, uniforms)
     for row in range(9):
@@ -162,9 +174,9 @@ def test_a_stochastic_choice_is_a_function_of_its_row_and_its_uniforms():
         np.testing.assert_array_equal(alone[0], together[row])
 
 
-def test_without_uniforms_even_a_stochastic_decoder_takes_the_best():
-    outputs = np.float32([[0.1, 0.2, 0.15]])
-    decoder = ActionDecoder.for_space(spaces.Discrete(3), stochastic=True)
+def test_without_uniforms_even_a_stochastic_decoder_takes_the_best() -> None:
+    outputs = f32([[0.1, 0.2, 0.15]])
+    decoder = decoder_for(spaces.Discrete(3), stochastic=True)
     assert [decoder.decode(outputs) for _ in range(20)] == [[1]] * 20
 
 
@@ -178,9 +190,9 @@ def test_without_uniforms_even_a_stochastic_decoder_takes_the_best():
     ],
     ids=["integer box", "dict", "tuple", "text"],
 )
-def test_an_unsupported_action_space_is_named_with_what_would_do(space, name):
+def test_an_unsupported_action_space_is_named_with_what_would_do(space: Any, name: str) -> None:
     with pytest.raises(UnsupportedSpaceError, match=f"{name}.*Discrete, MultiDiscrete"):
-        ActionDecoder.for_space(space)
+        decoder_for(space)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +205,7 @@ def test_an_unsupported_action_space_is_named_with_what_would_do(space, name):
     ],
     ids=lambda space: type(space).__name__,
 )
-def test_an_unsupported_observation_space_is_named_with_its_cure(space):
+def test_an_unsupported_observation_space_is_named_with_its_cure(space: Any) -> None:
     with pytest.raises(
         UnsupportedSpaceError, match=f"{type(space).__name__} .*Box or Discrete.*flatten"
     ):
@@ -212,7 +224,7 @@ def test_an_unsupported_observation_space_is_named_with_its_cure(space):
     ],
     ids=str,
 )
-def test_a_batch_is_encoded_like_its_rows(space):
+def test_a_batch_is_encoded_like_its_rows(space: Any) -> None:
     space.seed(0)
     encoder = ObservationEncoder.for_space(space)
     observations = [space.sample() for _ in range(6)]
@@ -236,15 +248,15 @@ def test_a_batch_is_encoded_like_its_rows(space):
     assert batch and empty.shape == (0, encoder.size)
 
 
-def test_an_encoder_knows_its_size_and_bounds():
-    box = ObservationEncoder.for_space(spaces.Box(np.float32([-1.2, -INF]), np.float32([0.6, INF])))
+def test_an_encoder_knows_its_size_and_bounds() -> None:
+    box = ObservationEncoder.for_space(spaces.Box(f32([-1.2, -INF]), f32([0.6, INF])))
     assert (box.size, box.shape, box.dtype) == (2, (2,), "float32")
     assert box.low == (float(np.float32(-1.2)), -INF) and box.high == (float(np.float32(0.6)), INF)
     one_hot = ObservationEncoder.for_space(spaces.Discrete(3, start=1))
     assert (one_hot.size, one_hot.low, one_hot.high) == (3, (0, 0, 0), (1, 1, 1))
 
 
-def test_lists_are_observations_too():
+def test_lists_are_observations_too() -> None:
     encoder = ObservationEncoder.for_space(spaces.Box(-1.0, 1.0, (2,)))
     assert encoder.batch([0.5, -0.5])[0].tolist() == [[0.5, -0.5]]
     assert ObservationEncoder.for_space(spaces.Discrete(3)).batch([2, 0])[0].tolist() == [
@@ -254,14 +266,14 @@ def test_lists_are_observations_too():
 
 
 @pytest.mark.parametrize("shape", [(3,), (4, 3), (2, 2, 2), ()])
-def test_a_batch_of_another_shape_is_refused(shape):
+def test_a_batch_of_another_shape_is_refused(shape: Any) -> None:
     encoder = ObservationEncoder.for_space(spaces.Box(-1.0, 1.0, (2,)))
     with pytest.raises(UnsupportedSpaceError, match=r"shape \(2,\)"):
         encoder.batch(np.zeros(shape))
 
 
 @pytest.mark.parametrize("observation", [np.float32(0.5), [0.5], np.zeros(3), np.zeros((2, 1))])
-def test_an_observation_of_another_shape_is_not_stretched_over_the_row(observation):
+def test_an_observation_of_another_shape_is_not_stretched_over_the_row(observation: Any) -> None:
     encoder = ObservationEncoder.for_space(spaces.Box(-1.0, 1.0, (2,)))
     with pytest.raises(EnvironmentFailure, match=r"the space says \(2,\)"):
         encoder.write(np.zeros((1, 2)), 0, observation)
@@ -271,7 +283,7 @@ def test_an_observation_of_another_shape_is_not_stretched_over_the_row(observati
 
 
 @pytest.mark.parametrize("observation", [0, -1, 4, 10])
-def test_a_discrete_observation_outside_of_its_space_is_refused(observation):
+def test_a_discrete_observation_outside_of_its_space_is_refused(observation: int) -> None:
     encoder = ObservationEncoder.for_space(spaces.Discrete(3, start=1))
     with pytest.raises(
         EnvironmentFailure, match=f"observation {observation} is not in {{1, …, 3}}"
@@ -279,12 +291,12 @@ def test_a_discrete_observation_outside_of_its_space_is_refused(observation):
         encoder.write(np.zeros((1, 3)), 0, observation)
 
 
-def test_encoders_and_decoders_are_values():
+def test_encoders_and_decoders_are_values() -> None:
     for space in ACTION_SPACES:
-        decoder = ActionDecoder.for_space(space)
+        decoder = decoder_for(space)
         decoder.decode(np.zeros((1, decoder.outputs)))
         copy = pickle.loads(pickle.dumps(decoder))
-        assert copy == decoder == ActionDecoder.for_space(space)
+        assert copy == decoder == decoder_for(space)
         assert hash(copy) == hash(decoder)
     encoder = ObservationEncoder.for_space(spaces.Box(-1.0, 1.0, (2,)))
     assert pickle.loads(pickle.dumps(encoder)) == encoder

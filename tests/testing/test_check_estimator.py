@@ -19,19 +19,19 @@ class Wrong(GradientSearch):
 
     change: Any = None
 
-    def gradient(self, state, asked, returns):
+    def gradient(self, state: Any, asked: Any, returns: Any) -> Any:
         return self.change(super().gradient(state, asked, returns), state)
 
 
-def wrong(change, **options):
+def wrong(change: Any, **options: Any) -> Any:
     return Wrong(SGD(1.0), 0.3, 4, **{"directions": "rademacher", **options}, change=change)
 
 
-def without_first(estimate, state):
+def without_first(estimate: Any, state: Any) -> Any:
     return np.concatenate([[0.0], estimate[1:]])
 
 
-def turned(estimate, state):
+def turned(estimate: Any, state: Any) -> Any:
     """A fifth of its length is added at a right angle: its slope on the gradient stays."""
     pairs = estimate[:-1].reshape(-1, 2)
     return estimate + 0.2 * np.append(np.stack([-pairs[:, 1], pairs[:, 0]], axis=1).ravel(), 0.0)
@@ -60,15 +60,17 @@ def turned(estimate, state):
         ),
     ],
 )
-def test_a_broken_estimator_fails_with_the_fault_named(search, options, message):
+def test_a_broken_estimator_fails_with_the_fault_named(
+    search: Any, options: Any, message: str
+) -> None:
     with pytest.raises(AssertionError, match=message):
         check_estimator(search, **{"draws": 500, **options})
 
 
-def test_an_error_of_curvature_shows_on_the_quadratic_alone():
+def test_an_error_of_curvature_shows_on_the_quadratic_alone() -> None:
     """A forward difference whose directions are not symmetric about zero."""
 
-    def lopsided(rng, m, dim):
+    def lopsided(rng: Any, m: Any, dim: Any) -> Any:
         return rng.standard_exponential((m, dim)) - 1  # zero mean, unit variance, but skewed
 
     check_estimator(GradientSearch(SGD(1.0), 0.7, 20, lopsided), dims=(2, 11), draws=500)
@@ -78,12 +80,12 @@ def test_an_error_of_curvature_shows_on_the_quadratic_alone():
 
 
 @pytest.mark.parametrize("options", [{"dims": (0,)}, {"draws": 1}, {"z": 0.0}])
-def test_bad_arguments_of_the_estimator_check(options):
+def test_bad_arguments_of_the_estimator_check(options: Any) -> None:
     with pytest.raises(ConfigurationError):
         check_estimator(spsa(), **options)
 
 
-def test_no_closed_form_is_claimed_where_none_is_known():
+def test_no_closed_form_is_claimed_where_none_is_known() -> None:
     with pytest.raises(
         UnknownNameError, match="unknown direction 'spheres'; did you mean 'sphere'"
     ):

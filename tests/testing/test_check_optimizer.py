@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import broken_optimizers as bad
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from zorl.testing import (
 )
 
 
-def test_the_right_one_passes_and_its_invariances_are_found():
+def test_the_right_one_passes_and_its_invariances_are_found() -> None:
     found = detect_invariances(Right())
     assert found == tuple(INVARIANCES)
     check_optimizer(Right, invariances=found, budget=1000)
@@ -30,17 +32,17 @@ def test_the_right_one_passes_and_its_invariances_are_found():
 class Lazy:
     """Directions that are a matrix only when asked for one."""
 
-    def __init__(self, rows):
+    def __init__(self, rows: Any) -> None:
         self.rows, self.shape = rows, rows.shape
 
-    def dense(self):
+    def dense(self) -> Any:
         return self.rows
 
-    def combine(self, weights):
+    def combine(self, weights: Any) -> Any:
         return weights @ self.rows
 
 
-def test_structured_candidates_are_checked_too():
+def test_structured_candidates_are_checked_too() -> None:
     search = GradientSearch(SGD(0.1), 0.1, 4, lambda rng, m, d: Lazy(rng.standard_normal((m, d))))
     check_optimizer(search, invariances=("offset", "translation", "rotation"), budget=1000)
     check_estimator(search, draws=400, theory=lambda dim: linear_relative_mse("gaussian", dim, 4))
@@ -125,24 +127,26 @@ BROKEN = [
 @pytest.mark.parametrize(
     ("broken", "rule", "message"), BROKEN, ids=lambda x: getattr(x, "__name__", "")
 )
-def test_a_broken_optimizer_fails_with_the_fault_named(broken, rule, message):
+def test_a_broken_optimizer_fails_with_the_fault_named(
+    broken: Any, rule: Any, message: Any
+) -> None:
     expected = rf"(?s)^{broken.__name__} breaks the rule '({rule})'.*{message}"
     with pytest.raises(AssertionError, match=expected):
         check_optimizer(broken(), budget=500)
 
 
-def test_a_sign_error_is_found_without_the_flat_rule_too():
+def test_a_sign_error_is_found_without_the_flat_rule_too() -> None:
     with pytest.raises(AssertionError, match=r"rule 'ascent'.*a wrong sign"):
         check_optimizer(bad.Descends(), budget=500, skip=("flat",))
 
 
 class Decaying(Right):
-    def moved(self, state, theta):
+    def moved(self, state: Any, theta: Any) -> Any:
         return super().moved(state, frozen(0.9 * theta))
 
 
 class Raws(Right):
-    def told(self, state, asked, values):
+    def told(self, state: Any, asked: Any, values: Any) -> Any:
         step = values @ (asked.thetas - state.theta)
         return self.moved(state, frozen(state.theta + 0.01 * step))
 
@@ -150,7 +154,7 @@ class Raws(Right):
 class Clipping(Right):
     """Looks at the size of the returns, not only at their order."""
 
-    def told(self, state, asked, values):
+    def told(self, state: Any, asked: Any, values: Any) -> Any:
         return super().told(state, asked, np.maximum(values, -4.0))
 
 
@@ -170,7 +174,9 @@ class Clipping(Right):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_an_invariance_that_a_method_lacks_is_not_believed(optimizer, invariance, message):
+def test_an_invariance_that_a_method_lacks_is_not_believed(
+    optimizer: Any, invariance: str, message: str
+) -> None:
     everything_else = ("values", "purity", "randomness", "determinism", "t", "resume")
     skip = (*everything_else, "refusals", "non-finite", "flat", "ascent")
     with pytest.raises(AssertionError, match=rf"rule '{invariance}'.*{message}"):
@@ -178,9 +184,9 @@ def test_an_invariance_that_a_method_lacks_is_not_believed(optimizer, invariance
     assert invariance not in detect_invariances(optimizer)
 
 
-def test_a_box_does_not_move_with_the_problem():
+def test_a_box_does_not_move_with_the_problem() -> None:
     class Boxed(Right):
-        def init(self, theta):
+        def init(self, theta: Any) -> Any:
             if np.abs(theta).max() > 8:
                 raise ConfigurationError("outside")
             return super().init(theta)
@@ -191,36 +197,36 @@ def test_a_box_does_not_move_with_the_problem():
 class ForgetsLate(Right):
     """After 20 updates it depends on an attribute that no state keeps."""
 
-    def init(self, theta):
+    def init(self, theta: Any) -> Any:
         object.__setattr__(self, "late", 0)
         return super().init(theta)
 
-    def moved(self, state, theta):
+    def moved(self, state: Any, theta: Any) -> Any:
         if state.t > 20:
             object.__setattr__(self, "late", self.late + 1)
             theta = frozen(theta + 1e-3 * self.late)
         return super().moved(state, theta)
 
 
-def test_an_interruption_can_be_late():
+def test_an_interruption_can_be_late() -> None:
     check_optimizer(ForgetsLate(), skip=("ascent", "flat"))
     with pytest.raises(AssertionError, match=r"'resume'.*gone on from the state of t = "):
         check_optimizer(ForgetsLate(), skip=("ascent", "flat"), generations=30)
 
 
 @pytest.mark.parametrize("name", sorted({"ipop-cma-es", "bipop-cma-es"} & METHODS.keys()))
-def test_restarts_resume_to_the_same_bits(name):
+def test_restarts_resume_to_the_same_bits(name: Any) -> None:
     # In two dimensions both restart at t = 67 for the first time, and again before t = 150.
     rules = ("values", "purity", "randomness", "determinism", "t", "refusals", "non-finite")
     check_optimizer(METHODS[name], dim=2, generations=150, skip=(*rules, "flat", "ascent"))
 
 
-def test_what_has_no_tell_is_no_optimizer():
+def test_what_has_no_tell_is_no_optimizer() -> None:
     class Half:
-        def init(self, theta):
+        def init(self, theta: Any) -> Any:
             return None
 
-        def ask(self, state, rng):
+        def ask(self, state: Any, rng: Any) -> Any:
             return None
 
     with pytest.raises(AssertionError, match="Half is no optimizer: it has no method tell"):
@@ -239,6 +245,6 @@ def test_what_has_no_tell_is_no_optimizer():
         ({"progress": 1.0}, r"progress must be in \(0, 1\)"),
     ],
 )
-def test_bad_arguments_of_the_check_are_no_breach(options, message):
+def test_bad_arguments_of_the_check_are_no_breach(options: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         check_optimizer(Right(), **options)
