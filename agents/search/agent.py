@@ -39,7 +39,7 @@ from zorl.runs.replay import save_episode
 from zorl.runs.result import WorkersUsed
 from zorl.search.gates import GATES, make_gate
 from zorl.search.loop import Search
-from zorl.search.records import Counters
+from zorl.search.records import Budget, Counters
 
 
 @register_family("search")
@@ -148,7 +148,8 @@ class SearchAgent(BaseAgent):
             hook.finish()
 
     def _search(self, target: int, hook: Hook, recorder: Recorder, stop: Stop | None) -> None:
-        for generation in self.search.run(self.state):
+        budget = Budget(total_timesteps=target)
+        for generation in self.search.run(self.state, until=budget, stop=stop):
             self.state = generation.state
             recorder.record(generation)
             if not generation.evaluation.env_steps:
@@ -156,8 +157,7 @@ class SearchAgent(BaseAgent):
                     f"not one episode of generation {generation.index} could be played to its "
                     "end, so that the budget of env steps would last for ever; mend the environment"
                 )
-            go_on = hook.record(generation)
-            if (stop is not None and stop()) or not go_on or self.num_timesteps >= target:
+            if not hook.record(generation):
                 return
 
     def predict(

@@ -308,7 +308,7 @@ def test_a_network_without_a_name_is_trained_to_the_end() -> None:
     finally:
         agent.close()
     assert result.finished
-    assert result.held_out.episodes == 3
+    assert result.held_out is not None and result.held_out.episodes == 3
 
 
 @pytest.mark.parametrize(

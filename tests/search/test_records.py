@@ -93,6 +93,6 @@ def test_a_budget_is_spent_at_the_first_of_its_bounds() -> None:
         assert Budget(**{name: value})(there)
         assert not Budget(**{name: value + 1})(there)
         assert Budget(**{**dict.fromkeys(spent, 100), name: value})(there)
-        with pytest.raises(ConfigurationError, match=f"{name} must be an integer ≥ 1, got 0"):
+        with pytest.raises(ConfigurationError, match=rf"{name} must be .*(≥ 1|> 0), got 0"):
             Budget(**{name: 0})
     assert not Budget()(there)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zorl.common.types import Vector
-from zorl.common.validation import at_least
+from zorl.common.validation import at_least, positive
 from zorl.policies.normalization import Normalizer
 from zorl.rollout.evaluation import Evaluation
 from zorl.search.episode_count import reliability
@@ -117,13 +117,15 @@ class Budget:
     """
 
     generations: int | None = None
-    total_timesteps: int | None = None
-    total_episodes: int | None = None
+    total_timesteps: float | None = None
+    total_episodes: float | None = None
 
     def __post_init__(self) -> None:
-        for name, bound in vars(self).items():
-            if bound is not None:
-                at_least(name, bound, 1)
+        if self.generations is not None:
+            at_least("generations", self.generations, 1)
+        for name in ("total_timesteps", "total_episodes"):
+            if getattr(self, name) is not None:
+                positive(name, getattr(self, name))
 
     def __call__(self, state: SearchState) -> bool:
         """Whether it is spent."""
