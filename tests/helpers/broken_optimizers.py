@@ -33,7 +33,7 @@ class Right:
 
     def ask(self, state, rng):
         noise = rng.standard_normal((self.n, state.theta.size))
-        return Asked(state.theta + state.sigma * noise, state.t)
+        return Asked(state.theta + state.sigma * noise, state.t, sigma=state.sigma)
 
     def tell(self, state, asked, returns):
         return self.told(state, asked, checked_returns(state, asked, returns))
@@ -128,7 +128,7 @@ class ReusesItsBuffer(Right):
 class GlobalNumpy(Right):
     def ask(self, state, rng):
         noise = np.random.standard_normal((self.n, state.theta.size))  # noqa: NPY002
-        return Asked(state.theta + state.sigma * noise, state.t)
+        return Asked(state.theta + state.sigma * noise, state.t, sigma=state.sigma)
 
 
 class GlobalPython(Right):
@@ -157,7 +157,7 @@ class NoteInSelf(Right):
         return asked
 
     def told(self, state, asked, values):
-        return super().told(state, Asked(self.note, asked.t), values)
+        return super().told(state, Asked(self.note, asked.t, sigma=asked.sigma), values)
 
 
 class CountsInSelf(Right):
@@ -216,7 +216,7 @@ class AcceptsForeignCandidates(Right):
         dim = asked.thetas.shape[1]
         if dim != state.theta.size:
             raise ConfigurationError("another dimension")
-        return super().tell(state, Asked(asked.thetas, state.t), returns)
+        return super().tell(state, Asked(asked.thetas, state.t, sigma=asked.sigma), returns)
 
 
 class LeaksNaN(Right):
@@ -295,23 +295,28 @@ class Uncounted(Asked):
         return 3
 
 
+class NoSigma(Right):
+    def ask(self, state, rng):
+        return replace(super().ask(state, rng), sigma=np.nan)
+
+
 class WrongLength(Right):
     def ask(self, state, rng):
         asked = super().ask(state, rng)
-        return Uncounted(asked.candidates, asked.t)
+        return Uncounted(asked.candidates, asked.t, sigma=asked.sigma)
 
 
 class SingleCandidates(Right):
     def ask(self, state, rng):
         asked = super().ask(state, rng)
-        return Asked(asked.thetas.astype(np.float32), asked.t)
+        return Asked(asked.thetas.astype(np.float32), asked.t, sigma=asked.sigma)
 
 
 class NaNCandidate(Right):
     def ask(self, state, rng):
         thetas = super().ask(state, rng).thetas.copy()
         thetas[-1] = np.nan
-        return Asked(thetas, state.t)
+        return Asked(thetas, state.t, sigma=state.sigma)
 
 
 class WritableCandidates(Right):
@@ -364,7 +369,7 @@ class RingOfCandidates(Right):
         asked = super().ask(state, rng)
         buffer = self.buffers.setdefault(asked.thetas.shape, asked.thetas.copy())
         buffer[:] = asked.thetas
-        return Asked(buffer[:], state.t)
+        return Asked(buffer[:], state.t, sigma=state.sigma)
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ class ElsewhereOtherwise:
     def ask(self, state: Any, rng: np.random.Generator) -> Asked:
         asked = self.optimizer.ask(state, rng)
         thetas = asked.thetas * (1 if os.getpid() == self.pid else 1 + 1e-6)
-        return Asked(thetas, asked.t, asked.directions, asked)
+        return Asked(thetas, asked.t, asked.directions, asked, sigma=asked.sigma)
 
     def tell(self, state: Any, asked: Asked, returns: Any) -> Any:
         return self.optimizer.tell(state, asked.source, returns)

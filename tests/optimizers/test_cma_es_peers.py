@@ -43,7 +43,7 @@ def test_mean_paths_and_covariance_move_as_in_pycma(active):
                 scales=np.sqrt(variances),
                 eigen_t=t,
             )
-            asked = Asked(thetas, t, (thetas - state.theta) / state.sigma)
+            asked = Asked(thetas, t, (thetas - state.theta) / state.sigma, sigma=state.sigma)
             told = optimizer.tell(state, asked, -losses)
             es.tell(list(thetas), list(losses))
             np.testing.assert_allclose(told.theta, es.mean, rtol=0, atol=1e-9 * told.sigma)

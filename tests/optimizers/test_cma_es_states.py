@@ -46,7 +46,8 @@ def test_rotating_the_problem_rotates_the_search():
         asked = optimizer.ask(state, rng)
         returns = -ellipsoid(asked.thetas)
         state = optimizer.tell(state, asked, returns)
-        turned_asked = Asked(asked.thetas @ turn.T, asked.t, asked.directions @ turn.T)
+        directions = asked.directions @ turn.T
+        turned_asked = replace(asked, candidates=asked.thetas @ turn.T, directions=directions)
         turned = optimizer.tell(turned, turned_asked, returns)
         assert turned.sigma == pytest.approx(state.sigma, rel=1e-6)
         np.testing.assert_allclose(turned.theta, turn @ state.theta, atol=1e-6)
@@ -316,7 +317,7 @@ def test_tell_refuses_what_is_not_the_states():
     with pytest.raises(ConfigurationError, match="one return per candidate"):
         optimizer.tell(state, asked, returns[:-1])
     with pytest.raises(ConfigurationError, match="ask of CMAES"):
-        optimizer.tell(state, Asked(asked.thetas, 0), returns)
+        optimizer.tell(state, Asked(asked.thetas, 0, sigma=1.0), returns)
     other = CMAES(popsize=len(asked) + 1)  # as many directions
     with pytest.raises(ConfigurationError, match="needs the 8 candidates that ask of CMAES"):
         other.tell(state, asked, returns)

@@ -275,7 +275,7 @@ def test_more_directions_than_dimensions_are_no_error():
 
 
 def test_asked_counts_and_freezes():
-    asked = Asked(np.zeros((3, 2)), 0, np.ones((3, 2)))
+    asked = Asked(np.zeros((3, 2)), 0, np.ones((3, 2)), sigma=1.0)
     assert len(asked) == 3 and asked.thetas is asked.candidates
     assert not (asked.thetas.flags.writeable or asked.directions.flags.writeable)
     assert openai_es(m=4).init(np.zeros(2)).recent.shape == (0, 0)

@@ -540,7 +540,7 @@ def test_foreign_candidates_are_refused(search):
     foreign = search.ask(other, rng_of())
     with pytest.raises(ConfigurationError, match=r"\(d = 5\), but the state .* \(d = 4\)"):
         search.tell(state, foreign, np.zeros(len(foreign)))
-    bare = Asked(asked.thetas, 0)
+    bare = Asked(asked.thetas, 0, sigma=1.0)
     with pytest.raises(ConfigurationError, match="carry no directions"):
         search.tell(state, bare, returns)
 

@@ -163,7 +163,7 @@ def test_rotating_the_problem_rotates_the_search():
         thetas = turned.theta + turned.sigma * _Transform(turned)(noise)
         np.testing.assert_allclose(thetas @ turn, asked.thetas, rtol=1e-6, atol=1e-7)
         state = optimizer.tell(state, asked, returns)
-        turned = optimizer.tell(turned, Asked(thetas, asked.t, noise), returns)
+        turned = optimizer.tell(turned, Asked(thetas, asked.t, noise, sigma=asked.sigma), returns)
         assert turned.sigma == pytest.approx(state.sigma, rel=1e-7)
         np.testing.assert_allclose(turned.theta, turn @ state.theta, atol=1e-7)
         np.testing.assert_allclose(turned.vectors, state.vectors @ turn.T, atol=1e-7)

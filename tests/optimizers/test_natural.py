@@ -180,7 +180,7 @@ def test_xnes_rotates_with_the_problem():
         thetas = turned.theta + turned.sigma * noise @ turned.root.T
         np.testing.assert_allclose(thetas @ turn, asked.thetas, rtol=1e-6, atol=1e-7)
         state = optimizer.tell(state, asked, returns)
-        turned = optimizer.tell(turned, Asked(thetas, asked.t, noise), returns)
+        turned = optimizer.tell(turned, Asked(thetas, asked.t, noise, sigma=asked.sigma), returns)
         assert turned.sigma == pytest.approx(state.sigma, rel=1e-7)
         np.testing.assert_allclose(turned.theta, turn @ state.theta, atol=1e-7)
         expected = turn @ state.root @ turn.T
@@ -217,7 +217,7 @@ def test_xnes_clips_short_axes_and_no_others():
     axes = told.sigma * np.linalg.svd(told.root)[1]
     assert axes[0] / axes[2] == pytest.approx(1e7)
     before = replace(state, t=0)
-    unclipped = optimizer.tell(before, Asked(asked.thetas, 0, asked.directions), [4, 3, 2, 1])
+    unclipped = optimizer.tell(before, replace(asked, t=0), [4, 3, 2, 1])
     kept = unclipped.sigma * np.linalg.svd(unclipped.root)[1]
     assert kept[0] / kept[2] > 1e11
     np.testing.assert_allclose(axes[:2], kept[:2], rtol=1e-9)
@@ -467,7 +467,7 @@ def test_tell_refuses_what_is_not_the_states(optimizer):
     method = type(optimizer).__name__
     for directions in (None, asked.directions[1:], asked.directions[:, 1:]):
         with pytest.raises(ConfigurationError, match=f"ask of {method} returned, as is"):
-            optimizer.tell(state, Asked(asked.thetas, 0, directions), returns)
+            optimizer.tell(state, replace(asked, directions=directions), returns)
     with pytest.raises(ConfigurationError, match="theta must be finite"):
         optimizer.init([1.0, math.nan])
     with pytest.raises(ConfigurationError, match="non-empty vector"):

@@ -119,7 +119,7 @@ def test_foreign_candidates_are_refused():
     with pytest.raises(ConfigurationError, match=r"asked at update 0 .* state is at update 1"):
         search.tell(later, asked, [1.0, 2.0, 3.0])
     with pytest.raises(ConfigurationError, match="d = 5"):
-        search.tell(state, Asked(np.zeros((3, 5)), 0), [1.0, 2.0, 3.0])
+        search.tell(state, Asked(np.zeros((3, 5)), 0, sigma=1.0), [1.0, 2.0, 3.0])
 
 
 @pytest.mark.parametrize("popsize", [0, -1, 2.5, True, None])

@@ -50,10 +50,16 @@ def test_the_record_says_what_happened() -> None:
     assert np.isnan(generations(make_search(), 1)[0].state.claimed)
     held = replace(make_search().init(np.zeros(3), RUNNING), claimed=-3.0)
     assert make_search().step(held).state.claimed == -3.0  # no decision, no new claim
-    assert "search/sigma" not in figures
     assert "gate/claimed_return" not in generations(make_search(), 1)[0].scalars
-    (cma,) = generations(make_search(optimizer=CMAES()), 1)
-    assert cma.scalars["search/sigma"] == cma.state.optimizer.sigma
+
+
+def test_the_size_of_the_perturbations_is_a_figure_of_every_method() -> None:
+    first, second = generations(make_search(optimizer=CMAES(sigma0=0.5)), 2)
+    assert first.scalars["search/sigma"] == 0.5
+    assert second.scalars["search/sigma"] == first.state.optimizer.sigma != 0.5
+    decaying = generations(make_search(optimizer=spsa(radius=0.2, gains=True)), 3)
+    sizes = [generation.scalars["search/sigma"] for generation in decaying]
+    assert sizes == [0.2, 0.2 / 2**0.101, 0.2 / 3**0.101]
 
 
 def test_the_first_state_is_all_zeros_and_the_counters_add_up() -> None:

@@ -54,6 +54,7 @@ BROKEN = [
     (bad.InfiniteTheta, "values", "state.theta = .*inf.*finite numbers"),
     (bad.AsksAMatrix, "values", "ask returned a ndarray; expected: an Asked"),
     (bad.Transposed, "values", r"candidates of shape \(10, 3\)"),
+    (bad.NoSigma, "values", "asked.sigma = nan; expected: a number > 0"),
     (bad.WrongLength, "values", r"len\(asked\) = 3; expected: n, 10"),
     (bad.SingleCandidates, "values", "candidates of float32"),
     (bad.NaNCandidate, "values", "candidates that are not finite"),

@@ -110,7 +110,8 @@ class NodePerturbation:
         """Return candidates: all examples without noise, then with their first noise, and so on."""
         chosen = rng.integers(len(self.images), size=self.examples)
         seed = int(rng.integers(1 << 62))
-        return Asked(NodeCandidates(self, state.theta, frozen(chosen), seed), state.t)
+        candidates = NodeCandidates(self, state.theta, frozen(chosen), seed)
+        return Asked(candidates, state.t, sigma=self.radius)
 
     def tell(self, state: NodeState, asked: Asked, returns: ArrayLike) -> NodeState:
         """Return the next state from one return per candidate (n,); higher is better."""

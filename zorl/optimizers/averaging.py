@@ -38,11 +38,6 @@ class AveragedState:
         """How many updates led here."""
         return int(self.inner.t)
 
-    @property
-    def sigma(self) -> float:
-        """The inner state's step size, where it has one."""
-        return float(self.inner.sigma)
-
 
 @dataclass(frozen=True)
 class Averaged:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
@@ -72,12 +72,15 @@ class Asked:
         t: the update count of the state that asked; `tell` refuses another one's.
         directions: (m, d) the perturbation directions where the method has some.
         source: what an optimizer that wraps another one was asked to transform.
+        sigma: the size of the perturbations, in units of theta: what multiplies the directions. Of
+            a distribution with a standard deviation per coordinate, their geometric mean.
     """
 
     candidates: Matrix | Candidates
     t: int
     directions: Matrix | Directions | None = None
     source: Asked | None = None
+    sigma: float = field(kw_only=True)
 
     def __post_init__(self) -> None:
         for array in (self.candidates, self.directions):

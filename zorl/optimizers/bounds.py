@@ -51,11 +51,6 @@ class BoundedState:
         """How many updates led here."""
         return int(self.inner.t)
 
-    @property
-    def sigma(self) -> float:
-        """The inner state's step size, where it has one."""
-        return float(self.inner.sigma)
-
 
 @dataclass(frozen=True)
 class Bounded:
@@ -136,7 +131,7 @@ class Bounded:
                 "generation's returns, and a generation of one candidate has none; use two "
                 'candidates or more, or handling="reflect"'
             )
-        return Asked(self._inside(source.thetas), state.t, source=source)
+        return Asked(self._inside(source.thetas), state.t, source=source, sigma=source.sigma)
 
     def tell(self, state: BoundedState, asked: Asked, returns: ArrayLike) -> BoundedState:
         """The next state from one return per candidate (n,), higher better."""

@@ -189,7 +189,7 @@ class CMAES:
         np.multiply(y, state.sigma, out=candidates[:m])
         np.subtract(state.theta, candidates[: n - m], out=candidates[m:])
         candidates[:m] += state.theta
-        return Asked(candidates, state.t, y)
+        return Asked(candidates, state.t, y, sigma=state.sigma)
 
     def tell(self, state: CMAESState, asked: Asked, returns: ArrayLike) -> CMAESState:
         """Move the distribution towards the better of the n candidates.

@@ -194,9 +194,11 @@ class GradientSearch:
         if self.guide is not None:
             dense = deltas if isinstance(deltas, np.ndarray) else deltas.dense()
             deltas = self.guide.stretch(dense, state.recent, rng)
-        candidates = Perturbed(state.theta, self.radius_at(state.t), deltas, self.scheme)
+        radius = self.radius_at(state.t)
+        perturbed = Perturbed(state.theta, radius, deltas, self.scheme)
         structured = not isinstance(deltas, np.ndarray)
-        return Asked(candidates if structured else candidates.dense(), state.t, deltas)
+        candidates = perturbed if structured else perturbed.dense()
+        return Asked(candidates, state.t, deltas, sigma=radius)
 
     def gradient(self, state: GradientState, asked: Asked, returns: ArrayLike) -> Vector:
         """The (d,) estimate of the ascent direction; unbiased with `Raw` weights."""

@@ -102,7 +102,7 @@ class LMMAES:
         thetas = _Transform(state)(noise)
         thetas *= state.sigma
         thetas += state.theta
-        return Asked(thetas, state.t, noise)
+        return Asked(thetas, state.t, noise, sigma=state.sigma)
 
     def tell(self, state: LMMAESState, asked: Asked, returns: ArrayLike) -> LMMAESState:
         """Move the distribution towards the better half of the n candidates.

@@ -67,11 +67,6 @@ class LRAState:
         """How many updates led here."""
         return self.inner.t
 
-    @property
-    def sigma(self) -> float:
-        """The step size."""
-        return self.inner.sigma
-
 
 @dataclass(frozen=True)
 class LearningRateAdaptation:

@@ -108,7 +108,7 @@ class SNES:
         noise = rng.standard_normal((n, state.theta.size))
         thetas = noise * state.sigmas
         thetas += state.theta  # in place: at d = 10^6 every copy is hundreds of megabytes
-        return Asked(thetas, state.t, noise)
+        return Asked(thetas, state.t, noise, sigma=state.sigma)
 
     def tell(self, state: SeparableState, asked: Asked, returns: ArrayLike) -> SeparableState:
         """Follow the natural gradient in theta and log sigmas; rates of table 1.
@@ -186,7 +186,8 @@ class XNES:
         """Candidates theta + sigma B s; `directions` holds the standard normal s, (n, d)."""
         n = self.popsize or default_popsize(state.theta.size)
         noise = rng.standard_normal((n, state.theta.size))
-        return Asked(state.theta + state.sigma * (noise @ state.root.T), state.t, noise)
+        thetas = state.theta + state.sigma * (noise @ state.root.T)
+        return Asked(thetas, state.t, noise, sigma=state.sigma)
 
     def tell(self, state: XNESState, asked: Asked, returns: ArrayLike) -> XNESState:
         """Follow the natural gradient in theta, log sigma and log B; rates of table 1.

@@ -112,7 +112,7 @@ class PGPE:
         np.multiply(noise, state.sigmas, out=thetas[:m])
         np.subtract(theta, thetas[:m], out=thetas[m:])
         thetas[:m] += theta
-        return Asked(thetas, state.t, noise)
+        return Asked(thetas, state.t, noise, sigma=state.sigma)
 
     def tell(self, state: PGPEState, asked: Asked, returns: ArrayLike) -> PGPEState:
         """Ascend both gradients.

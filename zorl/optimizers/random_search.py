@@ -55,7 +55,7 @@ class RandomSearch:
     def ask(self, state: RandomSearchState, rng: np.random.Generator) -> Asked:
         """`popsize` independent candidates."""
         noise = rng.standard_normal((self.popsize, state.start.size))
-        return Asked(state.start + self.radius * noise, state.t)
+        return Asked(state.start + self.radius * noise, state.t, sigma=self.radius)
 
     def tell(self, state: RandomSearchState, asked: Asked, returns: ArrayLike) -> RandomSearchState:
         """Keep the best candidate if its return beats the kept one's."""

@@ -84,11 +84,6 @@ class RestartsState:
     small_evaluations: int
     last_large: int
 
-    @property
-    def sigma(self) -> float:
-        """The step size of the run under way."""
-        return self.current.sigma
-
 
 @dataclass(frozen=True)
 class RestartAsked(Asked):
@@ -180,7 +175,9 @@ class Restarts:
         """Candidates of the run under way, or of a new one where it is over."""
         begun = self._restarted(state, rng) if state.run.stop else state
         source = self._with_popsize(begun.run.popsize).ask(begun.current, rng)
-        return RestartAsked(source.candidates, state.t, source.directions, source, begun)
+        return RestartAsked(
+            source.candidates, state.t, source.directions, source, begun, sigma=source.sigma
+        )
 
     def tell(self, state: RestartsState, asked: Asked, returns: ArrayLike) -> RestartsState:
         """The next state from one return per candidate (n,), higher better."""

@@ -137,10 +137,11 @@ class Search:
         times.append(clock())
         decision, measured = self._decide(state, proposal)
         times.append(clock())
-        after = self._advance(state, evaluation, proposal, decision, measured)
+        after = self._advance(state, asked, evaluation, proposal, decision, measured)
         timing = Timing(*(later - earlier for earlier, later in pairwise(times)))
+        before = state.optimizer.theta
         return Generation(
-            state.generation, after, state.optimizer.theta, evaluation, decision, timing
+            state.generation, after, before, asked.sigma, evaluation, decision, timing
         )
 
     def _evaluate(self, state: SearchState, asked: Asked) -> Evaluation:
@@ -184,6 +185,7 @@ class Search:
     def _advance(
         self,
         state: SearchState,
+        asked: Asked,
         evaluation: Evaluation,
         proposal: Any,
         decision: Decision[Any],
@@ -202,7 +204,7 @@ class Search:
             normalizer=normalizer,
             counters=state.counters.plus(evaluation, measured, moved, decision.accepted),
             episodes=self._next_episodes(state.episodes, evaluation),
-            signal=state.signal.take(update, getattr(state.optimizer, "sigma", 1.0)),
+            signal=state.signal.take(update, asked.sigma),
             claimed=decision.claimed if np.isfinite(decision.claimed) else state.claimed,
         )
 

@@ -161,6 +161,7 @@ class Generation:
         index: its number, from 0.
         state: after it.
         previous: (d,) theta before it.
+        sigma: the size of its perturbations; see `zorl.optimizers.Asked`.
         evaluation: of all candidates.
         decision: the gate's.
         timing: where its time went.
@@ -169,6 +170,7 @@ class Generation:
     index: int
     state: SearchState
     previous: Vector
+    sigma: float
     evaluation: Evaluation
     decision: Decision[Any]
     timing: Timing
@@ -194,6 +196,7 @@ class Generation:
             "search/return_max": scores.max(),
             "search/return_std": scores.std(),
             "search/theta_norm": np.linalg.norm(self.state.theta),
+            "search/sigma": self.sigma,
             "search/update_norm": np.linalg.norm(update),
             "search/episodes_per_candidate": evaluation.returns.shape[1],
             "search/env_steps": counters.search_steps,
@@ -211,8 +214,6 @@ class Generation:
             "time/optimizer_share": (self.timing.ask + self.timing.tell) / self.timing.total,
             "time/env_steps_per_second": steps / max(self.timing.rollout, 1e-9),
         }
-        if hasattr(self.state.optimizer, "sigma"):
-            figures["search/sigma"] = self.state.optimizer.sigma
         signal = self.state.signal.ratio
         if np.isfinite(signal):
             figures["search/signal_to_noise"] = signal

@@ -11,6 +11,7 @@ import numpy as np
 
 from zorl.common.errors import ConfigurationError
 from zorl.common.types import Vector
+from zorl.common.validation import is_finite
 from zorl.optimizers.base import Asked
 from zorl.testing.progress import Case, ascent
 from zorl.testing.rules import (
@@ -72,6 +73,9 @@ def _check_asked(asked: Any, state: Any, dim: int) -> None:
         f"candidates of shape {thetas.shape}",
         f"(n, d) with d = {dim} and n ≥ 1",
     )
+    sigma = asked.sigma
+    positive = is_finite(sigma) and sigma > 0
+    require(positive, f"asked.sigma = {sigma!r}", "a number > 0, the size of the perturbations")
     require(len(asked) == len(thetas), f"len(asked) = {len(asked)}", f"n, {len(thetas)}")
     require(thetas.dtype == np.float64, f"candidates of {thetas.dtype}", "float64")
     require(bool(np.isfinite(thetas).all()), "candidates that are not finite", "finite numbers")
