@@ -13,7 +13,7 @@ import pytest
 from toy_twins import RightDrift
 
 from zorl.common.errors import ConfigurationError
-from zorl.rollout.compiled.cache import cache_folder, traced
+from zorl.rollout.compiled.cache import kernel_folder, traced
 
 ROOT = Path(__file__).parents[3]
 
@@ -68,13 +68,13 @@ def test_the_folder_is_the_users_choice(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("ZORL_CACHE", str(tmp_path / "a"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
     monkeypatch.setenv("HOME", str(tmp_path / "c"))
-    assert cache_folder() == tmp_path / "a" / "kernels"
+    assert kernel_folder() == tmp_path / "a" / "kernels"
     monkeypatch.delenv("ZORL_CACHE")
-    assert cache_folder() == tmp_path / "b" / "zorl" / "kernels"
+    assert kernel_folder() == tmp_path / "b" / "zorl" / "kernels"
     monkeypatch.setenv("XDG_CACHE_HOME", "")  # as if it were not set
-    assert cache_folder() == tmp_path / "c" / ".cache" / "zorl" / "kernels"
+    assert kernel_folder() == tmp_path / "c" / ".cache" / "zorl" / "kernels"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == tmp_path / "c" / ".cache" / "zorl" / "kernels"
+    assert kernel_folder() == tmp_path / "c" / ".cache" / "zorl" / "kernels"
 
 
 def sources(folder: Path) -> set[str]:

@@ -98,7 +98,7 @@ def _loaded(source: str) -> Callable[..., None]:
     return kernel
 
 
-def cache_folder() -> Path:
+def kernel_folder() -> Path:
     """Where kernels are kept: $ZORL_CACHE, or zorl in $XDG_CACHE_HOME, or ~/.cache/zorl."""
     if "ZORL_CACHE" in os.environ:
         return Path(os.environ["ZORL_CACHE"]) / "kernels"
@@ -112,7 +112,7 @@ def _written(name: str, source: str) -> Path:
     Raises:
         ConfigurationError: there is no folder for it.
     """
-    for folder in (cache_folder(), Path(tempfile.gettempdir()) / f"zorl-kernels-{os.getuid()}"):
+    for folder in (kernel_folder(), Path(tempfile.gettempdir()) / f"zorl-kernels-{os.getuid()}"):
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if folder.stat().st_uid != os.getuid() or not os.access(folder, os.W_OK):

@@ -109,7 +109,7 @@ class Parts:
             lines += [f"M{i}[l] = 0; Q{i}[l] = 0" for i in self.features]
         return lines
 
-    def turn(self) -> list[str]:
+    def step(self) -> list[str]:
         """One step of every lane."""
         if self.unrolled:
             lines, outputs = self._neurons()

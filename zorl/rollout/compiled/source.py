@@ -50,7 +50,7 @@ def kernel_source(spec: Spec) -> str:
         "CONSTANTS": parts.constants(),
         "RECORD": parts.record(),
         "BEGIN": parts.begin(),
-        "TURN": parts.turn(),
+        "STEP": parts.step(),
     }.items():
         text = _filled(text, name, lines)
     return text
@@ -121,7 +121,7 @@ def kernel(thetas, run, episodes, counter, starts, limit, center, factor, clip,
                     alive += 1
             if alive == 0:
                 return
-        $TURN
+        $STEP
 '''
 
 

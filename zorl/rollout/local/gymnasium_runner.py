@@ -27,7 +27,7 @@ from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.env_runner import EnvRunner
 from zorl.rollout.local.step_batch import BatchPolicy, StepBatch, step_batch_class, warm
 
-LANES = 64
+DEFAULT_LANES = 64
 _SLOW = 5e-3  # seconds: if making an environment takes longer, open fewer
 _SLOW_LANES = 8
 _WARM = 20_000  # steps until compiled code is worth loading
@@ -43,7 +43,7 @@ class GymnasiumRunner(EnvRunner):
     Args:
         task: the task.
         policy: decides.
-        lanes: environments stepped side by side, which share one forward pass; None: `LANES` of
+        lanes: environments stepped side by side, which share one forward pass; None: 64 of
             them, or 8 where making one takes longer than 5 ms.
         uniforms: numbers in [0, 1) that a stochastic policy takes per step; 0: deterministic.
         allow_non_finite: end an episode whose reward or observation is not finite with a NaN
@@ -73,7 +73,7 @@ class GymnasiumRunner(EnvRunner):
         self.allow_non_finite = allow_non_finite
         self.compiled = compiled
         self.steps = 0
-        self._most = lanes or LANES
+        self._most = lanes or DEFAULT_LANES
         self.envs: list[gym.Env[Any, Any]] = []
 
     def _open(self) -> None:
