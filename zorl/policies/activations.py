@@ -9,6 +9,11 @@ Each activation has three forms. The function below is numpy's. `kernels.activat
 formula for one number, found by the activation's number. `fast` is an expression for the fast
 kernels of `zorl.rollout.compiled`, which derive all of them from the hyperbolic tangent.
 
+To add an activation, write its number and its function here, and a branch in `kernels.activate`
+and in `kernels._all`; names, help and checks come from `ACTIVATIONS`. Programs that use zorl cannot
+add one, because compiled code has no place for a function that it does not know; a network with
+another activation is a `ModulePolicy`.
+
 numba's cache on disk looks at the age of `kernels.py` alone: touch it when this file changes.
 
 With y ≤ 0 split as y = k·ln 2 + r, |r| ≤ ln 2 / 2, the series of exp(r) − 1 = p needs seven terms,

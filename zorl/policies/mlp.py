@@ -45,7 +45,7 @@ class Policy(Protocol):
     def bind(self, thetas: Float32) -> Actor:
         """A fast `actor(n, features, uniforms)` over the first n rows of `thetas` (L, d).
 
-        The actor reads `thetas` anew at each call, so rows may be replaced between calls. A row's
+        The actor reads `thetas` at each call, so rows may be replaced between calls. A row's
         action does not depend on the other rows, to the last bit.
         """
 

@@ -154,7 +154,7 @@ class _Run:
 
 
 class _Every:
-    """True once in so many seconds."""
+    """True at most once in a number of seconds."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

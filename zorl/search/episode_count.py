@@ -38,7 +38,7 @@ def reliability(returns: NDArray[np.float64]) -> float | None:
 
     Returns:
         1 − (residual variance / e) / variance of the candidates' means, at least −1; None where
-        that cannot be told: n or e below 2, no variance, or a value that is not finite.
+        that cannot be computed: n or e below 2, no variance, or a value that is not finite.
     """
     n, e = returns.shape
     if n < 2 or e < 2 or not np.isfinite(returns).all():

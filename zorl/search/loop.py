@@ -96,7 +96,7 @@ class Search:
     def _least(self) -> int:
         """Episodes per candidate to start with and to come back to.
 
-        Where they may grow, two at least: one cannot tell noise from difference.
+        At least two where they may grow: one episode does not show how much of it is noise.
         """
         return self.episodes if self.max_episodes is None else max(self.episodes, 2)
 

@@ -1,6 +1,6 @@
-"""The signal-to-noise ratio of a search's updates, told from the updates alone.
+"""The signal-to-noise ratio of a search's updates, computed from the updates alone.
 
-It serves every optimizer alike, third parties' too. Over the last 1/β updates the mean step is
+So it works for every optimizer, including your own. Over the last 1/β updates the mean step is
 signal and the scatter about it is noise, as in the learning-rate adaptation of Nomura, Akimoto
 and Ono (2023, section 3.1), whose estimator this is, with the start-up bias removed.
 """

@@ -112,28 +112,19 @@ def check_estimator(
     positive("z", z)
     reports = []
     for dim in dims:
-        for name, function, gradient_at in _functions(dim, seed):
-            rng = np.random.default_rng((seed, dim, 1))
-            state = search.init(rng.normal(size=dim))
-            for _ in range(warm_up):
-                asked = search.ask(state, rng)
-                state = search.tell(state, asked, function(asked.thetas))  # type: ignore[attr-defined]
-            g = gradient_at(state.theta)
-            there = float(function(state.theta[None])[0])
-            rows = np.empty((draws, dim))
-            for row in rows:
-                asked = search.ask(state, rng)
-                # f is zero at theta: one-sided schemes have no baseline of their own.
-                row[:] = search.gradient(state, asked, function(asked.thetas) - there)
+        for problem in _problems(dim, seed):
+            state, rows = _estimates(search, problem, draws, warm_up, seed)
+            g = problem.gradient(state.theta)
             expected = scale(dim) * (g if precondition is None else precondition(state) @ g)
-            report = _measured(rows, g, expected if unbiased else None, name)
+            report = _measured(rows, g, expected if unbiased else None, problem.name)
             reports.append(report)
-            where = f"{type(search).__name__} on a {name} function, d = {dim}, {draws} draws"
+            name = type(search).__name__
+            where = f"{name} on a {problem.name} function, d = {dim}, {draws} draws"
             if unbiased:
                 _check_mean(rows, g, expected, report, z, where)
             else:
                 _check_direction(report, cosine, z, where)
-            if theory is not None and name == "linear":
+            if theory is not None and problem.name == "linear":
                 _check_variance(report, theory(dim), z, where)
     return tuple(reports)
 
@@ -169,11 +160,18 @@ def linear_relative_mse(directions: str, dim: int, m: int = 1) -> float:
     )
 
 
-Function = Callable[[Matrix], Vector]
+@dataclass(frozen=True)
+class _Problem:
+    """A function of (n, d), and its gradient at a point (d,)."""
+
+    name: str
+    dim: int
+    function: Callable[[Matrix], Vector]
+    gradient: Callable[[Vector], Vector]
 
 
-def _functions(dim: int, seed: int) -> list[tuple[str, Function, Callable[[Vector], Vector]]]:
-    """(name, f, ∇f) of a linear and of a concave quadratic function with correlated coordinates."""
+def _problems(dim: int, seed: int) -> list[_Problem]:
+    """A linear and a concave quadratic function with correlated coordinates."""
     rng = np.random.default_rng((seed, dim))
     g, peak = rng.normal(size=dim), 2 * rng.normal(size=dim)
     root = rng.normal(size=(dim, dim)) / np.sqrt(dim)
@@ -184,9 +182,28 @@ def _functions(dim: int, seed: int) -> list[tuple[str, Function, Callable[[Vecto
         return np.asarray(0.5 * np.einsum("ni,ij,nj->n", offsets, hessian, offsets))
 
     return [
-        ("linear", lambda thetas: thetas @ g, lambda theta: g),
-        ("quadratic", quadratic, lambda theta: hessian @ (theta - peak)),
+        _Problem("linear", dim, lambda thetas: thetas @ g, lambda theta: g),
+        _Problem("quadratic", dim, quadratic, lambda theta: hessian @ (theta - peak)),
     ]
+
+
+def _estimates(
+    search: Estimator, problem: _Problem, draws: int, warm_up: int, seed: int
+) -> tuple[Any, Matrix]:
+    """A state after some updates, and (draws, d) estimates that are made from it."""
+    function = problem.function
+    rng = np.random.default_rng((seed, problem.dim, 1))
+    state = search.init(rng.normal(size=problem.dim))
+    for _ in range(warm_up):
+        asked = search.ask(state, rng)
+        state = search.tell(state, asked, function(asked.thetas))  # type: ignore[attr-defined]
+    there = float(function(state.theta[None])[0])
+    rows = np.empty((draws, problem.dim))
+    for row in rows:
+        asked = search.ask(state, rng)
+        # f is zero at theta: one-sided schemes have no baseline of their own.
+        row[:] = search.gradient(state, asked, function(asked.thetas) - there)
+    return state, rows
 
 
 def _measured(rows: Matrix, g: Vector, expected: Vector | None, name: str) -> EstimatorReport:

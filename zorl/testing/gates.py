@@ -137,7 +137,7 @@ class _Case:
     def noise(self, trial: int = 0) -> tuple[Vector, Vector]:
         """(old, new): returns of two policies as good as each other, with noise in common."""
         rng = np.random.default_rng((self.seed, trial))
-        # What a fresh draw costs would be felt at 10,000 numbers each: a period serves as well.
+        # 10,000 fresh numbers for each trial would be slow; a period of 500 is as good.
         common, old, new = np.tile(rng.normal(0.0, 1.0, (3, 500)), -(-self.max_episodes // 500))
         cut = slice(self.max_episodes)
         return (0.7 * common + 0.7 * old)[cut], (0.7 * common + 0.7 * new)[cut]

@@ -32,7 +32,7 @@ class Case:
         budget: evaluations of a search that has to climb.
         distance: of the start from the optimum, in every coordinate.
         progress: the share of that which has to be covered.
-        generations: of the searches that are interrupted and gone on with.
+        generations: of the searches that are interrupted and resumed.
     """
 
     optimizer: Optimizer[Any]
@@ -109,10 +109,10 @@ def ascent(case: Case, start: Any = None, when: str = "") -> None:
         return
     # The slope is 1 in every coordinate; only the side to climb is unknown.
     ends = [climbed(case, lambda thetas: thetas @ signs, state, run).theta for run in runs]
-    gain = float(np.median([(theta - state.theta) @ signs for theta in ends])) / case.dim
+    climbed = float(np.median([(theta - state.theta) @ signs for theta in ends])) / case.dim
     require(
-        gain >= case.progress * case.distance,
-        f"a linear function climbed by {gain:.3g} per coordinate in {case.budget} evaluations",
+        climbed >= case.progress * case.distance,
+        f"a linear function climbed by {climbed:.3g} per coordinate in {case.budget} evaluations",
         f"at least progress · distance = {case.progress * case.distance:.3g}",
     )
 
