@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,7 @@ def room(module: str) -> str:
     return ".".join(module.split(".")[:2])
 
 
+@cache
 def imported(path: Path) -> set[tuple[str, str]]:
     """(module, name) of all imports of a file, also inside functions; the name may be empty."""
     found: set[tuple[str, str]] = set()
@@ -76,6 +78,7 @@ def imported(path: Path) -> set[tuple[str, str]]:
     return found
 
 
+@cache
 def uses() -> dict[str, set[str]]:
     """The other packages that each package of zorl imports."""
     found: dict[str, set[str]] = {name: set() for name in LAYERS}
@@ -176,10 +179,30 @@ def test_heavy_libraries_load_where_they_are_used(statement: str, absent: set[st
     assert not loaded_by(statement) & absent
 
 
-@pytest.mark.parametrize("package", LAYERS)
-def test_every_public_name_of_a_room_loads(package: str) -> None:
-    code = f"import {package} as p; print(*[n for n in p.__all__ if getattr(p, n) is None])"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd="/")
+# Imports each package in a process of its own, so that the order of imports hides nothing. They
+# are forks of one that has the heavy libraries, because to load those takes seconds.
+LOAD_EACH = """
+import importlib, os, sys, traceback
+for name in ("numpy", "scipy.stats", "gymnasium", "rich", "torch", "matplotlib"):
+    importlib.import_module(name)
+for name in sys.argv[1:]:
+    assert not any(module.partition(".")[0] == "zorl" for module in sys.modules)
+    if os.fork() == 0:
+        try:
+            package = importlib.import_module(name)
+            assert package.__all__ and all(getattr(package, n) is not None for n in package.__all__)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    assert os.wait()[1] == 0, name
+"""
+
+
+def test_every_public_name_of_a_room_loads() -> None:
+    command = [sys.executable, "-c", LOAD_EACH, *LAYERS]
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(("folder", "package"), LINKED.items())
