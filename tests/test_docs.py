@@ -80,3 +80,8 @@ def test_the_marked_commands_are_there_for_ci() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_nothing_is_left_to_be_filled_in(page: Path) -> None:
     assert not re.search(r"^[A-Z]{4,}$|TODO|FIXME|XXX", page.read_text(), re.M)
+
+
+def test_the_list_of_public_names_is_current() -> None:
+    page = runpy.run_path(str(ROOT / "scripts" / "update_api.py"))["page"]
+    assert page() == (ROOT / "docs" / "api.md").read_text(), "run scripts/update_api.py"
