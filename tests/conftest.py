@@ -19,6 +19,7 @@ TESTS = Path(__file__).parent
 # elsewhere have `@pytest.mark.slow`. `pytest -m "not slow"` leaves all of them out.
 SLOW = (
     "agents/sb3",
+    "agents/test_resume.py",
     "agents/test_training.py",
     "comparison/test_interruption.py",
     "comparison/test_runs.py",
