@@ -37,8 +37,8 @@ class AgentConfig(Protocol):
     """All that decides what an agent learns; a frozen dataclass."""
 
     @property
-    def agent(self) -> str:
-        """The agent's name."""
+    def agent(self) -> Any:
+        """The agent's name, or what a family takes instead of one."""
 
     @property
     def task(self) -> Task:
@@ -49,17 +49,27 @@ class AgentConfig(Protocol):
         """The seed of the run."""
 
     @classmethod
-    def create(cls, agent: str, task: Task, tuned: bool, options: Mapping[str, Any]) -> Self:
+    def create(cls, agent: Any, task: Task, tuned: bool, options: Mapping[str, Any]) -> Self:
         """The configuration of an agent by name.
 
         Args:
-            agent: the name.
+            agent: the name, or what the family takes instead of one.
             task: what is learned.
             tuned: start from published settings, where there are some for this task.
             options: what the user set, by name.
 
         Raises:
             ConfigurationError: an option that this agent does not have.
+        """
+
+    def with_objects(self, objects: Mapping[str, Any]) -> Self:
+        """The configuration with objects that a file could not hold.
+
+        Args:
+            objects: by name; none for a family that always saves everything.
+
+        Raises:
+            ConfigurationError: an object that the file does not lack.
         """
 
     def to_json(self) -> dict[str, Any]:

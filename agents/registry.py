@@ -11,7 +11,9 @@ import gymnasium as gym
 from zorl.agents.base import DEFAULT_RESOURCES, FAMILIES, Agent, AgentConfig, family_of, read_agent
 from zorl.common.errors import FileFormatError, UnknownNameError
 from zorl.envs import Task, make_task, task_of
+from zorl.optimizers.base import Optimizer
 from zorl.rollout.backend import Resources
+from zorl.search.gates import Gate
 
 SETTINGS = ("tuned", "default")
 
@@ -24,15 +26,19 @@ def list_agents() -> dict[str, str]:
 
 
 def make_config(
-    agent: str, env: str | Task | gym.Env[Any, Any], settings: str = "tuned", **options: Any
+    agent: str | Optimizer[Any],
+    env: str | Task | gym.Env[Any, Any],
+    settings: str = "tuned",
+    **options: Any,
 ) -> AgentConfig:
     """The resolved configuration of an agent.
 
     Args:
-        agent: a name in `list_agents()`.
+        agent: a name in `list_agents()`; a recipe of an optimizer as "module:function"; or an
+            optimizer, which a search agent then uses.
         env: an environment id, a task, or an environment made by `gymnasium.make`.
         settings: "tuned" for settings tuned for this agent and environment where there are some
-            (RL Baselines3 Zoo's), "default" for the agent's defaults.
+            (RL Baselines3 Zoo's), "default" for the agent's defaults. Objects have neither.
         options: fields of `SearchConfig` (hidden, gate, episodes, seed, …) and arguments of the
             optimizer's recipe; for a baseline `seed` and arguments of its SB3 class.
 
@@ -48,7 +54,7 @@ def make_config(
 
 
 def make_agent(
-    agent: str,
+    agent: str | Optimizer[Any],
     env: str | Task | gym.Env[Any, Any],
     settings: str = "tuned",
     workers: int | None = None,
@@ -56,16 +62,17 @@ def make_agent(
     ray: str | None = None,
     **options: Any,
 ) -> Agent:
-    """An agent by name, ready to learn.
+    """An agent, ready to learn.
 
     Args:
-        agent: a name in `list_agents()`, as "cma-es" or "ppo".
+        agent: a name in `list_agents()`, as "cma-es" or "ppo"; a recipe of an optimizer as
+            "module:function"; or an optimizer, which a search agent then uses.
         env: an environment id, a task, or an environment made by `gymnasium.make`.
         settings: see `make_config`.
         workers: see `Resources`, as for the next two; for search agents only.
         timeout: likewise.
         ray: likewise; `backend="ray"` is `ray="local"`.
-        options: see `make_config`.
+        options: see `make_config`; `gate` and `policy` may be objects.
     """
     if options.get("backend") == "ray":
         options["backend"], ray = "gymnasium", ray or "local"
@@ -89,22 +96,35 @@ def agent_of(config: AgentConfig, resources: Resources = DEFAULT_RESOURCES) -> A
     raise TypeError(f"not the configuration of an agent: {config!r}")
 
 
-def load_agent(path: str | Path, policy: Any = None, **resources: Any) -> Agent:
+def load_agent(
+    path: str | Path,
+    policy: Any = None,
+    optimizer: Optimizer[Any] | None = None,
+    gate: Gate[Any] | None = None,
+    **resources: Any,
+) -> Agent:
     """The agent that `save` wrote to a file.
 
     Args:
         path: of the file.
         policy: the network again, where it was given in Python and has no name to import.
+        optimizer: the optimizer again, where it was given as an object that no file can hold.
+        gate: likewise the gate.
         resources: fields of `zorl.agents.Resources`: workers, timeout, ray, lanes.
 
     Raises:
         FileFormatError: the file is missing, corrupt, truncated, newer, or not an agent's.
+        ConfigurationError: an object is needed again and is not given, or is not needed.
     """
     metadata, arrays = read_agent(path)
-    objects = {} if policy is None else {"policy": policy}
-    return FAMILIES[metadata["family"]].from_archive(
-        metadata, arrays, Resources(**resources), objects
-    )
+    family = FAMILIES[metadata["family"]]
+    objects = given_objects(policy=policy, optimizer=optimizer, gate=gate)
+    return family.from_archive(metadata, arrays, Resources(**resources), objects)
+
+
+def given_objects(**objects: Any) -> dict[str, Any]:
+    """The objects that were given."""
+    return {name: value for name, value in objects.items() if value is not None}
 
 
 def config_from_json(values: Mapping[str, Any]) -> AgentConfig:

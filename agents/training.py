@@ -21,16 +21,18 @@ import numpy as np
 import zorl
 from zorl.agents.base import FAMILIES, Agent
 from zorl.agents.plan import TrainingPlan
-from zorl.agents.registry import agent_of, config_from_json, load_agent
+from zorl.agents.registry import agent_of, config_from_json, given_objects, load_agent
 from zorl.common.errors import FileFormatError, RunFolderError
 from zorl.common.storage import remove_leftovers, write_json
 from zorl.common.streams import Streams, held_out_seeds
 from zorl.common.types import Stop
+from zorl.optimizers.base import Optimizer
 from zorl.recorders.base import Recorder, Recorders, Run
 from zorl.rollout.backend import Resources
 from zorl.runs.curves import Row, read_curve, write_curve
 from zorl.runs.folder import RunFolder
 from zorl.runs.result import HeldOut, RunResult, Spent
+from zorl.search.gates import Gate
 
 CHECKPOINT_SECONDS = 10.0
 COLUMNS = (
@@ -86,6 +88,8 @@ def resume(
     recorders: Iterable[Recorder] = (),
     stop: Stop | None = None,
     policy: Any = None,
+    optimizer: Optimizer[Any] | None = None,
+    gate: Gate[Any] | None = None,
     **resources: Any,
 ) -> RunResult:
     """Go on with an interrupted run; the result is bit-identical to an unbroken run's.
@@ -95,6 +99,8 @@ def resume(
         recorders: consumers of the run's records.
         stop: asked after every generation; True ends the run with everything saved.
         policy: see `load_agent`.
+        optimizer: see `load_agent`.
+        gate: see `load_agent`.
         resources: fields of `zorl.agents.Resources`: workers, timeout, ray, lanes.
 
     Raises:
@@ -114,9 +120,10 @@ def resume(
             f"{folder.path} is a run of {config.agent}, which cannot be resumed: {reason}"
         )
     if not folder.checkpoint.exists():  # stopped before the first generation was saved
-        agent = agent_of(config, Resources(**resources))
+        objects = given_objects(policy=policy, optimizer=optimizer, gate=gate)
+        agent = agent_of(config.with_objects(objects), Resources(**resources))
     else:
-        agent = load_agent(folder.checkpoint, policy, **resources)
+        agent = load_agent(folder.checkpoint, policy, optimizer, gate, **resources)
     if agent.config != saved["agent"]:
         raise RunFolderError(
             f"{folder.checkpoint} was written by another configuration than {folder.config}; "

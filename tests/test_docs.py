@@ -33,6 +33,7 @@ def test_programs_run(
     page: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    assert len(METHODS)  # all are there before
     for kept in ("_things", "_defaults"):  # what a program registers is forgotten after it
         monkeypatch.setattr(METHODS, kept, dict(getattr(METHODS, kept)))
     script = tmp_path / f"{page}.py"

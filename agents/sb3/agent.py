@@ -231,10 +231,8 @@ class BaselineAgent(BaseAgent):
         objects: Mapping[str, Any] = NO_OBJECTS,
     ) -> BaselineAgent:
         """See `BaseAgent`; the agent acts to the same bits, see the module on learning."""
-        if objects:
-            raise ConfigurationError(f"a baseline has no {' and no '.join(objects)}")
         try:
-            config = BaselineConfig.from_json(metadata["config"])
+            config = BaselineConfig.from_json(metadata["config"]).with_objects(objects)
             counts = int(metadata["num_timesteps"]), int(metadata["num_episodes"])
         except KeyError as error:
             raise FileFormatError(f"the file lacks {error}") from error

@@ -49,7 +49,7 @@ class BaselineConfig:
 
     @classmethod
     def create(
-        cls, agent: str, task: Task, tuned: bool, options: Mapping[str, Any]
+        cls, agent: Any, task: Task, tuned: bool, options: Mapping[str, Any]
     ) -> BaselineConfig:
         """See `zorl.agents.base.AgentConfig`; options are fields, or arguments of the SB3 class."""
         own = {item.name for item in fields(cls)} - {"agent", "task", "options", "source"}
@@ -73,6 +73,12 @@ class BaselineConfig:
         for name, value in options.items():
             (values if name in own else chosen)[name] = value
         return cls(agent, task, options=chosen, **values)
+
+    def with_objects(self, objects: Mapping[str, Any]) -> BaselineConfig:
+        """See `zorl.agents.base.AgentConfig`; a baseline has none."""
+        if objects:
+            raise ConfigurationError(f"a baseline has no {' and no '.join(objects)}")
+        return self
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as JSON types."""

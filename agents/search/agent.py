@@ -12,12 +12,19 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from zorl.agents.base import DEFAULT_RESOURCES, NO_OBJECTS, BaseAgent, read_agent, register_family
+from zorl.agents.base import (
+    DEFAULT_RESOURCES,
+    NO_OBJECTS,
+    BaseAgent,
+    log,
+    read_agent,
+    register_family,
+)
 from zorl.agents.search.backend_choice import make_backend, resolve_backend
 from zorl.agents.search.callbacks import Hook, as_hook
 from zorl.agents.search.config import SearchConfig
+from zorl.agents.search.objects import label
 from zorl.common.errors import EnvironmentFailure, FileFormatError
-from zorl.common.options import resolve_options
 from zorl.common.storage import Arrays, flatten, save_archive, unflatten
 from zorl.common.streams import Seeds, Streams
 from zorl.common.types import Stop
@@ -37,7 +44,6 @@ from zorl.rollout.local.serial import SerialBackend
 from zorl.rollout.processes.backend import ProcessBackend
 from zorl.runs.replay import save_episode
 from zorl.runs.result import WorkersUsed
-from zorl.search.gates import GATES, make_gate
 from zorl.search.loop import Search
 from zorl.search.records import Budget, Counters
 
@@ -54,12 +60,8 @@ class SearchAgent(BaseAgent):
     _config: SearchConfig
 
     def __init__(self, config: SearchConfig, resources: Resources = DEFAULT_RESOURCES) -> None:
-        recipe = METHODS[config.agent]
-        options = resolve_options(recipe, config.options, f"option of {config.agent}")
-        gate_options = resolve_options(
-            GATES[config.gate], config.gate_options, f"option of the gate {config.gate}"
-        )
-        self.name = config.agent
+        config = config.resolved()
+        self.name = label(config.agent).strip("<>")
         self.task = config.task
         env = self.task.make()
         try:
@@ -84,20 +86,15 @@ class SearchAgent(BaseAgent):
             FailureRule(config.on_failure, partial(self._keep, uniforms)),
             allow_non_finite=config.non_finite == "worst",
         )
-        self._config = replace(
-            config,
-            options=options,
-            gate_options=gate_options,
-            backend=resolve_backend(config.backend, setup),
-        )
+        self._config = replace(config, backend=resolve_backend(config.backend, setup))
         self._backend = make_backend(self._config.backend, setup)
         self._evaluator = RolloutEvaluator(self._backend)
         streams = Streams(config.seed)
         self.search = Search(
-            recipe(**options),
+            config.optimizer(),
             self._evaluator,
             streams,
-            make_gate(config.gate, **gate_options),
+            config.make_gate(),
             config.episodes,
             config.max_episodes,
         )
@@ -111,6 +108,11 @@ class SearchAgent(BaseAgent):
     def list_agents(cls) -> dict[str, str]:
         """See `BaseAgent`."""
         return METHODS.summaries()
+
+    @classmethod
+    def has(cls, agent: Any) -> bool:
+        """See `BaseAgent`: a method's name, a recipe as "module:function", or an optimizer."""
+        return not isinstance(agent, str) or ":" in agent or agent in METHODS
 
     @property
     def num_timesteps(self) -> int:
@@ -228,11 +230,21 @@ class SearchAgent(BaseAgent):
     def save(self, path: str | Path) -> None:
         """Write configuration, policy, normalizer and the whole search state, atomically.
 
-        Of a network without a name to import, the parameters alone; a notice says so, once.
+        Of a network without a name to import, only the parameters are written; of an optimizer or
+        gate that no file can hold, only the state. A notice says so, once.
         """
         if not self._told:
             self._told = True
             tell_if_unnamed(self._config.policy)
+            for name, given in (("optimizer", self._config.agent), ("gate", self._config.gate)):
+                if not isinstance(given, str):
+                    log.warning(
+                        "saved is the state of the %s %s, not its settings, which no file can "
+                        "hold: load such a file with zorl.load_agent(path, %s=…)",
+                        name,
+                        label(given),
+                        name,
+                    )
         scalars, arrays = flatten(self.state, "state")
         save_archive(path, "agent", {**self._metadata(), "scalars": scalars}, arrays)
 
@@ -261,11 +273,11 @@ class SearchAgent(BaseAgent):
     ) -> SearchAgent:
         """See `BaseAgent`; what the agent does and learns is bit-identical.
 
-        Of the objects, `policy` may be given again.
+        Objects are `policy`, `optimizer` and `gate`.
         """
         try:
             config, scalars = SearchConfig.from_json(metadata["config"]), metadata["scalars"]
-            config = replace(config, **objects)
+            config = config.with_objects(objects)
         except KeyError as error:
             raise FileFormatError(f"the file lacks {error}") from error
         if not isinstance(scalars, Mapping):

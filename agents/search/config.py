@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, cast
 
 from zorl.agents.published import tuned as published_settings
 from zorl.agents.search.backend_choice import BACKENDS
+from zorl.agents.search.objects import described, encoded, is_label, label, missing, rebuilt
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
+from zorl.common.options import resolve_options
+from zorl.common.registry import Registry
 from zorl.common.streams import Streams
 from zorl.common.validation import at_least
 from zorl.envs import Task
+from zorl.optimizers.base import Optimizer
+from zorl.optimizers.checks import check_wrapped
 from zorl.optimizers.registry import METHODS
 from zorl.policies.normalization import MODES
 from zorl.policies.source import check_source, reference
 from zorl.rollout.failures import ON_FAILURE
-from zorl.search.gates import GATES
+from zorl.search.gates import GATES, Gate, checked_gate, make_gate
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class SearchConfig:
     """Everything that decides what a search agent learns; JSON types but for the task.
 
     Attributes:
-        agent: a name in `METHODS`.
+        agent: the optimizer: a name in `METHODS`, a recipe as "module:function", or an object,
+            which becomes its class's name and `options` where these rebuild it.
         task: what is learned.
         options: arguments of the optimizer's recipe; resolved ones include its defaults.
         hidden: hidden layer sizes; () is a linear policy.
@@ -34,8 +40,9 @@ class SearchConfig:
             makes one from (features, outputs), or "module:function", the name of a factory.
         stochastic: act by seeded chance during the search; evaluation is deterministic.
         normalize: of observations: "off", "bounds" or "running".
-        gate: a name in `zorl.search.gates.GATES`.
-        gate_options: its arguments; resolved ones include its defaults.
+        gate: which updates are kept: a name in `zorl.search.gates.GATES`, "module:Class", or an
+            object, as for the optimizer.
+        gate_options: arguments of the gate; resolved ones include its defaults.
         episodes: per candidate, on common seeds.
         max_episodes: let episodes per candidate grow up to this when noise drowns the signal.
         seed: of the run.
@@ -47,7 +54,7 @@ class SearchConfig:
         source: where the settings come from.
     """
 
-    agent: str
+    agent: Any
     task: Task
     options: Mapping[str, Any] = field(default_factory=dict)
     hidden: tuple[int, ...] = (8,)
@@ -56,7 +63,7 @@ class SearchConfig:
     policy: Any = None
     stochastic: bool = False
     normalize: str = "running"
-    gate: str = "off"
+    gate: Any = "off"
     gate_options: Mapping[str, Any] = field(default_factory=dict)
     episodes: int = 5
     max_episodes: int | None = None
@@ -67,9 +74,9 @@ class SearchConfig:
     source: str = "zorl defaults"
 
     def __post_init__(self) -> None:
+        self._name_object("agent", "options", METHODS)
+        self._name_object("gate", "gate_options", GATES)
         for name, value, known in (
-            ("agent", self.agent, METHODS),
-            ("gate", self.gate, GATES),
             ("normalisation", self.normalize, MODES),
             ("rule for non-finite rewards", self.non_finite, ("raise", "worst")),
             ("rule for failed episodes", self.on_failure, ON_FAILURE),
@@ -97,13 +104,38 @@ class SearchConfig:
             at_least("max_episodes", self.max_episodes, 2)
         Streams(self.seed)  # refuses what is no seed
 
+    def _name_object(self, field_name: str, options: str, registry: Registry[Any]) -> None:
+        """Check a name; put a name and options in place of an object that they rebuild."""
+        given = getattr(self, field_name)
+        if isinstance(given, str):
+            if ":" not in given and not is_label(given) and given not in registry:
+                raise UnknownNameError(field_name, given, registry)
+            return
+        if getattr(self, options):
+            raise ConfigurationError(
+                f"{options} belong to the {field_name} by name; an object has its own, got "
+                f"{getattr(self, options)!r} beside {given!r}"
+            )
+        if field_name == "agent":
+            check_wrapped("a search agent", given)
+        else:
+            checked_gate(given)
+        found = described(given, registry)
+        if found is not None:
+            object.__setattr__(self, field_name, found[0])
+            object.__setattr__(self, options, found[1])
+
     @classmethod
     def create(
-        cls, agent: str, task: Task, tuned: bool, options: Mapping[str, Any]
+        cls, agent: Any, task: Task, tuned: bool, options: Mapping[str, Any]
     ) -> SearchConfig:
         """See `zorl.agents.base.AgentConfig`; options are fields, or arguments of the recipe."""
-        published = published_settings(agent, task.env_id) if tuned else None
-        if published is None:
+        by_name = isinstance(agent, str)
+        published = published_settings(agent, task.env_id) if tuned and by_name else None
+        chosen: dict[str, Any]
+        if not by_name:
+            chosen, source = {}, "given as an object"
+        elif published is None:
             chosen, source = dict(METHODS.defaults(agent)), "zorl defaults"
         else:
             chosen, source = dict(published.settings), published.source
@@ -121,11 +153,71 @@ class SearchConfig:
         recipe = {name: value for name, value in options.items() if name not in OPTIONS}
         return cls(agent, task, options={**chosen, **recipe}, source=source, **{**values, **given})
 
+    def with_objects(self, objects: Mapping[str, Any]) -> SearchConfig:
+        """See `zorl.agents.base.AgentConfig`: "policy", "optimizer" and "gate"."""
+        names = {"policy": "policy", "optimizer": "agent", "gate": "gate"}
+        for name, given in objects.items():
+            if name not in names:
+                raise UnknownNameError("object of a search agent", name, names)
+            saved = getattr(self, names[name])
+            if name != "policy" and saved != label(given):
+                raise ConfigurationError(
+                    f"the saved {name} is {saved}, which is not the given {label(given)}"
+                )
+        return replace(self, **{names[name]: given for name, given in objects.items()})
+
+    def optimizer(self) -> Optimizer[Any]:
+        """The optimizer.
+
+        Raises:
+            ConfigurationError: it cannot be made, or the file did not hold it.
+        """
+        if is_label(self.agent):
+            raise missing("optimizer", self.agent)
+        if not isinstance(self.agent, str):
+            return cast(Optimizer[Any], self.agent)
+        made = METHODS.resolve(self.agent)(**rebuilt(self.options))
+        check_wrapped(f"the agent {self.agent}", made)
+        return made
+
+    def make_gate(self) -> Gate[Any]:
+        """The gate.
+
+        Raises:
+            ConfigurationError: it cannot be made, or the file did not hold it.
+        """
+        if is_label(self.gate):
+            raise missing("gate", self.gate)
+        return make_gate(self.gate, **rebuilt(self.gate_options))
+
+    def resolved(self) -> SearchConfig:
+        """The configuration with every option of the optimizer and of the gate.
+
+        Raises:
+            UnknownNameError: an option that one of the two does not have.
+        """
+        values: dict[str, Any] = {}
+        for name, options, registry, what in (
+            ("agent", "options", METHODS, f"option of {label(self.agent)}"),
+            ("gate", "gate_options", GATES, f"option of the gate {label(self.gate)}"),
+        ):
+            given = getattr(self, name)
+            if isinstance(given, str) and not is_label(given):
+                whole = rebuilt(getattr(self, options))
+                recipe: Any = registry.resolve(given)
+                values[options] = encoded(resolve_options(recipe, whole, what))
+        return replace(self, **values)
+
     def to_json(self) -> dict[str, Any]:
         """The configuration as JSON types."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        policy = None if self.policy is None else reference(self.policy)
-        own = {"task": self.task.to_json(), "hidden": list(self.hidden), "policy": policy}
+        own = {
+            "agent": label(self.agent),
+            "gate": label(self.gate),
+            "task": self.task.to_json(),
+            "hidden": list(self.hidden),
+            "policy": None if self.policy is None else reference(self.policy),
+        }
         return {**values, **own}
 
     @classmethod

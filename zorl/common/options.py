@@ -7,7 +7,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any, ClassVar, TypeVar
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
@@ -31,7 +31,11 @@ def resolve_options(
     """
     check_options(recipe, options, kind)
     parameters = inspect.signature(recipe).parameters
-    return {name: options.get(name, item.default) for name, item in parameters.items()}
+    return {
+        name: options.get(name, item.default)
+        for name, item in parameters.items()
+        if name in options or not _is_factory(item.default)
+    }
 
 
 def check_options(recipe: Callable[..., Any], options: Mapping[str, Any], kind: str) -> None:
@@ -53,10 +57,16 @@ def check_options(recipe: Callable[..., Any], options: Mapping[str, Any], kind: 
             raise ConfigurationError(f"{kind} {name} must be given")
 
 
+def _is_factory(default: Any) -> bool:
+    """Whether a dataclass makes a new default for each object."""
+    return type(default).__name__ == "_HAS_DEFAULT_FACTORY_CLASS"
+
+
 def _check_type(default: Any, value: Any, what: str) -> None:
     """A value must be like the default; an int passes for a float, nothing else does."""
-    if default is None or default is inspect.Parameter.empty:  # any: the recipe itself checks
-        return
+    objects = callable(value) or is_dataclass(value)
+    if default is None or default is inspect.Parameter.empty or objects or _is_factory(default):
+        return  # the recipe itself checks
     numeric = isinstance(default, (int, float)) and not isinstance(default, bool)
     wrong = not isinstance(value, (int, float) if numeric else type(default))
     fraction = type(default) is int and isinstance(value, float)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from zorl.common.storage import read_json, remove_leftovers, write_json
 def run_name(env_id: str, agent: str, seed: int) -> str:
     """A name that sorts and says what it is: env__agent__seed__date-time."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    return f"{env_id.replace('/', '-').replace(':', '-')}__{agent}__{seed}__{stamp}"
+    return "__".join([*(re.sub("[/:]", "-", name) for name in (env_id, agent)), str(seed), stamp])
 
 
 class RunFolder:
