@@ -109,10 +109,10 @@ def ascent(case: Case, start: Any = None, when: str = "") -> None:
         return
     # The slope is 1 in every coordinate; only the side to climb is unknown.
     ends = [climbed(case, lambda thetas: thetas @ signs, state, run).theta for run in runs]
-    climbed = float(np.median([(theta - state.theta) @ signs for theta in ends])) / case.dim
+    rise = float(np.median([(theta - state.theta) @ signs for theta in ends])) / case.dim
     require(
-        climbed >= case.progress * case.distance,
-        f"a linear function climbed by {climbed:.3g} per coordinate in {case.budget} evaluations",
+        rise >= case.progress * case.distance,
+        f"a linear function climbed by {rise:.3g} per coordinate in {case.budget} evaluations",
         f"at least progress · distance = {case.progress * case.distance:.3g}",
     )
 
