@@ -200,6 +200,14 @@ def test_settings_that_can_never_accept_are_refused(cap: int, delta: float) -> N
         Sequential(max_episodes=cap, error_rate=delta)
 
 
+@pytest.mark.parametrize("cap", [3, 5, 9])
+def test_settings_are_refused_exactly_where_winning_every_pair_is_not_enough(cap: int) -> None:
+    most = wealth("+" * cap)
+    Sequential(cap, error_rate=float(1 / (most * Fraction(999, 1000))))
+    with pytest.raises(ConfigurationError, match="can never accept"):
+        Sequential(cap, error_rate=float(1 / (most * Fraction(1001, 1000))))
+
+
 def test_the_shortest_test_that_can_accept_is_allowed() -> None:
     assert decide(Sequential(max_episodes=5, error_rate=0.1), np.ones(5))[0].accepted
 
