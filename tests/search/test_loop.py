@@ -191,6 +191,7 @@ def test_a_search_runs_until_it_is_over_or_told_to_stop() -> None:
     *_, last = of.run(start, until=Budget(generations=2))
     assert [g.index for g in of.run(last.state, until=Budget(generations=3))] == [2]
     assert list(of.run(last.state, until=Budget(generations=2))) == []  # asked before the first
+    assert list(of.run(start, until=lambda state: True)) == []
     asked: list[int] = []
 
     def stop() -> bool:
