@@ -264,7 +264,7 @@ def test_a_search_that_would_not_fit_is_refused_before_it_allocates():
     assert peak < 1e6
     with pytest.raises(ConfigurationError, match=r"separable.*needs 0\.0237 GB.*smaller popsize"):
         CMAES(covariance="separable", max_memory_gb=0.01).init(np.zeros(20_000))
-    limit = optimizer.memory(50) / 1e9
+    limit = optimizer.memory_bytes(50) / 1e9
     assert CMAES(max_memory_gb=limit).init(np.zeros(50)).t == 0
     with pytest.raises(ConfigurationError, match="d = 51"):
         CMAES(max_memory_gb=limit).init(np.zeros(51))
@@ -302,7 +302,7 @@ print(resident("VmHWM") - before)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     optimizer = lra_cma_es(covariance=covariance) if "lra" in make else CMAES(covariance=covariance)
-    memory = optimizer.memory(d)
+    memory = optimizer.memory_bytes(d)
     assert 0.6 * memory < int(done.stdout) < 1.1 * memory
 
 

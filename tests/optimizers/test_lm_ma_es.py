@@ -175,8 +175,8 @@ def test_rotating_the_problem_rotates_the_search():
 def test_memory_is_what_a_search_takes():
     d, optimizer = 50_000, LMMAES()
     m = n = 4 + math.floor(3 * math.log(d))
-    assert optimizer.memory(d) == 8 * d * (3 * m + 2 * n + 6)
-    assert LMMAES(vectors=2, popsize=4).memory(10) == 8 * 10 * (6 + 8 + 6)
+    assert optimizer.memory_bytes(d) == 8 * d * (3 * m + 2 * n + 6)
+    assert LMMAES(vectors=2, popsize=4).memory_bytes(10) == 8 * 10 * (6 + 8 + 6)
     state = search(optimizer, lambda x: -sphere(x), np.ones(d), 3)
     assert state.vectors.shape == (m, d)
     tracemalloc.start()
@@ -185,7 +185,7 @@ def test_memory_is_what_a_search_takes():
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert 0.8 * optimizer.memory(d) < peak < 1.05 * optimizer.memory(d)
+    assert 0.8 * optimizer.memory_bytes(d) < peak < 1.05 * optimizer.memory_bytes(d)
 
 
 @pytest.mark.parametrize("vectors", [0, 2.0, True])

@@ -12,7 +12,7 @@ from zorl.common.errors import ConfigurationError
 from zorl.common.storage import flatten, unflatten
 from zorl.optimizers.cma_es import CMAES
 from zorl.optimizers.lra import LearningRateAdaptation, Rate, lra_cma_es
-from zorl.optimizers.natural import SNES
+from zorl.optimizers.nes import SNES
 
 
 def sphere(x):
@@ -260,9 +260,9 @@ def test_only_cma_es_can_be_adapted(optimizer, message):
 
 def test_a_search_that_would_not_fit_is_refused_before_it_allocates():
     optimizer = lra_cma_es(max_memory_gb=1e-3, popsize=10)
-    d = max(d for d in range(1, 1000) if optimizer.memory(d) <= 1e6)
-    assert optimizer.memory(d + 1) < 3 * optimizer.optimizer.memory(d + 1)
-    assert optimizer.optimizer.memory(d + 1) < 1e6  # CMA-ES itself would fit
+    d = max(d for d in range(1, 1000) if optimizer.memory_bytes(d) <= 1e6)
+    assert optimizer.memory_bytes(d + 1) < 3 * optimizer.optimizer.memory_bytes(d + 1)
+    assert optimizer.optimizer.memory_bytes(d + 1) < 1e6  # CMA-ES itself would fit
     assert optimizer.init(np.zeros(d)).t == 0
     with pytest.raises(ConfigurationError, match=r"LRA-CMA-ES.*full.*max_memory_gb = 0\.001"):
         optimizer.init(np.zeros(d + 1))

@@ -16,7 +16,7 @@ from zorl.common.storage import flatten, load_archive, save_archive, unflatten
 from zorl.optimizers.base import Asked
 from zorl.optimizers.cem import CEM
 from zorl.optimizers.lm_ma_es import LMMAES
-from zorl.optimizers.natural import SNES, XNES, XNESState, utilities
+from zorl.optimizers.nes import SNES, XNES, XNESState, utilities
 from zorl.optimizers.pgpe import pgpe
 
 
@@ -227,11 +227,11 @@ def test_xnes_refuses_what_would_not_fit():
     with pytest.raises(ConfigurationError, match=r"d = 8,000 needs 5\.13 GB.*= 4;.*\"snes\""):
         XNES().init(np.zeros(8_000))
     optimizer = XNES(max_memory_gb=1e-3, popsize=10)
-    d = max(d for d in range(1, 1000) if optimizer.memory(d) <= 1e6)
+    d = max(d for d in range(1, 1000) if optimizer.memory_bytes(d) <= 1e6)
     assert optimizer.init(np.zeros(d)).root.shape == (d, d)
     with pytest.raises(ConfigurationError, match=r"max_memory_gb = 0\.001"):
         optimizer.init(np.zeros(d + 1))
-    assert optimizer.memory(d) == 8 * (10 * d * d + 48 * d)
+    assert optimizer.memory_bytes(d) == 8 * (10 * d * d + 48 * d)
     with pytest.raises(ConfigurationError, match="max_memory_gb must be"):
         XNES(max_memory_gb=0)
 

@@ -14,7 +14,7 @@ from zorl.common.errors import ConfigurationError
 from zorl.common.storage import flatten, unflatten
 from zorl.optimizers.base import Asked
 from zorl.optimizers.cma_es import CMAES
-from zorl.optimizers.natural import SNES
+from zorl.optimizers.nes import SNES
 from zorl.optimizers.restarts import RestartAsked, Restarts, bipop_cma_es, ipop_cma_es
 from zorl.optimizers.stopping import (
     REASONS,
@@ -167,7 +167,7 @@ def test_without_restarts_it_is_cma_es():
 @pytest.mark.parametrize("make", [ipop_cma_es, bipop_cma_es])
 def test_no_run_begins_that_would_not_fit(make):
     d, popsize = 5, 4
-    limit = CMAES(popsize=4 * popsize).memory(d) / 1e9  # two doublings fit
+    limit = CMAES(popsize=4 * popsize).memory_bytes(d) / 1e9  # two doublings fit
     optimizer = make(popsize=popsize, tolfun=1e9, max_memory_gb=limit)  # a run is over at once
     states, all_asked = search(optimizer, sphere, np.ones(d), 600)
     assert max(len(asked) for asked in all_asked) == 4 * popsize

@@ -12,7 +12,7 @@ from broken_optimizers import Right
 from zorl.common.errors import ConfigurationError
 from zorl.common.types import frozen
 from zorl.optimizers import CMAES, METHODS, SGD, GradientSearch, ars, mpge
-from zorl.optimizers.natural import SNES
+from zorl.optimizers.nes import SNES
 from zorl.testing import (
     INVARIANCES,
     check_estimator,

@@ -53,6 +53,7 @@ MOVED = {
     "zorl.normalization": "zorl.policies.normalization",
     "zorl.optimize": "zorl.search.optimize",
     "zorl.optimizers.signal": "zorl.search.signal_to_noise",
+    "zorl.optimizers.natural": "zorl.optimizers.nes",
     "zorl.optimizers.published": "zorl.optimizers.recipes",
     "zorl.options": "zorl.common.options",
     "zorl.parameters": "zorl.policies.parameters",

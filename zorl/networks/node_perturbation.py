@@ -123,8 +123,8 @@ class NodePerturbation:
         weights = (perturbed - own) / (self.radius * perturbed.size)
         if not weights.any():
             return NodeState(state.theta, state.t + 1, state.memory)
-        step, memory = self.step_rule.step(state.memory, candidates.combine(weights), state.t)
-        return NodeState(frozen(state.theta + step), state.t + 1, memory)
+        step, rule_state = self.step_rule.step(state.memory, candidates.combine(weights), state.t)
+        return NodeState(frozen(state.theta + step), state.t + 1, rule_state)
 
     @staticmethod
     def objective(candidates: Any) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from .directions import Guide as Guide
 from .gradient_search import GradientSearch as GradientSearch, Perturbed as Perturbed
 from .lm_ma_es import LMMAES as LMMAES
 from .lra import LearningRateAdaptation as LearningRateAdaptation, lra_cma_es as lra_cma_es
-from .natural import SNES as SNES, XNES as XNES
+from .nes import SNES as SNES, XNES as XNES
 from .pgpe import PGPE as PGPE, pgpe as pgpe
 from .random_search import RandomSearch as RandomSearch
 from .recipes import (

@@ -115,6 +115,15 @@ class Optimizer(Protocol[S]):
         """The next state, given one return per candidate, shape (n,), higher better."""
 
 
+def missing_methods(thing: Any) -> list[str]:
+    """Which of init, ask and tell a thing lacks as an optimizer; a class lacks all of them."""
+    return [
+        name
+        for name in ("init", "ask", "tell")
+        if isinstance(thing, type) or not callable(getattr(thing, name, None))
+    ]
+
+
 def layers(optimizer: Any) -> Iterator[Any]:
     """An optimizer, and the ones that it wraps (in their field `optimizer`), to the innermost."""
     while optimizer is not None:

@@ -8,22 +8,23 @@ increasing transform of the objective gives the same search, bit for bit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from zorl.common.errors import ConfigurationError
+from zorl.common.types import Matrix, Vector
 from zorl.common.validation import at_least, non_negative, positive
-from zorl.optimizers.base import Asked, checked_returns
+from zorl.optimizers.base import Asked
 from zorl.optimizers.checks import MAX_SIGMA, MIN_SIGMA
-from zorl.optimizers.natural import SNES, SeparableState, asked_noise
+from zorl.optimizers.distribution import DistributionSearch, SeparableState
 from zorl.optimizers.registry import GROWING_EPISODES, register_method
 
 
 @register_method("cem", sigma0=1.0, popsize=20, **GROWING_EPISODES)
 @dataclass(frozen=True)
-class CEM:
+class CEM(DistributionSearch[SeparableState]):
     """Cross-entropy method: mean and variances move towards those of the best candidates.
 
     theta ← (1 − α) theta + α mean, sigmas² ← (1 − α) sigmas² + α variance + extra, per coordinate,
@@ -69,29 +70,20 @@ class CEM:
         """How many candidates are elites: floor(elite · popsize), and at least two."""
         return max(2, int(self.elite * self.popsize))
 
+    def population(self, d: int) -> int:
+        """See `DistributionSearch`."""
+        return self.popsize
+
     def init(self, theta: ArrayLike) -> SeparableState:
         """N(theta, sigma0² I) around `theta`, shape (d,)."""
-        return SNES(self.sigma0).init(theta)
+        return SeparableState.around(theta, self.sigma0)
 
     def ask(self, state: SeparableState, rng: np.random.Generator) -> Asked:
         """Candidates theta + sigmas s; `directions` holds the standard normal s, (n, d)."""
-        return SNES(self.sigma0, self.popsize).ask(state, rng)
+        return state.sample(self.popsize, rng)
 
-    def tell(self, state: SeparableState, asked: Asked, returns: ArrayLike) -> SeparableState:
-        """Refit the distribution to the elites.
-
-        Args:
-            state: the state that asked.
-            asked: the candidates, as `ask` returned them.
-            returns: (n,) one per candidate, higher better; NaN and infinities count as the worst.
-
-        Raises:
-            ConfigurationError: `asked` or `returns` does not belong to `state`.
-        """
-        values = checked_returns(state, asked, returns)
-        noise = asked_noise(asked, "CEM")
-        if values.min() == values.max():
-            return replace(state, t=state.t + 1)
+    def update(self, state: SeparableState, noise: Matrix, values: Vector) -> SeparableState:
+        """Refit the distribution to the elites."""
         # In units of the sigmas: no digits are lost where the sigmas are small beside theta.
         elites = noise[np.argsort(-values, kind="stable")[: self.elites]]
         theta = state.theta + self.smoothing * state.sigmas * elites.mean(axis=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from zorl.common.errors import ConfigurationError
+from zorl.optimizers.base import missing_methods
 
 MAX_CONDITION = 1e14  # of a covariance: beyond it float64 cannot tell the short axes from rounding
 # Of a standard deviation along the longest axis: theta within its reach still fits a float32.
@@ -39,10 +40,9 @@ def check_wrapped(wrapper: str, optimizer: Any, kind: type | None = None) -> Non
     Args:
         wrapper: what would wrap it, for the message.
         optimizer: anything with `init`, `ask` and `tell`.
-        kind: what it has to be an instance of besides, if it cannot be just any.
+        kind: the class that it must be an instance of, where not every optimizer will do.
     """
-    complete = all(callable(getattr(optimizer, name, None)) for name in ("init", "ask", "tell"))
-    if isinstance(optimizer, type) or not complete:
+    if missing_methods(optimizer):
         raise ConfigurationError(
             f"{wrapper} needs an optimizer, e.g. CMAES(), not its name or its class, got "
             f"{optimizer!r}"

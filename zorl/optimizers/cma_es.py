@@ -9,7 +9,7 @@ Wang, Emmerich and Bäck (2014); mirrored sampling is that of Brockhoff et al. (
 kept unbiased not by selection within pairs, as there, but by the exact variance that pairs leave to
 the mean's step. The rates, found by trial, are those that the more even samples bear;
 `benchmarks/cma_es.py` shows what they bring. `mirrored=False` is the tutorial's method. In both,
-the axes of C are computed anew when 5 % of it is new, which is less often than the tutorial's rule.
+the axes of C are computed again when 5 % of it is new: less often than by the tutorial's rule.
 """
 
 from __future__ import annotations
@@ -19,21 +19,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.errors import UnknownNameError
 from zorl.common.options import takes_options_of
 from zorl.common.types import Matrix, Vector
 from zorl.common.validation import check_flag, positive
-from zorl.optimizers.base import (
-    Asked,
-    check_popsize,
-    checked_returns,
-    default_popsize,
-    start_vector,
-)
+from zorl.optimizers.base import Asked, check_popsize, default_popsize, start_vector
 from zorl.optimizers.checks import MAX_CONDITION, check_memory, clipped_sigma
-from zorl.optimizers.cma_es_constants import constants
+from zorl.optimizers.cma_es_constants import Constants, constants
+from zorl.optimizers.distribution import DistributionSearch
 from zorl.optimizers.registry import GROWING_EPISODES, register_method
 
 if TYPE_CHECKING:
@@ -96,7 +91,7 @@ class CMAESState:
 
 @register_method("cma-es", sigma0=1.0, episodes=2)
 @dataclass(frozen=True)
-class CMAES:
+class CMAES(DistributionSearch[CMAESState]):
     """CMA-ES with weighted recombination, cumulative step-size adaptation and active covariance.
 
     Ties between returns are broken by candidate index. A generation whose returns are all equal
@@ -130,7 +125,7 @@ class CMAES:
         check_flag("active", self.active)
         check_flag("mirrored", self.mirrored)
 
-    def memory(self, d: int) -> int:
+    def memory_bytes(self, d: int) -> int:
         """Bytes that a search in d dimensions takes at its peak: states, candidates, work arrays.
 
         Full: C and B of a state, the C and B to come, and LAPACK's copy of C and work space of two
@@ -143,12 +138,12 @@ class CMAES:
         """N(theta, sigma0² I) around `theta`, shape (d,), with empty evolution paths.
 
         Raises:
-            ConfigurationError: `theta` is no finite vector, or a search with so many parameters
-                would take more than `max_memory_gb`.
+            ConfigurationError: `theta` is not a finite vector, or a search with that many
+                parameters would take more than `max_memory_gb`.
         """
         mean = start_vector(theta)
         d, separable = mean.size, self.covariance == "separable"
-        self.check_memory(d, self.memory(d))
+        self.check_memory(d, self.memory_bytes(d))
         return CMAESState(
             theta=mean,
             t=0,
@@ -170,8 +165,12 @@ class CMAES:
         check_memory(search, d, needed, self.max_memory_gb, instead)
 
     def population(self, d: int) -> int:
-        """How many candidates a generation has in d dimensions."""
+        """See `DistributionSearch`."""
         return self.popsize or default_popsize(d)
+
+    def noise_rows(self, n: int) -> int:
+        """See `DistributionSearch`."""
+        return (n + 1) // 2 if self.mirrored else n
 
     def ask(self, state: CMAESState, rng: np.random.Generator) -> Asked:
         """Candidates theta ± sigma y with y ~ N(0, C) (eq. 38-40).
@@ -181,7 +180,7 @@ class CMAES:
         """
         d = state.theta.size
         n = self.population(d)
-        m = _directions(n, self.mirrored)
+        m = self.noise_rows(n)
         z = _orthogonal(rng, m, d) if self.mirrored else rng.standard_normal((m, d))
         z *= state.scales
         y = _times(z, state.eigenbasis.T)
@@ -191,77 +190,29 @@ class CMAES:
         candidates[:m] += state.theta
         return Asked(candidates, state.t, y, sigma=state.sigma)
 
-    def tell(self, state: CMAESState, asked: Asked, returns: ArrayLike) -> CMAESState:
-        """Move the distribution towards the better of the n candidates.
-
-        Args:
-            state: the state that asked.
-            asked: the candidates, as `ask` returned them.
-            returns: (n,) one per candidate, higher better; NaN and infinities count as the worst.
-
-        Raises:
-            ConfigurationError: `asked` or `returns` does not belong to `state`.
-        """
-        values = checked_returns(state, asked, returns)
-        y, (n, d) = asked.directions, asked.candidates.shape
-        expected = self.population(d)
-        shape = (_directions(expected, self.mirrored), d)
-        if n != expected or not isinstance(y, np.ndarray) or y.shape != shape:
-            raise ConfigurationError(
-                f"tell needs the {expected} candidates that ask of CMAES returned, as is"
-            )
-        if values.min() == values.max():
-            return replace(state, t=state.t + 1)
-
-        t, separable = state.t + 1, state.covariance.ndim == 1
+    def update(self, state: CMAESState, noise: Matrix, values: Vector) -> CMAESState:
+        """Equations 41 to 47; `noise` holds the directions y, see `ask`."""
+        y, (n, d), t = noise, (values.size, state.theta.size), state.t + 1
+        separable = state.covariance.ndim == 1
         k = constants(d, n, separable, self.active, self.mirrored)
         ranks = np.empty(n, dtype=np.intp)
         ranks[np.argsort(-values, kind="stable")] = np.arange(n)
-        # A pair's two steps are opposite, and its two outer products are the same one.
-        pull = np.bincount(k.pair, k.sign * k.recombination[ranks])
+
+        # A pair's two steps are opposite.
+        pull = np.asarray(np.bincount(k.pair, k.sign * k.recombination[ranks]), np.float64)
         step = pull @ y  # eq. 41
         theta = state.theta + state.sigma * step  # eq. 42 with c_m = 1
 
-        # C^-1/2 step, and the squared lengths of C^-1/2 y, which no rotation changes.
-        if separable:
-            squares = y * y
-            lengths = squares @ (1 / state.scales**2)
-            shift = step / state.scales
-        else:
-            white = (y @ state.eigenbasis) / state.scales
-            lengths = np.einsum("ij,ij->i", white, white)
-            shift = state.eigenbasis @ (pull @ white)
-        path_sigma = (1 - k.c_sigma) * state.path_sigma + k.gain_sigma * shift  # eq. 43
-        length = float(np.linalg.norm(path_sigma)) / k.chi
-        sigma = state.sigma * math.exp(k.c_sigma / k.d_sigma * (length - 1))  # eq. 44
-
-        # h_sigma stalls p_c while sigma still has to grow, lest C take over sigma's part.
-        unbiased = length / math.sqrt(1 - (1 - k.c_sigma) ** (2 * t))
-        h_sigma = float(unbiased < 1.4 + 2 / (d + 1))
+        squares = y * y if separable else None
+        shift, lengths = _whitened(state, y, squares, pull, step)
+        path_sigma, sigma, h_sigma = _step_size(state, shift, k)
         path_c = (1 - k.c_c) * state.path_c + h_sigma * k.gain_c * step  # eq. 45
-
-        # Eq. 46: a bad direction may take away at most what a typical length takes, or C could
-        # lose its positive definiteness. Eq. 47 is then one product of p_c and all directions.
-        lengths = np.maximum(lengths, np.finfo(np.float64).tiny)
-        typical = np.where(ranks < k.mu, 1.0, (d / lengths)[k.pair])
-        weights = np.bincount(k.pair, k.weights[ranks] * typical)
-        variance_loss = (1 - h_sigma) * k.c_c * (2 - k.c_c)
-        decay = 1 + k.c_1 * variance_loss - k.c_1 - k.c_mu * k.total
-        if separable:
-            covariance = (k.c_mu * weights) @ squares
-            covariance += decay * state.covariance + k.c_1 * path_c**2
-        else:
-            covariance = _updated(
-                decay,
-                state.covariance,
-                np.append(k.c_mu * weights, k.c_1),
-                np.concatenate((y, path_c[None])),
-            )
+        weights = _outer_weights(ranks, lengths, d, k)
         moved = CMAESState(
             theta=theta,
             t=t,
             sigma=sigma,
-            covariance=covariance,
+            covariance=_covariance(state, y, squares, weights, path_c, h_sigma, k),
             path_c=path_c,
             path_sigma=path_sigma,
             eigenbasis=state.eigenbasis,
@@ -284,12 +235,69 @@ def sep_cma_es(**cmaes: Unpack[SeparableOptions]) -> CMAES:
     return CMAES(covariance="separable", **cmaes)
 
 
+def _whitened(
+    state: CMAESState, y: Matrix, squares: Matrix | None, pull: Vector, step: Vector
+) -> tuple[Vector, Vector]:
+    """C^-1/2 step, (d,), and the squared lengths of the C^-1/2 y, (m,).
+
+    Args:
+        state: the state that asked, with the axes of C.
+        y: (m, d) the directions.
+        squares: of them, when separable.
+        pull: (m,) the directions' weights in the step.
+        step: (d,) pull @ y.
+    """
+    if squares is not None:
+        return step / state.scales, squares @ (1 / state.scales**2)
+    white = (y @ state.eigenbasis) / state.scales  # up to a rotation, which keeps the lengths
+    return state.eigenbasis @ (pull @ white), np.einsum("ij,ij->i", white, white)
+
+
+def _step_size(state: CMAESState, shift: Vector, k: Constants) -> tuple[Vector, float, float]:
+    """The new p_sigma and sigma, and h_sigma.
+
+    h_sigma is 0 while sigma still has to grow: p_c stalls, so that C does not grow instead.
+    """
+    path = (1 - k.c_sigma) * state.path_sigma + k.gain_sigma * shift  # eq. 43
+    length = float(np.linalg.norm(path)) / k.chi
+    sigma = state.sigma * math.exp(k.c_sigma / k.d_sigma * (length - 1))  # eq. 44
+    unbiased = length / math.sqrt(1 - (1 - k.c_sigma) ** (2 * (state.t + 1)))
+    return path, sigma, float(unbiased < 1.4 + 2 / (state.theta.size + 1))
+
+
+def _outer_weights(ranks: NDArray[np.intp], lengths: Vector, d: int, k: Constants) -> Vector:
+    """(m,) the weight of each direction's outer product in C.
+
+    A bad direction may take away at most what a typical length takes, or C could lose its positive
+    definiteness (eq. 46). The two outer products of a pair are the same one.
+    """
+    lengths = np.maximum(lengths, np.finfo(np.float64).tiny)
+    typical = np.where(ranks < k.mu, 1.0, (d / lengths)[k.pair])
+    return np.asarray(np.bincount(k.pair, k.weights[ranks] * typical), np.float64)
+
+
+def _covariance(
+    state: CMAESState,
+    y: Matrix,
+    squares: Matrix | None,
+    weights: Vector,
+    path_c: Vector,
+    h_sigma: float,
+    k: Constants,
+) -> Matrix:
+    """The new C (eq. 47), in one product of p_c and all directions."""
+    variance_loss = (1 - h_sigma) * k.c_c * (2 - k.c_c)
+    decay = 1 + k.c_1 * variance_loss - k.c_1 - k.c_mu * k.total
+    if squares is not None:
+        covariance = (k.c_mu * weights) @ squares
+        covariance += decay * state.covariance + k.c_1 * path_c**2
+        return np.asarray(covariance)
+    coefficients = np.append(k.c_mu * weights, k.c_1)
+    return _updated(decay, state.covariance, coefficients, np.concatenate((y, path_c[None])))
+
+
 def _times(rows: Matrix, basis: Matrix) -> Matrix:
     return rows @ basis if basis.size else rows  # a separable state stores no basis: identity
-
-
-def _directions(n: int, mirrored: bool) -> int:
-    return (n + 1) // 2 if mirrored else n
 
 
 def _orthogonal(rng: np.random.Generator, m: int, d: int) -> Matrix:
@@ -340,7 +348,7 @@ def axes(covariance: Matrix) -> tuple[Matrix, Matrix, Vector]:
 
 
 def _decomposed(state: CMAESState) -> CMAESState:
-    """`state` with the axes of its C computed anew, and made safe for float64.
+    """`state` with the axes of its C computed again, and made safe for float64.
 
     When the longest axis has left [2^-64, 2^64], sigma takes the power of two over: the same
     distribution, exactly.

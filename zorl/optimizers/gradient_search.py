@@ -39,7 +39,7 @@ class GradientState:
     Attributes:
         theta: (d,) the incumbent.
         t: number of updates.
-        memory: what the step rule remembers.
+        memory: the state of the step rule.
         recent: (k, d) the last gradient estimates, where they guide the directions; (0, 0) else.
     """
 
@@ -95,7 +95,7 @@ class GradientSearch:
         step_rule: turns the gradient estimate into a step.
         radius: c, ν or σ: how far candidates lie from theta, per unit of direction.
         m: number of directions a generation; None means d (all of an orthogonal basis).
-        directions: a name in `directions.DIRECTIONS`, or a function (rng, m, d) of one's own that
+        directions: a name in `directions.DIRECTIONS`, or your own function (rng, m, d) that
             gives (m, d) directions, as a matrix or any other `Directions`.
         scheme: "antithetic", "forward" or "one-sided"; see `Perturbed`.
         weights: from returns to weights.
@@ -179,7 +179,7 @@ class GradientSearch:
         """The candidates around `state.theta`, in the order that `scheme` says.
 
         Raises:
-            ConfigurationError: a sampler of one's own gave directions of another shape than (m, d).
+            ConfigurationError: your own sampler gave directions of another shape than (m, d).
         """
         dim = state.theta.size
         m = dim if self.m is None else self.m
@@ -243,8 +243,8 @@ class GradientSearch:
         recent = state.recent if self.guide is None else self.guide.remember(state.recent, gradient)
         if self.weight_decay:
             gradient = gradient - self.weight_decay * state.theta
-        step, memory = self.step_rule.step(state.memory, gradient, state.t)
-        return GradientState(frozen(state.theta + step), state.t + 1, memory, recent)
+        step, rule_state = self.step_rule.step(state.memory, gradient, state.t)
+        return GradientState(frozen(state.theta + step), state.t + 1, rule_state, recent)
 
     def radius_at(self, t: int) -> float:
         """The radius of update t."""

@@ -9,7 +9,7 @@ the same search, bit for bit.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -17,15 +17,9 @@ from numpy.typing import ArrayLike
 
 from zorl.common.types import Matrix, Vector, frozen
 from zorl.common.validation import at_least, positive
-from zorl.optimizers.base import (
-    Asked,
-    check_popsize,
-    checked_returns,
-    default_popsize,
-    start_vector,
-)
+from zorl.optimizers.base import Asked, check_popsize, default_popsize, start_vector
 from zorl.optimizers.checks import clipped_sigma
-from zorl.optimizers.natural import asked_noise
+from zorl.optimizers.distribution import DistributionSearch
 from zorl.optimizers.registry import GROWING_EPISODES, register_method
 
 
@@ -54,7 +48,7 @@ class LMMAESState:
 
 @register_method("lm-ma-es", sigma0=1.0, **GROWING_EPISODES)
 @dataclass(frozen=True)
-class LMMAES:
+class LMMAES(DistributionSearch[LMMAESState]):
     """LM-MA-ES: O(m d) memory and O(m d) time per candidate, m = 4 + floor(3 ln d).
 
     Made for thousands of parameters and more, where a full covariance is out of reach; below,
@@ -79,49 +73,42 @@ class LMMAES:
         if self.vectors is not None:
             at_least("vectors (how many directions are remembered)", self.vectors, 1)
 
-    def memory(self, d: int) -> int:
+    def population(self, d: int) -> int:
+        """See `DistributionSearch`."""
+        return self.popsize or default_popsize(d)
+
+    def _vectors(self, d: int) -> int:
+        """The number m of direction vectors, which happens to default to that of candidates."""
+        return self.vectors or 4 + int(3 * math.log(d))
+
+    def memory_bytes(self, d: int) -> int:
         """Bytes that a search in d dimensions needs at its peak.
 
         Two states (the old and the new one, and as many bytes while the latter is made), and the
         noise and the candidates of one generation. The rest does not grow with d.
         """
-        n, m = self.popsize or default_popsize(d), self.vectors or default_popsize(d)
-        return 8 * d * (3 * m + 2 * n + 6)
+        return 8 * d * (3 * self._vectors(d) + 2 * self.population(d) + 6)
 
     def init(self, theta: ArrayLike) -> LMMAESState:
         """N(theta, sigma0² I) around `theta`, shape (d,), with an empty memory."""
         mean = start_vector(theta)
         d = mean.size
-        vectors = np.zeros((self.vectors or default_popsize(d), d))
+        vectors = np.zeros((self._vectors(d), d))
         return LMMAESState(mean, 0, float(self.sigma0), np.zeros(d), vectors)
 
     def ask(self, state: LMMAESState, rng: np.random.Generator) -> Asked:
         """Candidates theta + sigma d_i; `directions` holds the z_i ~ N(0, I), (n, d)."""
-        n = self.popsize or default_popsize(state.theta.size)
-        noise = rng.standard_normal((n, state.theta.size))
+        noise = rng.standard_normal((self.population(state.theta.size), state.theta.size))
         thetas = _Transform(state)(noise)
         thetas *= state.sigma
         thetas += state.theta
         return Asked(thetas, state.t, noise, sigma=state.sigma)
 
-    def tell(self, state: LMMAESState, asked: Asked, returns: ArrayLike) -> LMMAESState:
-        """Move the distribution towards the better half of the n candidates.
-
-        Args:
-            state: the state that asked.
-            asked: the candidates, as `ask` returned them.
-            returns: (n,) one per candidate, higher better; NaN and infinities count as the worst.
-
-        Raises:
-            ConfigurationError: `asked` or `returns` does not belong to `state`.
-        """
-        values = checked_returns(state, asked, returns)
-        noise = asked_noise(asked, "LMMAES", n=self.popsize or default_popsize(state.theta.size))
-        if values.min() == values.max():
-            return replace(state, t=state.t + 1)
+    def update(self, state: LMMAESState, noise: Matrix, values: Vector) -> LMMAESState:
+        """Move the distribution towards the better half of the n candidates."""
         d, m = state.theta.size, len(state.vectors)
-        k = _constants(d, len(asked), m)
-        weights = np.zeros(len(asked))
+        k = _constants(d, len(values), m)
+        weights = np.zeros(len(values))
         weights[np.argsort(-values, kind="stable")[: len(k.weights)]] = k.weights
         mean = weights @ noise  # Σ w z; the transform is linear, so that of it is Σ w d
         transform = _Transform(state)

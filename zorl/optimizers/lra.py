@@ -96,24 +96,24 @@ class LearningRateAdaptation:
         check_fraction("beta_mean", self.beta_mean)
         check_fraction("beta_covariance", self.beta_covariance)
 
-    def memory(self, d: int) -> int:
+    def memory_bytes(self, d: int) -> int:
         """Bytes that a search in d dimensions takes at its peak.
 
         CMA-ES's own and eight more arrays of C's shape: E and the E to come, the update of C as it
         is and in local coordinates, the damped C, its symmetric and its normalised form, its axes.
         """
         entries = d if self.optimizer.covariance == "separable" else d * d
-        return self.optimizer.memory(d) + 8 * 8 * entries
+        return self.optimizer.memory_bytes(d) + 8 * 8 * entries
 
     def init(self, theta: ArrayLike) -> LRAState:
         """CMA-ES's start at `theta`, shape (d,), with both learning rates at 1.
 
         Raises:
-            ConfigurationError: `theta` is no finite vector, or a search with so many parameters
-                would take more than the `max_memory_gb` of the CMA-ES.
+            ConfigurationError: `theta` is not a finite vector, or a search with that many
+                parameters would take more than the `max_memory_gb` of the CMA-ES.
         """
         mean = start_vector(theta)
-        self.optimizer.check_memory(mean.size, self.memory(mean.size), "LRA-CMA-ES")
+        self.optimizer.check_memory(mean.size, self.memory_bytes(mean.size), "LRA-CMA-ES")
         inner = self.optimizer.init(mean)
         rates = (
             Rate(1.0, frozen(np.zeros(shape)), 0.0)
@@ -184,7 +184,7 @@ def lra_cma_es(
         beta_mean: how fast the statistics of the mean forget, in (0, 1).
         beta_covariance: how fast the statistics of the covariance forget, in (0, 1).
         gamma: how fast a learning rate may change, per unit of itself.
-        cmaes: options of `CMAES`; `LearningRateAdaptation.memory` is held to `max_memory_gb`.
+        cmaes: options of `CMAES`; `LearningRateAdaptation.memory_bytes` is held to `max_memory_gb`.
     """
     return LearningRateAdaptation(CMAES(**cmaes), alpha, beta_mean, beta_covariance, gamma)
 
@@ -200,7 +200,7 @@ def _local(
 
 
 def _decomposed(state: CMAESState) -> CMAESState:
-    """`state` with its axes computed anew, and sigma taking over the determinant: det C = 1."""
+    """`state` with its axes computed again, and sigma taking over the determinant: det C = 1."""
     full = state.covariance.ndim == 2
     symmetric = (state.covariance + state.covariance.T) / 2 if full else state.covariance
     covariance, basis, variances = axes(symmetric)

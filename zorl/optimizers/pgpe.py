@@ -7,21 +7,17 @@ deviations are those of Toklu, Liskowski and Srivastava, "ClipUp" (PPSN 2020).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.types import Matrix, Vector
 from zorl.common.validation import at_least, non_negative, positive
-from zorl.optimizers.base import Asked, checked_returns
+from zorl.optimizers.base import Asked
 from zorl.optimizers.checks import MAX_SIGMA, MIN_SIGMA
-from zorl.optimizers.natural import (
-    SNES,
-    SeparableState,
-    asked_noise,
-    second_moment,
-)
+from zorl.optimizers.distribution import DistributionSearch, SeparableState, second_moment
 from zorl.optimizers.registry import GROWING_EPISODES, register_method
 from zorl.optimizers.step_rules import SGD, Adam, ClipUp, StepRule, StepState
 from zorl.optimizers.weights import (
@@ -44,17 +40,17 @@ _WEIGHTS: dict[str, Weights] = {
 
 @dataclass(frozen=True)
 class PGPEState(SeparableState):
-    """The search distribution N(theta, diag(sigmas²)) and the memory of the step rule.
+    """The search distribution N(theta, diag(sigmas²)) and the state of the step rule.
 
     Attributes:
-        memory: what the step rule remembers.
+        memory: the state of the step rule.
     """
 
     memory: StepState
 
 
 @dataclass(frozen=True)
-class PGPE:
+class PGPE(DistributionSearch[PGPEState]):
     """Ascend E[f(x)], x ~ N(theta, diag(sigmas²)), in theta and in sigmas, from mirrored pairs.
 
     With u⁺, u⁻ the utilities of theta ± e and e = sigmas s, s ~ N(0, I), the m pairs estimate
@@ -91,7 +87,7 @@ class PGPE:
         positive("max_change", self.max_change)
         if self.max_change >= 1:
             raise ConfigurationError(
-                f"max_change must be in (0, 1), lest sigma reach zero, got {self.max_change!r}"
+                f"max_change must be in (0, 1), or sigma could reach zero, got {self.max_change!r}"
             )
         if isinstance(self.weights, SigmaR):
             raise ConfigurationError(
@@ -99,10 +95,18 @@ class PGPE:
                 "use CentredRanks, Standardised or Raw"
             )
 
+    def population(self, d: int) -> int:
+        """See `DistributionSearch`."""
+        return 2 * self.m
+
+    def noise_rows(self, n: int) -> int:
+        """See `DistributionSearch`."""
+        return n // 2
+
     def init(self, theta: ArrayLike) -> PGPEState:
         """N(theta, sigma² I) around `theta`, shape (d,)."""
-        start = SNES(self.sigma).init(theta)
-        return PGPEState(start.theta, 0, start.sigmas, self.step_rule.init(start.theta.size))
+        rule_state = self.step_rule.init(np.size(theta))
+        return PGPEState.around(theta, self.sigma, memory=rule_state)
 
     def ask(self, state: PGPEState, rng: np.random.Generator) -> Asked:
         """The m candidates theta + e, then the m theta − e; `directions` holds the s, (m, d)."""
@@ -114,26 +118,13 @@ class PGPE:
         thetas[:m] += theta
         return Asked(thetas, state.t, noise, sigma=state.sigma)
 
-    def tell(self, state: PGPEState, asked: Asked, returns: ArrayLike) -> PGPEState:
-        """Ascend both gradients.
-
-        Args:
-            state: the state that asked.
-            asked: the candidates, as `ask` returned them.
-            returns: (2m,) one per candidate, higher better; NaN and infinities count as the worst.
-
-        Raises:
-            ConfigurationError: `asked` or `returns` does not belong to `state`.
-        """
-        values = checked_returns(state, asked, returns)
-        noise = asked_noise(asked, "PGPE", candidates_each=2)
-        if values.min() == values.max():
-            return replace(state, t=state.t + 1)
+    def update(self, state: PGPEState, noise: Matrix, values: Vector) -> PGPEState:
+        """Ascend both gradients."""
         m = len(noise)
         # One-sided weights of radius 1 are the utilities over their number.
         utilities = 2 * m * self.weights(values, ONE_SIDED, 1.0)
         gradient = state.sigmas * (contrast(utilities, ANTITHETIC) @ noise) / m
-        step, memory = self.step_rule.step(state.memory, gradient, state.t)
+        step, rule_state = self.step_rule.step(state.memory, gradient, state.t)
 
         pairs = (utilities[:m] + utilities[m:]) / 2
         pairs = (pairs - pairs.mean()) / m
@@ -141,7 +132,7 @@ class PGPE:
         change = self.sigma_learning_rate * second_moment(pairs, noise)
         sigmas = state.sigmas * (1 + np.clip(change, -self.max_change, self.max_change))
         sigmas = np.clip(sigmas, MIN_SIGMA, MAX_SIGMA)
-        return PGPEState(state.theta + step, state.t + 1, sigmas, memory)
+        return PGPEState(state.theta + step, state.t + 1, sigmas, rule_state)
 
 
 @register_method("pgpe", learning_rate=0.5, sigma=1.0, m=8, **GROWING_EPISODES)

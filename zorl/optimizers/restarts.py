@@ -1,7 +1,7 @@
 """CMA-ES with restarts: IPOP and BIPOP.
 
-IPOP (Auger and Hansen, CEC 2005) starts anew with a larger population whenever a run has nothing
-more to gain. BIPOP (Hansen, GECCO 2009 workshops, "Benchmarking a BI-population CMA-ES on the
+IPOP (Auger and Hansen, CEC 2005) restarts with a larger population whenever a run has nothing more
+to gain. BIPOP (Hansen, GECCO 2009 workshops, "Benchmarking a BI-population CMA-ES on the
 BBOB-2009 function testbed") spends as many evaluations on short runs with small populations and
 small step sizes in between. Both find the global optimum of multimodal functions that a single run
 misses: a large population sees the global structure, a small one searches where there is none.
@@ -227,7 +227,7 @@ class Restarts:
         first, sigma0 = self.optimizer.population(d), self.optimizer.sigma0
         popsize = int(first * self.factor**doublings)
         # Before a small run, popsize is still the latest large one's, which did fit.
-        if self._with_popsize(popsize).memory(d) / 1e9 > self.optimizer.max_memory_gb:
+        if self._with_popsize(popsize).memory_bytes(d) / 1e9 > self.optimizer.max_memory_gb:
             return state
         if is_small:
             ratio = max(popsize / first / 2, 1.0)

@@ -14,7 +14,7 @@ from zorl.common.validation import at_least, check_flag, is_finite, non_negative
 
 @dataclass(frozen=True)
 class StepState:
-    """Memory of a step rule; arrays of shape (d,), or (0,) where a rule needs none."""
+    """State of a step rule; arrays of shape (d,), or (0,) where a rule needs none."""
 
     first: Vector
     second: Vector
@@ -28,10 +28,10 @@ class StepRule(Protocol):
     """How a gradient estimate becomes a step."""
 
     def init(self, dim: int) -> StepState:
-        """Memory before the first update."""
+        """State before the first update."""
 
     def step(self, state: StepState, gradient: Vector, t: int) -> tuple[Vector, StepState]:
-        """The step (d,) to add to theta at update t (0, 1, …), and the new memory."""
+        """The step (d,) to add to theta at update t (0, 1, …), and the new state."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class ClipUp:
 
 @dataclass(frozen=True)
 class Clipped:
-    """Another rule, with no step longer than `max_norm`; its memory is not clipped.
+    """Another rule, with no step longer than `max_norm`; its state is not clipped.
 
     Args:
         rule: the other rule.
@@ -179,8 +179,8 @@ class Clipped:
 
     def step(self, state: StepState, gradient: Vector, t: int) -> tuple[Vector, StepState]:
         """See `StepRule`."""
-        step, memory = self.rule.step(state, gradient, t)
-        return _shortened(step, self.max_norm), memory
+        step, rule_state = self.rule.step(state, gradient, t)
+        return _shortened(step, self.max_norm), rule_state
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Annealed:
     """Another rule, whose steps shrink linearly to nothing.
 
     The step of update t is multiplied by min(1, (1 − t/updates) / (1 − hold)), and by 0 from
-    `updates` on. The other rule's memory knows nothing of it.
+    `updates` on. The state of the other rule is not affected.
 
     Args:
         rule: the other rule.
@@ -211,9 +211,9 @@ class Annealed:
 
     def step(self, state: StepState, gradient: Vector, t: int) -> tuple[Vector, StepState]:
         """See `StepRule`."""
-        step, memory = self.rule.step(state, gradient, t)
+        step, rule_state = self.rule.step(state, gradient, t)
         factor = min(1.0, max(0.0, 1 - t / self.updates) / (1 - self.hold))
-        return factor * step, memory
+        return factor * step, rule_state
 
 
 def _shortened(vector: Vector, limit: float) -> Vector:

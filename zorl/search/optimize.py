@@ -16,7 +16,13 @@ from zorl.common.options import resolve_options
 from zorl.common.streams import Purpose, Seeds, Streams
 from zorl.common.types import Matrix, Vector
 from zorl.common.validation import at_least, is_finite, non_negative
-from zorl.optimizers.base import Optimizer, finite_returns, layers, start_vector
+from zorl.optimizers.base import (
+    Optimizer,
+    finite_returns,
+    layers,
+    missing_methods,
+    start_vector,
+)
 from zorl.optimizers.bounds import Bounded
 from zorl.optimizers.lra import LearningRateAdaptation
 from zorl.optimizers.registry import METHODS
@@ -278,8 +284,7 @@ def _optimizer(method: str | Optimizer[Any], options: Mapping[str, Any] | None) 
     if isinstance(method, str):
         make = METHODS.resolve(method)
         return make(**resolve_options(make, options or {}, f"option of {method}"))
-    verbs = all(callable(getattr(method, verb, None)) for verb in ("init", "ask", "tell"))
-    if not verbs or isinstance(method, type):
+    if missing_methods(method):
         raise ConfigurationError(
             f"method must be a name or an optimizer, as 'cma-es' or CMAES(), got {method!r}"
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.common.validation import at_least, positive
-from zorl.optimizers.base import Optimizer
+from zorl.optimizers.base import Optimizer, missing_methods
 from zorl.testing.contract import RULES
 from zorl.testing.progress import INVARIANCES, Case
 from zorl.testing.rules import Breach, run_rules
@@ -90,9 +90,7 @@ def detect_invariances(
 
 def _made(given: Any) -> Optimizer[Any]:
     optimizer = given() if isinstance(given, type) or not hasattr(given, "init") else given
-    missing = [
-        name for name in ("init", "ask", "tell") if not callable(getattr(optimizer, name, 0))
-    ]
+    missing = missing_methods(optimizer)
     if missing:
         raise AssertionError(
             f"{type(optimizer).__name__} is no optimizer: it has no method {', '.join(missing)}"

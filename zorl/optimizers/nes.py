@@ -14,45 +14,14 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zorl.common.errors import ConfigurationError
 from zorl.common.types import Matrix, Vector, frozen
 from zorl.common.validation import positive
-from zorl.optimizers.base import (
-    Asked,
-    check_popsize,
-    checked_returns,
-    default_popsize,
-    start_vector,
-)
+from zorl.optimizers.base import Asked, check_popsize, default_popsize, start_vector
 from zorl.optimizers.checks import MAX_SIGMA, MIN_SIGMA, check_memory, clipped_sigma
+from zorl.optimizers.distribution import DistributionSearch, SeparableState, second_moment
 from zorl.optimizers.registry import GROWING_EPISODES, register_method
 
 _MAX_AXIS_RATIO = 1e7  # beyond it float64 cannot tell the short axes from rounding
-
-
-@dataclass(frozen=True)
-class SeparableState:
-    """The search distribution N(theta, diag(sigmas²)); arrays are read-only.
-
-    Attributes:
-        theta: (d,) the distribution's mean.
-        t: how many updates led here, flat generations included.
-        sigmas: (d,) standard deviations, in [1e-100, 1e30].
-    """
-
-    theta: Vector
-    t: int
-    sigmas: Vector
-
-    def __post_init__(self) -> None:
-        for value in vars(self).values():
-            if isinstance(value, np.ndarray):
-                frozen(value)
-
-    @property
-    def sigma(self) -> float:
-        """The geometric mean of the standard deviations."""
-        return math.exp(float(np.log(self.sigmas).mean()))
 
 
 @dataclass(frozen=True)
@@ -78,7 +47,7 @@ class XNESState:
 
 @register_method("snes", sigma0=1.0, **GROWING_EPISODES)
 @dataclass(frozen=True)
-class SNES:
+class SNES(DistributionSearch[SeparableState]):
     """Separable NES (algorithm 6): each coordinate learns its own standard deviation.
 
     Time and memory are linear in d: a generation holds its noise and its candidates, (n, d) each.
@@ -97,34 +66,20 @@ class SNES:
         positive("sigma0", self.sigma0)
         check_popsize(self.popsize, 2)
 
+    def population(self, d: int) -> int:
+        """See `DistributionSearch`."""
+        return self.popsize or default_popsize(d)
+
     def init(self, theta: ArrayLike) -> SeparableState:
         """N(theta, sigma0² I) around `theta`, shape (d,)."""
-        mean = start_vector(theta)
-        return SeparableState(mean, 0, np.full(mean.size, float(self.sigma0)))
+        return SeparableState.around(theta, self.sigma0)
 
     def ask(self, state: SeparableState, rng: np.random.Generator) -> Asked:
         """Candidates theta + sigmas s; `directions` holds the standard normal s, (n, d)."""
-        n = self.popsize or default_popsize(state.theta.size)
-        noise = rng.standard_normal((n, state.theta.size))
-        thetas = noise * state.sigmas
-        thetas += state.theta  # in place: at d = 10^6 every copy is hundreds of megabytes
-        return Asked(thetas, state.t, noise, sigma=state.sigma)
+        return state.sample(self.population(state.theta.size), rng)
 
-    def tell(self, state: SeparableState, asked: Asked, returns: ArrayLike) -> SeparableState:
-        """Follow the natural gradient in theta and log sigmas; rates of table 1.
-
-        Args:
-            state: the state that asked.
-            asked: the candidates, as `ask` returned them.
-            returns: (n,) one per candidate, higher better; NaN and infinities count as the worst.
-
-        Raises:
-            ConfigurationError: `asked` or `returns` does not belong to `state`.
-        """
-        values = checked_returns(state, asked, returns)
-        noise = asked_noise(asked, "SNES", n=self.popsize or default_popsize(state.theta.size))
-        if values.min() == values.max():
-            return replace(state, t=state.t + 1)
+    def update(self, state: SeparableState, noise: Matrix, values: Vector) -> SeparableState:
+        """Follow the natural gradient in theta and log sigmas; rates of table 1."""
         d = state.theta.size
         rate = (3 + math.log(d)) / (5 * math.sqrt(d))
         weights = _by_rank(values)
@@ -136,7 +91,7 @@ class SNES:
 
 @register_method("xnes", sigma0=1.0, **GROWING_EPISODES)
 @dataclass(frozen=True)
-class XNES:
+class XNES(DistributionSearch[XNESState]):
     """Exponential NES (algorithm 5): a full covariance, updated by a matrix exponential.
 
     The exponent is a multiple of I plus a matrix of rank n at most, so its exponential is taken
@@ -149,7 +104,7 @@ class XNES:
     Args:
         sigma0: the initial step size, about a third of the distance to the optimum.
         popsize: candidates per generation, at least 2; 4 + floor(3 ln d) when None.
-        max_memory_gb: the most that a search may take, in units of 1e9 bytes; see `memory`.
+        max_memory_gb: the most that a search may take, in units of 1e9 bytes; see `memory_bytes`.
     """
 
     sigma0: float = 0.5
@@ -161,49 +116,39 @@ class XNES:
         check_popsize(self.popsize, 2)
         positive("max_memory_gb", self.max_memory_gb)
 
-    def memory(self, d: int) -> int:
+    def population(self, d: int) -> int:
+        """See `DistributionSearch`."""
+        return self.popsize or default_popsize(d)
+
+    def memory_bytes(self, d: int) -> int:
         """Bytes that a search in d dimensions takes at its peak: states, candidates, work arrays.
 
         B and the B to come, and while the axes are computed LAPACK's copy, factors and work space,
         which are eight more (d, d) matrices.
         """
-        return 8 * (10 * d * d + (4 * (self.popsize or default_popsize(d)) + 8) * d)
+        return 8 * (10 * d * d + (4 * self.population(d) + 8) * d)
 
     def init(self, theta: ArrayLike) -> XNESState:
         """N(theta, sigma0² I) around `theta`, shape (d,).
 
         Raises:
-            ConfigurationError: `theta` is no finite vector, or a search with so many parameters
-                would take more than `max_memory_gb`.
+            ConfigurationError: `theta` is not a finite vector, or a search with that many
+                parameters would take more than `max_memory_gb`.
         """
         mean = start_vector(theta)
         d = mean.size
         instead = 'the methods "snes" or "lm-ma-es", which take O(d)'
-        check_memory("xNES", d, self.memory(d), self.max_memory_gb, instead)
+        check_memory("xNES", d, self.memory_bytes(d), self.max_memory_gb, instead)
         return XNESState(mean, 0, float(self.sigma0), np.eye(d))
 
     def ask(self, state: XNESState, rng: np.random.Generator) -> Asked:
         """Candidates theta + sigma B s; `directions` holds the standard normal s, (n, d)."""
-        n = self.popsize or default_popsize(state.theta.size)
-        noise = rng.standard_normal((n, state.theta.size))
+        noise = rng.standard_normal((self.population(state.theta.size), state.theta.size))
         thetas = state.theta + state.sigma * (noise @ state.root.T)
         return Asked(thetas, state.t, noise, sigma=state.sigma)
 
-    def tell(self, state: XNESState, asked: Asked, returns: ArrayLike) -> XNESState:
-        """Follow the natural gradient in theta, log sigma and log B; rates of table 1.
-
-        Args:
-            state: the state that asked.
-            asked: the candidates, as `ask` returned them.
-            returns: (n,) one per candidate, higher better; NaN and infinities count as the worst.
-
-        Raises:
-            ConfigurationError: `asked` or `returns` does not belong to `state`.
-        """
-        values = checked_returns(state, asked, returns)
-        noise = asked_noise(asked, "XNES", n=self.popsize or default_popsize(state.theta.size))
-        if values.min() == values.max():
-            return replace(state, t=state.t + 1)
+    def update(self, state: XNESState, noise: Matrix, values: Vector) -> XNESState:
+        """Follow the natural gradient in theta, log sigma and log B; rates of table 1."""
         d = state.theta.size
         rate = (9 + 3 * math.log(d)) / (5 * d * math.sqrt(d))
         weights = _by_rank(values)
@@ -219,25 +164,6 @@ class XNES:
         root *= math.exp(-rate / 2 * mean_gain)
         sigma = state.sigma * math.exp(rate / 2 * mean_gain)
         return _bounded(XNESState(theta, state.t + 1, sigma, root))
-
-
-def asked_noise(
-    asked: Asked, method: str, candidates_each: int = 1, n: int | None = None
-) -> Matrix:
-    """The (n / candidates_each, d) standard normal numbers behind the n candidates, or an error."""
-    noise, (asked_n, d) = asked.directions, asked.candidates.shape
-    shape = (asked_n // candidates_each, d)
-    if not isinstance(noise, np.ndarray) or noise.shape != shape or n not in (None, asked_n):
-        number = "" if n is None else f"{n} "
-        raise ConfigurationError(
-            f"tell needs the {number}candidates that ask of {method} returned, as is"
-        )
-    return noise
-
-
-def second_moment(weights: Vector, rows: Matrix) -> Vector:
-    """Σ wᵢ rowᵢ², shape (d,), without a matrix of squares."""
-    return np.asarray(np.einsum("i,ij,ij->j", weights, rows, rows))
 
 
 @lru_cache(maxsize=64)
@@ -258,7 +184,7 @@ def _bounded(state: XNESState) -> XNESState:
     """`state` made safe for float64: axis ratios up to 1e7, axes of B sigma in [1e-100, 1e30].
 
     The axes are computed every d-th update, which leaves O(d²) a generation; B then has
-    determinant ±1 anew.
+    determinant ±1 again.
     """
     root, sigma, d = state.root, state.sigma, state.theta.size
     if state.t % d == 0:
