@@ -8,15 +8,13 @@ import shlex
 from pathlib import Path
 
 import pytest
+from registries import forget_afterwards
 
 from zorl.cli.main import command_parser
 from zorl.optimizers import METHODS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")),
-    *sorted((ROOT / "docs").rglob("*.md")),
-]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -33,9 +31,7 @@ def test_programs_run(
     page: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert len(METHODS)  # all are there before
-    for kept in ("_things", "_defaults"):  # what a program registers is forgotten after it
-        monkeypatch.setattr(METHODS, kept, dict(getattr(METHODS, kept)))
+    forget_afterwards(METHODS, monkeypatch)
     script = tmp_path / f"{page}.py"
     script.write_text(code)
     runpy.run_path(str(script), run_name="__main__")

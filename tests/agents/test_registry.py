@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 import pytest
+from registries import forget_afterwards
 
 import zorl
 from zorl.agents.registry import (
@@ -83,8 +84,7 @@ def test_options_are_fields_of_the_configuration_or_of_the_recipe() -> None:
 
 
 def test_a_method_of_one_s_own_trains(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kept in ("_things", "_defaults"):  # what is registered here is forgotten afterwards
-        monkeypatch.setattr(METHODS, kept, dict(getattr(METHODS, kept)))
+    forget_afterwards(METHODS, monkeypatch)
 
     @register_method("mine")
     def mine(pace: float = 0.01) -> GradientSearch:
