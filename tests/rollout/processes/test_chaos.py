@@ -97,7 +97,7 @@ def test_a_run_that_is_killed_again_and_again_and_resumed(tmp_path: Path) -> Non
     done = subprocess.run(
         [sys.executable, "-c", code, tmp_path, json.dumps(options)],
         env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/helpers'}"},
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr + (tmp_path / "log").read_text()[-2000:]
     report = read_json(tmp_path / "report.json")

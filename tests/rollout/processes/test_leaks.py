@@ -42,7 +42,7 @@ def members(group: int) -> list[str]:
     return [row[-1] for row in rows if row[0] == str(group) and not row[1].startswith("Z")]
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 240.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
@@ -70,7 +70,7 @@ class Ending:
 
     def ended(self) -> tuple[int, str, str]:
         """Exit status and what was printed; all processes must be gone soon after."""
-        results, err = self.process.communicate(timeout=90)
+        results, err = self.process.communicate(timeout=240)
         wait_for(lambda: not members(self.process.pid), f"the end of {members(self.process.pid)}")
         assert "leaked" not in err  # multiprocessing's tracker of semaphores and shared memory
         return self.process.returncode, results, err
@@ -105,7 +105,7 @@ def test_nothing_is_left_however_a_run_ends(start: Callable[..., Ending]) -> Non
     forgetful = start("-c", FORGETFUL)
     interrupted, stopped, killed = (start(*TRAIN, *run, *ENDLESS) for _ in range(3))
     # Its workers are in an episode that never ends when the parent is gone.
-    hung = start(*TRAIN, *run, "--env-set", "fault=hang")
+    hung = start(*TRAIN, *run, "--env-set", "fault=hang", "--env-set", "ledger=hanging")
 
     for running in (interrupted, stopped, killed):
         wait_for(running.has_workers_at_work, "workers at work")
@@ -123,8 +123,8 @@ def test_nothing_is_left_however_a_run_ends(start: Callable[..., Ending]) -> Non
     assert status == 1 and "RuntimeError: the step is broken" in err
     assert forgetful.ended() == (0, "learned\n", "")
 
-    wait_for(lambda: len(members(hung.process.pid)) >= 3, "workers")
-    time.sleep(1.0)  # they hang as soon as they are ready
+    hanging = hung.folder / "hanging"  # a byte from each worker
+    wait_for(lambda: hanging.exists() and hanging.stat().st_size >= 2, "workers that hang")
     hung.process.kill()
     assert hung.ended()[0] == -signal.SIGKILL
 

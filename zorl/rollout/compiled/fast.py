@@ -1,6 +1,6 @@
 """Arithmetic of fast kernels: single precision, and approximations that become SIMD instructions.
 
-Largest errors, measured by `tests/rollout/test_compiled_numerics.py`: tanh 1.3·10⁻⁶ relative,
+Largest errors, measured by `tests/rollout/compiled/test_fast.py`: tanh 1.3·10⁻⁶ relative,
 everywhere; exp 2.5·10⁻⁷ relative, from e⁻⁸⁷ to e⁸⁸ and constant beyond; sin and cos 1.5·10⁻⁷ within
 ±10⁵ and 2.5·10⁻⁷ within ±10⁶, beyond which they grow: from 10⁷ on they are no sine any more, and
 not even within ±1. NaN stays NaN. Other functions are the C library's, in single precision and

@@ -1,0 +1,32 @@
+"""Policies that kernels run, and those they do not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from compiled_cases import (
+    mountain_car,
+)
+
+from zorl.common.errors import ConfigurationError
+from zorl.envs import find_twin
+from zorl.rollout.compiled.backend import CompiledBackend
+from zorl.rollout.compiled.source import why_not
+
+
+def test_policies_that_no_kernel_runs_are_named() -> None:
+    here = mountain_car()
+    stochastic = replace(here.policy, decoder=replace(here.policy.decoder, stochastic=True))
+    several = replace(here.policy, decoder=replace(here.policy.decoder, kind="multi-discrete"))
+    for policy, words in [
+        (stochastic, "act deterministically"),
+        (several, "not multi-discrete"),
+        (replace(here.policy, hidden=(512,) * 8), "units"),  # they would not fit on the stack
+        (object(), "not a object"),
+    ]:
+        assert words in str(why_not(policy))
+        with pytest.raises(ConfigurationError, match=words):
+            CompiledBackend(here.task, find_twin(here.task), policy, here.encoder)  # type: ignore[arg-type]
+    assert why_not(here.policy) is None
+    assert why_not(replace(here.policy, hidden=(512, 512))) is None
