@@ -68,7 +68,7 @@ class Setting:
 
     def evaluate(self, backend: Any, thetas: np.ndarray, seeds: range) -> Evaluation:
         try:
-            return RolloutEvaluator(backend).evaluate(thetas, seeds, self.normalizer())
+            return RolloutEvaluator(backend).evaluate(thetas, tuple(seeds), self.normalizer())
         finally:
             backend.close()
 

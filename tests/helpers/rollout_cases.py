@@ -92,7 +92,8 @@ def setting(name: str) -> Setting:
 def encode(observation: Any, encoder: ObservationEncoder) -> np.ndarray:
     """(size,) features, written here a second time: one-hot, or flattened."""
     if encoder.kind == "discrete":
-        return np.eye(encoder.size)[observation - encoder.start]
+        row: np.ndarray = np.eye(encoder.size)[observation - encoder.start]
+        return row
     return np.asarray(observation, np.float64).ravel()
 
 
@@ -110,8 +111,8 @@ def play(name: str, row: int, seed: int) -> tuple[tuple[Any, ...], np.ndarray]:
         seen.append(encode(observation, here.encoder))
         outputs = here.policy.forward(theta, here.normalizer(seen[-1])[None])
         draw = chance.random(outputs.shape[1])[None] if case.stochastic else None
-        action = here.policy.decoder.decode(outputs, draw)[0]
-        observation, reward, terminated, truncated, info = env.step(action)
+        actions: Any = here.policy.decoder.decode(outputs, draw)
+        observation, reward, terminated, truncated, info = env.step(actions[0])
         total += float(reward)
         over = terminated or truncated
     own = total if native is None else native.episode_return

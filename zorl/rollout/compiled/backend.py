@@ -144,7 +144,7 @@ class CompiledBackend(Backend):
         # to do for every lane.
         run = episodes if len(batch.thetas) >= 4 * LANES * self.threads else 1
         normalizer = batch.normalizer
-        # numba compiles anew for arrays that are read-only, as what a normalizer has seen is.
+        # numba compiles again for read-only arrays, such as a normalizer's statistics.
         center, factor = (np.require(array, None, ["C", "W"]) for array in normalizer.affine())
         return (
             np.require(batch.thetas, np.float32, ["C", "W"]),

@@ -173,8 +173,8 @@ class RayBackend(Backend):
             answer = Failure(None, str(error))
         except errors.RayError as error:  # it died, or its machine did
             self._replace(actor, error)
-            if chunk is not None and (guilty := scheduler.record_loss(chunk)) is not None:
-                self._failures.resolve(self._verdict(batch, guilty, error), batch, guilty, results)
+            if chunk is not None and (job := scheduler.record_loss(chunk)) is not None:
+                self._failures.resolve(self._verdict(batch, job, error), batch, job, results)
             return
         actor.chunk = None
         if not actor.started:
