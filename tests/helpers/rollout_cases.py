@@ -110,7 +110,7 @@ def play(name: str, row: int, seed: int) -> tuple[tuple[Any, ...], np.ndarray]:
     while not over:
         seen.append(encode(observation, here.encoder))
         outputs = here.policy.forward(theta, here.normalizer(seen[-1])[None])
-        draw = chance.random(outputs.shape[1])[None] if case.stochastic else None
+        draw = chance.random((1, outputs.shape[1])) if case.stochastic else None
         actions: Any = here.policy.decoder.decode(outputs, draw)
         observation, reward, terminated, truncated, info = env.step(actions[0])
         total += float(reward)
