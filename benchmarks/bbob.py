@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 import zorl
 from zorl.common.errors import DivergedError
 from zorl.common.storage import read_json, write_json
+from zorl.common.subprocesses import available_cores
 
 TARGETS = np.logspace(2, -8, 51)
 STEP = 2.0  # scale of the first steps: about a quarter of the domain
@@ -176,7 +177,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--budget", type=int, default=1000, help="evaluations per dimension")
     parser.add_argument("--instances", type=int, default=3)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--workers", type=int, default=available_cores())
     parser.add_argument("--out", help="a JSON file for every hit")
     parser.add_argument("--smoke", action="store_true", help="seconds: 20 evaluations per d")
     options = parser.parse_args(arguments)

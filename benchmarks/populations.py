@@ -27,6 +27,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 
+from zorl.common.subprocesses import available_cores
 from zorl.networks.classifier import MlpClassifier
 from zorl.optimizers.gradient_search import Perturbed
 
@@ -101,7 +102,7 @@ def main() -> None:
         "--members", type=int, nargs="+", default=[100, 1_000, 10_000, 100_000], metavar="N"
     )
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--one", type=int, nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:

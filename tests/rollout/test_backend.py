@@ -48,9 +48,10 @@ def test_a_registered_backend_plays_a_search(another: list[BackendSetup]) -> Non
 
 
 def test_resources_are_positive() -> None:
-    for wrong in ({"workers": 0}, {"lanes": 0}):
-        with pytest.raises(ConfigurationError, match=f"{next(iter(wrong))} must be"):
-            Resources(**wrong)
+    with pytest.raises(ConfigurationError, match="workers must be"):
+        Resources(workers=0)
+    with pytest.raises(ConfigurationError, match="lanes must be"):
+        Resources(lanes=0)
 
 
 def test_ray_plays_environments_alone() -> None:

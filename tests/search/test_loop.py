@@ -246,18 +246,6 @@ def test_a_plain_function_is_solved_by_the_same_loop(name: str, batched: bool) -
     )
 
 
-def test_a_function_is_maximised_unless_told_otherwise() -> None:
-    thetas = np.array([[0.5, -1.0, 2.0], [0.5, -1.0, 4.0]])
-    assert FunctionEvaluator(sphere).evaluate(thetas).returns.tolist() == [[0.0], [4.0]]
-    least = FunctionEvaluator(sphere, minimise=True).evaluate(thetas, seeds=(1, 2))
-    assert least.returns.tolist() == [[0.0, 0.0], [-4.0, -4.0]]
-    assert least.native_returns.tolist() == least.returns.tolist()
-    assert least.env_steps == 0
-    assert not least.successes.any()
-    with pytest.raises(ConfigurationError, match=r"shape \(2,\), got \(3,\)"):
-        FunctionEvaluator(lambda t: np.zeros(3), batched=True).evaluate(thetas)
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_non_finite_return_counts_as_the_worst_and_is_counted(value: float) -> None:
     def fault(theta: Any, seed: int) -> float | None:  # half of the candidates, one episode each

@@ -25,7 +25,7 @@ def played() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """States, and what plain Python makes of them: observations, rewards, terminations."""
     states = np.random.default_rng(5).uniform(-3, 3, (2000, 2))
     states[:4] = [[1.5, -1.5], [0.75, 0.75], [-3.0, 2.5], [0.0, -0.0]]
-    results = [TWIN.step(*state, 0.0) for state in states.tolist()]
+    results = [TWIN.step(x, y, 0.0) for x, y in states.tolist()]
     seen = np.array([TWIN.observe(*state) for state in states.tolist()], np.float64)
     return states, seen, np.array([r for _, r, _ in results]), np.array([e for _, _, e in results])
 
@@ -170,7 +170,7 @@ def refused() -> dict[str, tuple[Callable[..., Any], str]]:
 
     def local_lambda(x: Any) -> Any:
         square = lambda y: y * y
-        return square(x)
+        return square(x)  # type: ignore[no-untyped-call]
 
     def nested(x: Any) -> Any:
         def inner(y: Any) -> Any:

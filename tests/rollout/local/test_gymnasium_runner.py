@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -277,7 +278,12 @@ def test_only_the_first_environment_keeps_gymnasiums_checks() -> None:
 
 def test_environments_that_are_slow_to_make_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     make = Task.make
-    monkeypatch.setattr(Task, "make", lambda self: time.sleep(0.006) or make(self))
+
+    def slow(self: Task) -> Any:
+        time.sleep(0.006)
+        return make(self)
+
+    monkeypatch.setattr(Task, "make", slow)
     own = GymnasiumRunner(walk(), setting("walk").policy)
     run_jobs(own, setting("walk").thetas, JOBS * 6, OFF)
     assert len(own.envs) == 8
@@ -313,7 +319,12 @@ def test_environments_are_kept_as_many_as_there_was_work_for_until_they_are_clos
 ) -> None:
     made = []
     make = Task.make
-    monkeypatch.setattr(Task, "make", lambda self: made.append(1) or make(self))
+
+    def counted(self: Task) -> Any:
+        made.append(1)
+        return make(self)
+
+    monkeypatch.setattr(Task, "make", counted)
     closed = []
     monkeypatch.setattr(Walk, "close", lambda self: closed.append(1))
     own = runner("walk", 16)

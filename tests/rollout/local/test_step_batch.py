@@ -48,7 +48,12 @@ def test_what_is_prepared_is_all_that_is_compiled(monkeypatch: pytest.MonkeyPatc
     real = kernels.decide
 
     def decide(*arguments: Any) -> Any:
-        called.add(tuple(str(numba.typeof(argument)) for argument in arguments))
+        called.add(
+            tuple(
+                str(numba.typeof(argument))  # type: ignore[no-untyped-call]
+                for argument in arguments
+            )
+        )
         return real(*arguments)
 
     monkeypatch.setattr(kernels, "decide", decide)

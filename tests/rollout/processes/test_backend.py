@@ -22,6 +22,7 @@ from toy_envs import WALK
 from toy_jobs import PreparedRunner, ToyRunner
 
 from zorl.agents.registry import make_agent
+from zorl.agents.search.agent import SearchAgent
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
 from zorl.common.storage import flatten
 from zorl.policies.normalization import Normalizer
@@ -78,6 +79,7 @@ def test_workers_give_the_bits_of_one_process() -> None:
             held_out = agent.evaluate((1, 2, 3)).returns.tolist()
         finally:
             agent.close()
+        assert isinstance(agent, SearchAgent)
         scalars, arrays = flatten(agent.state, "state")
         states[count] = scalars, {k: v.tobytes() for k, v in arrays.items()}, held_out
     assert states[1] == states[2] == states[3]
@@ -153,7 +155,7 @@ def test_the_episode_that_kills_its_worker_is_found(
         return tmp_path / "here.zip"
 
     ledger = tmp_path / "ledger"
-    broken = {"fault": "kill", "fault_seed": 8, "at": 4, "ledger": str(ledger)}
+    broken: dict[str, Any] = {"fault": "kill", "fault_seed": 8, "at": 4, "ledger": str(ledger)}
     task = batch(1, (5, 6, 7, 8, 9, 10))
     backend = pool(runner(**broken), 2, FailureRule("fail", keep), retries=2)
     guilty = r"with seed 8 \(candidate 0\) ended its worker 2 times, alone in it \(signal 9\)"
@@ -220,7 +222,7 @@ def test_what_takes_long_is_done_before_a_timeout_counts(
 def test_an_exception_in_a_worker_arrives_as_in_one_process(
     fault: str, kind: type[Exception], pool: Callable[..., ProcessBackend]
 ) -> None:
-    broken = {"fault": fault, "fault_seed": 8}
+    broken: dict[str, Any] = {"fault": fault, "fault_seed": 8}
     task = batch(1)
     with pytest.raises(kind) as here:
         SerialBackend(runner(**broken)).run(task)
@@ -228,7 +230,7 @@ def test_an_exception_in_a_worker_arrives_as_in_one_process(
         pool(runner(**broken), 2).run(task)
     assert type(there.value) is type(here.value)
     assert str(there.value) == str(here.value)
-    assert there.value.job == here.value.job == 1  # type: ignore[attr-defined]
+    assert there.value.job == here.value.job == 1
     if fault == "raise-step":
         assert there.value.trace.endswith("RuntimeError: the step is broken\n")
         assert "_go_wrong" in there.value.trace
@@ -238,7 +240,7 @@ def test_an_exception_in_a_worker_arrives_as_in_one_process(
 def test_an_exception_scored_worst_is_the_same_everywhere(
     pool: Callable[..., ProcessBackend],
 ) -> None:
-    broken = {"fault": "raise-step", "fault_seed": 8}
+    broken: dict[str, Any] = {"fault": "raise-step", "fault_seed": 8}
     task = batch(6)
     results = pool(runner(**broken), 2, FailureRule("worst")).run(task)
     assert bits(results) == bits(SerialBackend(runner(**broken), FailureRule("worst")).run(task))

@@ -19,6 +19,7 @@ from toy_envs import WALK
 
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import make_agent
+from zorl.agents.search.agent import SearchAgent
 from zorl.agents.training import run_config, train
 from zorl.common.storage import read_json
 from zorl.envs import make_task
@@ -43,9 +44,11 @@ def test_a_search_whose_workers_are_killed_at_random(agent_name: str, tmp_path: 
         agent = make_agent(
             agent_name, task, "default", workers, hidden=(3,), gate="paired", episodes=4, seed=3
         )
+        assert isinstance(agent, SearchAgent)
+        processes = agent.processes
         folder = RunFolder.create(tmp_path / f"run-{workers}", run_config(agent, plan))
-        if workers > 1:  # the assassin may well meet one innocent episode three times
-            agent.processes.retries = 100  # type: ignore[attr-defined]
+        if processes is not None:  # the assassin may well meet one innocent episode three times
+            processes.retries = 100
         over = threading.Event()
 
         def assassin(pool: list[Any], over: threading.Event = over) -> None:
@@ -61,13 +64,13 @@ def test_a_search_whose_workers_are_killed_at_random(agent_name: str, tmp_path: 
                         killed.add(pid)
 
         thread = threading.Thread(
-            target=assassin, args=(agent.processes.pool.workers if workers > 1 else [],)
+            target=assassin, args=(processes.pool.workers if processes is not None else [],)
         )
         thread.start()
         try:
             train(agent, plan, folder, [JsonlRecorder(folder.generations)])
-            if workers > 1:
-                replaced = agent.processes.replaced  # type: ignore[attr-defined]
+            if processes is not None:
+                replaced = processes.replaced
         finally:
             over.set()
             thread.join()

@@ -18,6 +18,7 @@ from toy_envs import WALK
 from toy_jobs import ElsewhereOtherwise, ThreadsRunner, ToyRunner, Unmakeable
 
 from zorl.agents.registry import make_agent
+from zorl.agents.search.agent import SearchAgent
 from zorl.common.errors import ConfigurationError, EnvironmentFailure
 from zorl.common.storage import flatten
 from zorl.common.streams import Streams
@@ -144,6 +145,7 @@ def test_an_agent_learns_the_same_on_ray(cluster: Any) -> None:
             held_out = agent.evaluate((1, 2, 3)).returns.tolist()
         finally:
             agent.close()
+        assert isinstance(agent, SearchAgent)
         scalars, arrays = flatten(agent.state, "state")
         states[ray] = scalars, {k: v.tobytes() for k, v in arrays.items()}, held_out
     assert states[None] == states["auto"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings, strategies as st
@@ -30,7 +31,8 @@ def test_every_job_is_played_whatever_is_lost_or_late(
     rng = np.random.default_rng(seed)
     scheduler = Scheduler(jobs, workers, pace, retries=10**6)
     played = np.zeros(jobs, int)
-    idle, busy, now = workers, [], 0.0
+    busy: list[Any] = []
+    idle, now = workers, 0.0
     while not scheduler.finished:
         scheduler.reissue(now)
         while idle and (chunk := scheduler.next_chunk(now)) is not None:
@@ -53,7 +55,8 @@ def test_every_job_is_played_whatever_is_lost_or_late(
 
 def test_without_losses_nothing_is_played_twice_and_shares_shrink() -> None:
     scheduler = Scheduler(1000, 10)
-    sizes, jobs = [], []
+    sizes: list[int] = []
+    jobs: list[int] = []
     while (chunk := scheduler.next_chunk(0.0)) is not None:
         sizes.append(len(chunk.jobs))
         jobs.extend(chunk.jobs)

@@ -261,9 +261,10 @@ def test_settings_that_do_not_fit_are_refused() -> None:
         check_vector(countdown(), "vectors")
     with pytest.raises(UnknownNameError, match="did you mean"):
         VectorRunner(countdown(), policy, kind="envpol")
-    for name in ("lanes", "threads"):
-        with pytest.raises(ConfigurationError, match=f"{name} must be ≥ 1, got 0"):
-            VectorRunner(countdown(), policy, **{name: 0})
+    with pytest.raises(ConfigurationError, match="lanes must be ≥ 1, got 0"):
+        VectorRunner(countdown(), policy, lanes=0)
+    with pytest.raises(ConfigurationError, match="threads must be ≥ 1, got 0"):
+        VectorRunner(countdown(), policy, threads=0)
     with pytest.raises(ConfigurationError, match="deterministically"):
         check_vector(countdown(), "vector", stochastic=True)
     with pytest.raises(ConfigurationError, match="with 2 workers their timing"):
@@ -287,7 +288,8 @@ def balancing() -> tuple[MlpPolicy, np.ndarray]:
     """Linear policies of CartPole-v1 that fall at very different times."""
     policy, _ = policy_of("CartPole-v1", ())
     thetas = np.zeros((4, policy.dim))
-    thetas[:, 4:8] = [[0, 0, 0, 0], [0, -0.3, 1, 0.2], [-0.3, 0, 1, 0.2], [0, 0, 1, 0.15]]
+    weights = [[0, 0, 0, 0], [0, -0.3, 1, 0.2], [-0.3, 0, 1, 0.2], [0, 0, 1, 0.15]]
+    thetas[:, 4:8] = np.array(weights)
     thetas[0, 9] = 1.0  # always to the right
     return policy, thetas
 
