@@ -163,6 +163,9 @@ class ConstantConfig:
     ) -> ConstantConfig:
         return cls(agent, task, **options)
 
+    def with_objects(self, objects: Mapping[str, Any]) -> ConstantConfig:
+        return self
+
     def to_json(self) -> dict[str, Any]:
         return {**vars(self), "task": self.task.to_json()}
 

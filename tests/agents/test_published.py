@@ -1,13 +1,17 @@
+"""Published tuned settings, row by row."""
+
 from __future__ import annotations
 
 import json
 from dataclasses import fields
+from typing import Any
 
 import gymnasium as gym
 import pytest
 
-from zorl.agents.published import TABLES, tuned
-from zorl.agents.sb3.options import BASELINES, check_action_space, keywords, resolve
+from zorl.agents.published import TABLES, Settings, tuned
+from zorl.agents.sb3.algorithms import BASELINES
+from zorl.agents.sb3.options import check_action_space, keywords, resolve
 from zorl.agents.search.config import SearchConfig
 from zorl.common.options import resolve_options
 from zorl.envs import make_task
@@ -15,6 +19,12 @@ from zorl.optimizers import ars
 
 SB3_ROWS = [(agent, env_id) for agent in BASELINES for env_id in TABLES[agent]]
 CLASSIC = ["CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Acrobot-v1", "Pendulum-v1"]
+
+
+def row_of(agent: str, env_id: str) -> Settings:
+    found = tuned(agent, env_id)
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize(
@@ -58,19 +68,21 @@ CLASSIC = ["CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Acrobot
         ("ars", "Swimmer-v5", 1, False, 2_000_000, {"m": 1, "normalize": "off", "bias": False}),
     ],
 )
-def test_rows_are_those_that_were_published(agent, env_id, n_envs, normalize, n_timesteps, some):
-    row = tuned(agent, env_id)
+def test_rows_are_those_that_were_published(
+    agent: str, env_id: str, n_envs: int, normalize: bool, n_timesteps: int, some: dict[str, Any]
+) -> None:
+    row = row_of(agent, env_id)
     assert (row.n_envs, row.normalize, row.n_timesteps) == (n_envs, normalize, n_timesteps)
     assert {name: row.settings[name] for name in some} == some
 
 
-def test_rows_have_what_was_published_and_no_more():
-    assert tuned("sac", "Pendulum-v1").settings == {"learning_rate": 0.001}
-    assert tuned("ppo", "Ant-v5").settings == {}
-    assert tuned("a2c", "MountainCar-v0").settings == {"ent_coef": 0.0}
+def test_rows_have_what_was_published_and_no_more() -> None:
+    assert row_of("sac", "Pendulum-v1").settings == {"learning_rate": 0.001}
+    assert row_of("ppo", "Ant-v5").settings == {}
+    assert row_of("a2c", "MountainCar-v0").settings == {"ent_coef": 0.0}
 
 
-def test_every_environment_at_hand_is_there():
+def test_every_environment_at_hand_is_there() -> None:
     for agent in ("ppo", "a2c", "ars"):
         assert all(tuned(agent, env_id) is not None for env_id in CLASSIC)
         for env_id in ("LunarLander-v3", "BipedalWalker-v3", "Swimmer-v5", "Walker2d-v5"):
@@ -78,13 +90,13 @@ def test_every_environment_at_hand_is_there():
 
 
 @pytest.mark.parametrize("env_id", ["Hopper-v4", "Hopper-v5", "Hopper-v3", "Hopper"])
-def test_versions_share_settings_and_the_source_says_which_was_published(env_id):
-    row = tuned("ppo", env_id)
+def test_versions_share_settings_and_the_source_says_which_was_published(env_id: str) -> None:
+    row = row_of("ppo", env_id)
     assert row.settings == TABLES["ppo"]["Hopper-v4"].settings
     assert row.source == "RL Baselines3 Zoo 22e3ff2, hyperparams/ppo.yml, Hopper-v4"
 
 
-def test_a_module_is_no_part_of_the_name_but_a_namespace_is():
+def test_a_module_is_no_part_of_the_name_but_a_namespace_is() -> None:
     assert tuned("ppo", "some.module:CartPole-v1") == tuned("ppo", "CartPole-v1")
     assert tuned("ppo", "phys2d/CartPole-v1") is None
 
@@ -93,19 +105,19 @@ def test_a_module_is_no_part_of_the_name_but_a_namespace_is():
     ("agent", "env_id"),
     [("ppo", "Hopperr-v4"), ("dqn", "Pendulum-v1"), ("sac", "CartPole-v1"), ("cma-es", "Ant-v4")],
 )
-def test_where_nothing_was_published_there_is_nothing(agent, env_id):
+def test_where_nothing_was_published_there_is_nothing(agent: str, env_id: str) -> None:
     assert tuned(agent, env_id) is None
 
 
-def test_changing_what_was_given_out_does_not_change_the_table():
-    tuned("ppo", "Hopper-v4").settings["policy_kwargs"]["net_arch"]["pi"].append(7)
-    assert tuned("ppo", "Hopper-v4").settings["policy_kwargs"]["net_arch"]["pi"] == [256, 256]
-    assert tuned("ppo", "HalfCheetah-v4").settings["policy_kwargs"]["net_arch"]["pi"] == [256, 256]
+def test_changing_what_was_given_out_does_not_change_the_table() -> None:
+    row_of("ppo", "Hopper-v4").settings["policy_kwargs"]["net_arch"]["pi"].append(7)
+    assert row_of("ppo", "Hopper-v4").settings["policy_kwargs"]["net_arch"]["pi"] == [256, 256]
+    assert row_of("ppo", "HalfCheetah-v4").settings["policy_kwargs"]["net_arch"]["pi"] == [256, 256]
 
 
 @pytest.mark.parametrize(("agent", "env_id"), SB3_ROWS)
-def test_sb3_knows_every_option(agent, env_id):
-    row = tuned(agent, env_id)
+def test_sb3_knows_every_option(agent: str, env_id: str) -> None:
+    row = row_of(agent, env_id)
     assert json.loads(json.dumps(row.settings)) == row.settings
     box = gym.spaces.Box(-1.0, 1.0, (2,))
     arguments = keywords(agent, resolve(agent, row.settings), box, row.n_envs)
@@ -115,7 +127,7 @@ def test_sb3_knows_every_option(agent, env_id):
 
 
 @pytest.mark.parametrize("agent", BASELINES)
-def test_rows_are_for_environments_that_the_agent_can_act_in(agent):
+def test_rows_are_for_environments_that_the_agent_can_act_in(agent: str) -> None:
     for env_id in set(TABLES[agent]) & set(CLASSIC):
         env = gym.make(env_id)
         check_action_space(agent, env_id, env.action_space)
@@ -123,8 +135,8 @@ def test_rows_are_for_environments_that_the_agent_can_act_in(agent):
 
 
 @pytest.mark.parametrize("env_id", sorted(TABLES["ars"]))
-def test_ars_rows_are_a_configuration_of_the_search_agent(env_id):
-    row = tuned("ars", env_id)
+def test_ars_rows_are_a_configuration_of_the_search_agent(env_id: str) -> None:
+    row = row_of("ars", env_id)
     names = {field.name for field in fields(SearchConfig)}
     own = {name: value for name, value in row.settings.items() if name in names}
     rest = {name: value for name, value in row.settings.items() if name not in names}
@@ -138,10 +150,10 @@ def test_ars_rows_are_a_configuration_of_the_search_agent(env_id):
     assert config.bias == bool(config.hidden)  # the Zoo's LinearPolicy has no bias
 
 
-def test_what_zorl_cannot_do_is_said():
-    assert tuned("ars", "Hopper-v5").left_out == {"alive_bonus_offset": -1}
-    assert tuned("ars", "HalfCheetah-v5").left_out == {}
-    assert tuned("ars", "BipedalWalker-v3").left_out == {
+def test_what_zorl_cannot_do_is_said() -> None:
+    assert row_of("ars", "Hopper-v5").left_out == {"alive_bonus_offset": -1}
+    assert row_of("ars", "HalfCheetah-v5").left_out == {}
+    assert row_of("ars", "BipedalWalker-v3").left_out == {
         "alive_bonus_offset": -0.1,
         "squash_output": True,
         "zero_policy": True,

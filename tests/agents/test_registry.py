@@ -20,7 +20,9 @@ from zorl.agents.registry import (
     make_agent,
     make_config,
 )
-from zorl.agents.sb3.agent import BASELINES, BaselineAgent, BaselineConfig
+from zorl.agents.sb3.agent import BaselineAgent
+from zorl.agents.sb3.algorithms import BASELINES
+from zorl.agents.sb3.config import BaselineConfig
 from zorl.agents.search.agent import SearchAgent
 from zorl.agents.search.config import SearchConfig
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
@@ -111,13 +113,16 @@ def test_settings_are_tuned_where_there_are_some_and_the_user_s_come_first() -> 
     assert {**tuned.options} != {**default.options}
     assert {**default.options}.items() <= {**METHODS.defaults("ars")}.items()
     mine = make_config("ars", CART, radius=0.77)
+    assert isinstance(mine, SearchConfig)
     assert mine.options == {**tuned.options, "radius": 0.77}
     assert isinstance(make_config("cma-es", "Acrobot-v1"), SearchConfig)
     ppo = make_config("ppo", CART, gamma=0.5)
     assert isinstance(ppo, BaselineConfig)
     assert ppo.options["gamma"] == 0.5
     assert ppo.n_envs == 8
-    assert make_config("ppo", CART, n_envs=2).n_envs == 2  # type: ignore[union-attr]
+    few = make_config("ppo", CART, n_envs=2)
+    assert isinstance(few, BaselineConfig)
+    assert few.n_envs == 2
 
 
 def test_a_number_of_episodes_that_is_asked_for_is_not_outgrown() -> None:
@@ -144,7 +149,7 @@ def test_a_number_of_episodes_that_is_asked_for_is_not_outgrown() -> None:
     ],
 )
 def test_unknown_names_are_told_with_the_nearest(
-    arguments: tuple[str, ...], options: dict[str, Any], words: str
+    arguments: tuple[Any, ...], options: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(UnknownNameError, match=words):
         make_agent(*arguments, **options)

@@ -36,8 +36,8 @@ class Jump:
         noise = rng.standard_normal((self.popsize, state.theta.size))
         return Asked(state.theta + self.sigma * noise, state.t, sigma=self.sigma)
 
-    def tell(self, state: Place, asked: Asked, returns: Vector) -> Place:
-        return Place(np.array(asked.thetas[int(np.argmax(returns))]), state.t + 1)
+    def tell(self, state: Place, asked: Asked, returns: ArrayLike) -> Place:
+        return Place(np.array(asked.thetas[int(np.argmax(np.asarray(returns)))]), state.t + 1)
 
 
 def jump(length: float = 2.0) -> Jump:
@@ -58,7 +58,7 @@ class Table:
     def ask(self, state: Place, rng: Generator) -> Asked:
         return self.inner.ask(state, rng)
 
-    def tell(self, state: Place, asked: Asked, returns: Vector) -> Place:
+    def tell(self, state: Place, asked: Asked, returns: ArrayLike) -> Place:
         return self.inner.tell(state, asked, returns)
 
 

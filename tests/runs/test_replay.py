@@ -149,7 +149,7 @@ def test_an_episode_that_ends_its_process_shows_the_step_before(tmp_path: Path) 
 def test_an_episode_scored_worst_is_saved_too(tmp_path: Path) -> None:
     broken = make_task(WALK, env_kwargs={"fault": "raise-step", "at": 20})
     agent = make_agent("spsa", broken, hidden=(3,), on_failure="worst", m=4, episodes=3)
-    agent.failures = tmp_path / "failures"  # type: ignore[attr-defined]
+    agent.failures = tmp_path / "failures"
     try:
         agent.learn(500)
     finally:

@@ -1,0 +1,68 @@
+"""The algorithms of stable-baselines3: the spaces that they take, the parameters that act."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from toy_baselines import PPO, REPLAY, SMALL, Maker, play
+
+from zorl.common.errors import ConfigurationError, UnsupportedSpaceError
+from zorl.envs import Task
+
+
+@pytest.mark.parametrize(
+    ("agent", "env", "fitting"),
+    [("dqn", "Pendulum-v1", "ppo, a2c, sac, td3"), ("sac", "CartPole-v1", "ppo, a2c, dqn")],
+)
+def test_a_wrong_action_space_names_the_agents_that_fit(
+    make: Maker, agent: str, env: str, fitting: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"{agent} needs .* that fit: {fitting}$"):
+        make(agent, env)
+
+
+def test_spaces_that_cannot_work_are_refused(make: Maker) -> None:
+    for kwargs, message in (
+        ({"actions": "unbounded"}, "need finite action bounds"),
+        ({"start": 1}, "number actions from 0"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            make("ppo", Task("zorltest/Broken-v0", kwargs))
+    with pytest.raises(ConfigurationError, match="normalize needs Box observations"):
+        make("ppo", "FrozenLake-v1", normalize=True)
+    with pytest.raises(UnsupportedSpaceError):
+        make("ppo", "Blackjack-v1")
+
+
+@pytest.mark.parametrize("actions", ["binary", "many"])
+def test_spaces_of_several_choices(make: Maker, actions: str) -> None:
+    agent = make("ppo", Task("zorltest/Broken-v0", {"actions": actions}), PPO).learn(64)
+    env = agent.task.make()
+    assert agent.evaluate((9,)).returns[0, 0] == play(agent, env, 9)[0]
+    env.close()
+
+
+def test_discrete_observations(make: Maker) -> None:
+    agent = make("ppo", "FrozenLake-v1", PPO).learn(64)
+    env = agent.task.make()
+    assert agent.evaluate((1,)).lengths[0, 0] == play(agent, env, 1)[2]
+    env.close()
+
+
+@pytest.mark.parametrize(
+    ("agent", "env", "options", "count"),
+    [
+        ("ppo", "CartPole-v1", {}, 4 * 64 + 64 + 64 * 64 + 64 + 64 * 2 + 2),
+        ("ppo", "Pendulum-v1", SMALL, 3 * 8 + 8 + 8 + 1),  # without the log standard deviation
+        ("a2c", "CartPole-v1", SMALL, 4 * 8 + 8 + 8 * 2 + 2),
+        ("dqn", "CartPole-v1", REPLAY, 4 * 8 + 8 + 8 * 2 + 2),  # one of its two networks
+        ("sac", "Pendulum-v1", REPLAY, 3 * 8 + 8 + 8 + 1),
+        ("sac", "Pendulum-v1", {**REPLAY, "use_sde": True}, 3 * 8 + 8 + 8 + 1),
+        ("td3", "Pendulum-v1", REPLAY, 3 * 8 + 8 + 8 + 1),
+    ],
+)
+def test_only_parameters_that_act_are_counted(
+    make: Maker, agent: str, env: str, options: dict[str, Any], count: int
+) -> None:
+    assert make(agent, env, options).parameters == count

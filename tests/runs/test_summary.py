@@ -1,0 +1,106 @@
+"""The words that end a run, part by part."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zorl.common.stats import Interval
+from zorl.runs.result import HeldOut, RunResult, Spent, WorkersUsed
+from zorl.runs.summary import held_out_lines, summary
+from zorl.search.records import Counters
+
+RATE = Interval(0.9, 0.8, 1.0, 0.95)
+ESTIMATE = HeldOut(10, Interval(-104.6, -105.3, -103.9, 0.95), RATE, RATE, (), (), ())
+RESULT = RunResult(
+    status="finished",
+    agent="ars",
+    env_id="CartPole-v1",
+    shaped=False,
+    success="threshold",
+    seed=3,
+    parameters=1051,
+    threshold=None,
+    total_timesteps=1000,
+    resumable=True,
+    seconds=2.0,
+    curve=(),
+    env_steps=Spent(1100, 70, 30),
+    episodes=Spent(40, 2, 10),
+    held_out=ESTIMATE,
+    counters=Counters(updates=3),
+)
+
+
+def lines(**changes: Any) -> list[str]:
+    return summary(replace(RESULT, **changes)).splitlines()
+
+
+def test_a_summary_names_the_run_and_what_it_cost() -> None:
+    assert lines() == [
+        "ars on CartPole-v1, seed 3, 1,051 parameters: finished",
+        "  held-out native return -104.6 [-105.3, -103.9] (10 fresh episodes, 95 % interval)",
+        "  held-out success 90% [80%, 100%]",
+        "  trained 1,100 env steps, 40 episodes, 2.0 s without validation (550 steps/s)",
+        "  measured as well: 70 env steps of validation, 30 env steps of held-out",
+    ]
+
+
+def test_the_estimate_leaves_out_what_the_task_does_not_have() -> None:
+    assert len(held_out_lines(ESTIMATE, shaped=True, succeeds=True)) == 3
+    assert len(held_out_lines(ESTIMATE, shaped=False, succeeds=False)) == 1
+    assert "shaped return 0.90" in held_out_lines(ESTIMATE, shaped=True, succeeds=False)[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"shaped": True}, "ars on CartPole-v1 (shaped), seed 3"),
+        ({"threshold": 10.0}, "threshold 10: not reached on the learning curve"),
+        (
+            {
+                "threshold": 10.0,
+                "curve": ({"native_return": 11, "env_steps": 5e3, "episodes": 8, "seconds": 1},),
+            },
+            "threshold 10: first reached after 5,000 env steps, 8 episodes, 1.0 s",
+        ),
+        ({"total_timesteps": 900}, "the budget was 900; a whole generation is the least"),
+        (
+            {"counters": Counters(updates=1, gate_steps=2000, gate_episodes=20)},
+            "of these the gate took 2,000 env steps, 20 episodes",
+        ),
+        ({"counters": Counters()}, "no update moved the parameters"),
+        (
+            {"counters": Counters(updates=1, non_finite=4)},
+            "4 returns were NaN or infinite: scored worst",
+        ),
+        ({"compile_seconds": 1.5}, "of these seconds 1.5 went into compiling the twin"),
+        ({"workers": WorkersUsed(2, 0.5, 0)}, "2 worker processes, ready after 0.5 s"),
+        ({"workers": WorkersUsed(2, 0.5, 3)}, "0.5 s; 3 died and were replaced"),
+    ],
+)
+def test_what_there_is_more_to_say(changes: dict[str, Any], words: str) -> None:
+    assert any(words in line for line in lines(**changes))
+    assert not any(words in line for line in lines())
+
+
+def test_what_needs_no_word_gets_none() -> None:
+    quiet = {"compile_seconds": 0.5, "workers": WorkersUsed(2, None, 0), "counters": None}
+    assert lines(**quiet) == lines()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "next: zorl watch runs/it"),
+        ({"status": "interrupted"}, "next: zorl resume runs/it"),
+        ({"status": "interrupted", "resumable": False}, "the policy so far is in checkpoint.zip"),
+    ],
+)
+def test_the_next_step_is_named(changes: dict[str, Any], words: str) -> None:
+    text = summary(replace(RESULT, **changes), Path("runs/it")).splitlines()
+    assert text[-2] == "  saved in runs/it"
+    assert words in text[-1]
