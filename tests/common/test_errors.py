@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import pytest
 
@@ -16,16 +17,16 @@ KINDS = [
 ]
 
 
-def test_an_unknown_name_comes_with_the_nearest_ones_or_all():
+def test_an_unknown_name_comes_with_the_nearest_ones_or_all() -> None:
     near = UnknownNameError("agent", "cmaes", ["ppo", "cma-es", "ars"])
     assert str(near) == "unknown agent 'cmaes'; did you mean 'cma-es' or 'ars'?"
     far = UnknownNameError("agent", "xyz", {"ppo": 1, "ars": 2}, "see `zorl list`")
     assert str(far) == "unknown agent 'xyz'; known: ars, ppo see `zorl list`"
     assert str(UnknownNameError("option", "x", [])) == "unknown option 'x'; known: none"
-    assert "unknown agent None" in str(UnknownNameError("agent", None, ["ppo"]))
+    assert "unknown agent None" in str(UnknownNameError("agent", None, ["ppo"]))  # type: ignore[arg-type]
 
 
-def test_errors_travel_by_pickle_from_workers():
+def test_errors_travel_by_pickle_from_workers() -> None:
     for kind in KINDS:
         back = pickle.loads(pickle.dumps(kind("what was wrong")))
         assert type(back) is kind and str(back) == "what was wrong"
@@ -35,6 +36,6 @@ def test_errors_travel_by_pickle_from_workers():
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_error_is_caught_as_zorls(kind):
+def test_every_error_is_caught_as_zorls(kind: Any) -> None:
     with pytest.raises(ZorlError):
         raise kind("x")

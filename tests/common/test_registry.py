@@ -74,7 +74,7 @@ def test_a_file_in_a_package_is_found_when_the_registry_is_looked_at(
         "from kennel import DOGS\n@DOGS.register('zoe')\ndef zoe(): pass\n"
         "@DOGS.register('ada')\ndef ada(): pass\n"
     )
-    from kennel import DOGS
+    from kennel import DOGS  # type: ignore[import-not-found]
 
     DOGS.add("stray", dict)
     importlib.import_module("kennel.rex")

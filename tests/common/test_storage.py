@@ -10,6 +10,7 @@ import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,13 +43,13 @@ ARRAYS = {
 
 
 @pytest.fixture
-def archive(tmp_path):
+def archive(tmp_path: Path) -> Any:
     path = tmp_path / "agent.zip"
     save_archive(path, "agent", METADATA, ARRAYS)
     return path
 
 
-def assert_same_bits(a, b):
+def assert_same_bits(a: Any, b: Any) -> None:
     assert a.shape == b.shape and a.dtype == b.dtype
     assert a.tobytes() == b.tobytes()
 
@@ -56,7 +57,7 @@ def assert_same_bits(a, b):
 # -- atomic writing ------------------------------------------------------------------------------
 
 
-def test_writing_replaces_the_whole_file_and_makes_its_folder(tmp_path):
+def test_writing_replaces_the_whole_file_and_makes_its_folder(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "file.bin"
     write_atomically(path, b"a long first content")
     write_atomically(str(path), b"short")
@@ -69,13 +70,13 @@ def test_writing_replaces_the_whole_file_and_makes_its_folder(tmp_path):
 @pytest.mark.parametrize("where", ["os.fsync", "pathlib.Path.replace", "pathlib.Path.chmod"])
 @pytest.mark.parametrize("existing", [True, False])
 def test_a_failure_leaves_the_old_file_and_no_temporary_one(
-    tmp_path, monkeypatch, where, error, existing
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: Any, existing: bool
+) -> None:
     path = tmp_path / "file.bin"
     if existing:
         path.write_bytes(b"old")
 
-    def fail(*args, **kwargs):
+    def fail(*args: Any, **kwargs: Any) -> None:
         raise error
 
     with monkeypatch.context() as patch:
@@ -86,16 +87,18 @@ def test_a_failure_leaves_the_old_file_and_no_temporary_one(
     assert not existing or path.read_bytes() == b"old"
 
 
-def test_data_are_on_the_disk_before_the_name_points_at_them(tmp_path, monkeypatch):
+def test_data_are_on_the_disk_before_the_name_points_at_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, events = tmp_path / "file.bin", []
     path.write_bytes(b"old")
     fsync, replace = os.fsync, Path.replace
 
-    def record_fsync(handle):
+    def record_fsync(handle: Any) -> None:
         events.append(("fsync", os.fstat(handle).st_size, path.read_bytes()))
         fsync(handle)
 
-    def record_replace(self, target):
+    def record_replace(self, target: Any) -> Any:  # type: ignore[no-untyped-def]
         assert self.parent == path.parent  # a rename across file systems would not be atomic
         events.append(("replace", self.stat().st_size, path.read_bytes()))
         return replace(self, target)
@@ -106,14 +109,14 @@ def test_data_are_on_the_disk_before_the_name_points_at_them(tmp_path, monkeypat
     assert events == [("fsync", 5, b"old"), ("replace", 5, b"old")]
 
 
-def test_a_folder_is_not_overwritten(tmp_path):
+def test_a_folder_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="folder"):
         write_atomically(tmp_path / "folder", b"x")
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
 
-def test_what_cannot_be_saved_leaves_the_old_archive(archive):
+def test_what_cannot_be_saved_leaves_the_old_archive(archive: Any) -> None:
     before = archive.read_bytes()
     for metadata, arrays, error in (
         ({"x": float("nan")}, {}, ValueError),
@@ -129,7 +132,7 @@ def test_what_cannot_be_saved_leaves_the_old_archive(archive):
 # -- JSON ----------------------------------------------------------------------------------------
 
 
-def test_json_round_trip_with_null_for_what_json_lacks(tmp_path):
+def test_json_round_trip_with_null_for_what_json_lacks(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     write_json(
         path,
@@ -154,7 +157,9 @@ def test_json_round_trip_with_null_for_what_json_lacks(tmp_path):
 
 @settings(deadline=None, derandomize=True)
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_json_keeps_every_bit_of_a_float(tmp_path_factory, value):
+def test_json_keeps_every_bit_of_a_float(
+    tmp_path_factory: pytest.TempPathFactory, value: Any
+) -> None:
     path = tmp_path_factory.getbasetemp() / "float.json"
     write_json(path, {"x": value})
     back = read_json(path)["x"]
@@ -173,7 +178,9 @@ def test_json_keeps_every_bit_of_a_float(tmp_path_factory, value):
     ],
     ids=["truncated", "empty", "not utf-8", "too deep", "list", "null"],
 )
-def test_a_file_that_is_no_json_object_is_refused(tmp_path, content, message):
+def test_a_file_that_is_no_json_object_is_refused(
+    tmp_path: Path, content: Any, message: str
+) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(content)
     with pytest.raises(FileFormatError, match=message) as caught:
@@ -181,13 +188,13 @@ def test_a_file_that_is_no_json_object_is_refused(tmp_path, content, message):
     assert str(path) in str(caught.value)
 
 
-def test_json_files_written_by_hand_are_utf_8(tmp_path):
+def test_json_files_written_by_hand_are_utf_8(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_bytes('{"σ": "ü"}'.encode())
     assert read_json(path) == {"σ": "ü"}
 
 
-def test_missing_json_and_folders_are_refused(tmp_path):
+def test_missing_json_and_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="no such file"):
         read_json(tmp_path / "x.json")
     with pytest.raises(FileFormatError, match="not a readable JSON file"):
@@ -197,7 +204,7 @@ def test_missing_json_and_folders_are_refused(tmp_path):
 # -- archives ------------------------------------------------------------------------------------
 
 
-def test_an_archive_comes_back_bit_for_bit(archive):
+def test_an_archive_comes_back_bit_for_bit(archive: Any) -> None:
     kind, metadata, arrays = load_archive(archive, "agent")
     assert (kind, metadata) == ("agent", METADATA)
     assert arrays.keys() == ARRAYS.keys()
@@ -206,7 +213,7 @@ def test_an_archive_comes_back_bit_for_bit(archive):
     assert load_archive(str(archive))[0] == "agent"
 
 
-def test_strided_and_read_only_arrays_are_saved_as_their_values(tmp_path):
+def test_strided_and_read_only_arrays_are_saved_as_their_values(tmp_path: Path) -> None:
     base = np.arange(12.0).reshape(3, 4)
     base.setflags(write=False)
     save_archive(tmp_path / "x", "k", {}, {"t": base.T, "s": base[::2, 1:3], "r": base[::-1]})
@@ -216,14 +223,14 @@ def test_strided_and_read_only_arrays_are_saved_as_their_values(tmp_path):
     np.testing.assert_array_equal(arrays["r"], base[::-1])
 
 
-def test_an_archive_of_nothing(tmp_path):
+def test_an_archive_of_nothing(tmp_path: Path) -> None:
     save_archive(tmp_path / "x", "k", {}, {})
     assert load_archive(tmp_path / "x", "k") == ("k", {}, {})
 
 
 def test_equal_contents_give_equal_bytes_whatever_the_order_and_the_time(
-    archive, tmp_path, monkeypatch
-):
+    archive: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     later = time.time() + 1e6
     monkeypatch.setattr(time, "time", lambda: later)
     monkeypatch.setattr(time, "localtime", lambda *_: time.gmtime(later))
@@ -235,14 +242,14 @@ def test_equal_contents_give_equal_bytes_whatever_the_order_and_the_time(
     assert other.read_bytes() != archive.read_bytes()
 
 
-def test_an_archive_is_a_zip_of_json_and_safetensors_and_no_pickle(archive):
+def test_an_archive_is_a_zip_of_json_and_safetensors_and_no_pickle(archive: Any) -> None:
     with zipfile.ZipFile(archive) as file:
         assert file.namelist() == ["zorl.json", "arrays.safetensors"]
         header = json.loads(file.read("zorl.json"))
     assert header == {"format": "zorl", "version": 1, "kind": "agent", "metadata": METADATA}
 
 
-def test_every_truncation_is_refused(archive, tmp_path):
+def test_every_truncation_is_refused(archive: Any, tmp_path: Path) -> None:
     data = archive.read_bytes()
     cut = tmp_path / "cut.zip"
     lengths = {len(data) * eighth // 8 for eighth in range(8)} | {len(data) - 1, len(data) - 22}
@@ -252,7 +259,7 @@ def test_every_truncation_is_refused(archive, tmp_path):
             load_archive(cut)
 
 
-def test_no_flipped_bit_gives_other_contents_or_another_error(tmp_path):
+def test_no_flipped_bit_gives_other_contents_or_another_error(tmp_path: Path) -> None:
     path, flipped = tmp_path / "a.zip", tmp_path / "b.zip"
     save_archive(path, "agent", {"seed": 3}, {"theta": np.array([1.5, -2.5])})
     data = path.read_bytes()
@@ -273,7 +280,7 @@ def test_no_flipped_bit_gives_other_contents_or_another_error(tmp_path):
     assert refused > 3 * len(data)
 
 
-def zip_of(**files):
+def zip_of(**files: Any) -> Any:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         for name, content in files.items():
@@ -281,7 +288,7 @@ def zip_of(**files):
     return buffer.getvalue()
 
 
-def header(**changes):
+def header(**changes: Any) -> Any:
     fields = {"format": "zorl", "version": 1, "kind": "agent", "metadata": {}} | changes
     return json.dumps({key: value for key, value in fields.items() if value != "absent"})
 
@@ -319,7 +326,9 @@ NO_ARRAYS = (2).to_bytes(8, "little") + b"{}"
         ),
     ],
 )
-def test_other_files_are_refused_with_their_name_and_the_cause(tmp_path, content, message):
+def test_other_files_are_refused_with_their_name_and_the_cause(
+    tmp_path: Path, content: Any, message: Any
+) -> None:
     path = tmp_path / "file.zip"
     path.write_bytes(content)
     with pytest.raises(FileFormatError, match=message) as caught:
@@ -327,14 +336,14 @@ def test_other_files_are_refused_with_their_name_and_the_cause(tmp_path, content
     assert str(path) in str(caught.value)
 
 
-def test_a_newer_format_may_even_change_the_other_parts(tmp_path):
+def test_a_newer_format_may_even_change_the_other_parts(tmp_path: Path) -> None:
     path = tmp_path / "file.zip"
     path.write_bytes(zip_of(zorl_json=header(version=7, kind=["new"], metadata=3)))
     with pytest.raises(FileFormatError, match="upgrade zorl"):
         load_archive(path, "agent")
 
 
-def test_missing_files_and_folders_are_told_apart(tmp_path):
+def test_missing_files_and_folders_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="no such file"):
         load_archive(tmp_path / "absent.zip")
     with pytest.raises(FileFormatError, match="a folder, expected a file"):
@@ -358,11 +367,11 @@ class Outer:
     flag: bool
 
 
-def outer(best=1.0, t=0, name="", flag=False):
+def outer(best: float = 1.0, t: int = 0, name: str = "", flag: bool = False) -> Any:
     return Outer(Inner(best, np.array([best, -best])), t, name, flag)
 
 
-def through_a_file(tmp_path, state, template):
+def through_a_file(tmp_path: Path, state: Any, template: Any) -> Any:
     scalars, arrays = flatten(state, "state")
     save_archive(tmp_path / "state.zip", "state", {"scalars": scalars}, arrays)
     _, metadata, arrays = load_archive(tmp_path / "state.zip", "state")
@@ -371,7 +380,7 @@ def through_a_file(tmp_path, state, template):
 
 @settings(deadline=None, derandomize=True)
 @given(st.floats(), st.integers(-(2**70), 2**70), st.text(), st.booleans())
-def test_flatten_is_exact_for_every_float(best, t, name, flag):
+def test_flatten_is_exact_for_every_float(best: Any, t: Any, name: Any, flag: Any) -> None:
     state = outer(best, t, name, flag)
     scalars, arrays = flatten(state, "x")
     assert set(scalars) == {"x.inner.best", "x.t", "x.name", "x.flag"}
@@ -384,8 +393,8 @@ def test_flatten_is_exact_for_every_float(best, t, name, flag):
         back.inner.history[0] = 0.0
 
 
-def test_numpy_scalars_in_a_state_can_be_saved(tmp_path):
-    state = outer(np.float64(0.1), np.int64(5), flag=np.bool_(True))
+def test_numpy_scalars_in_a_state_can_be_saved(tmp_path: Path) -> None:
+    state = outer(np.float64(0.1), np.int64(5), flag=np.bool_(True))  # type: ignore[arg-type]
     back = through_a_file(tmp_path, state, outer())
     assert (back.inner.best, back.t, back.flag) == (0.1, 5, True)
     assert [type(v) for v in (back.inner.best, back.t, back.flag)] == [float, int, bool]
@@ -397,8 +406,10 @@ def test_numpy_scalars_in_a_state_can_be_saved(tmp_path):
     ids=["openai-es", "spsa", "random-search", "cma-es", "cma-es with an integer"],
 )
 @pytest.mark.parametrize("updates", [0, 3])
-def test_a_search_goes_on_from_a_file_to_the_same_bits(tmp_path, optimizer, updates):
-    def advance(state, first, count):
+def test_a_search_goes_on_from_a_file_to_the_same_bits(
+    tmp_path: Path, optimizer: Any, updates: int
+) -> None:
+    def advance(state: Any, first: Any, count: Any) -> Any:
         for t in range(first, first + count):
             asked = optimizer.ask(state, np.random.default_rng(t))
             state = optimizer.tell(state, asked, -((asked.thetas - 1) ** 2).sum(axis=1))
@@ -415,7 +426,7 @@ def test_a_search_goes_on_from_a_file_to_the_same_bits(tmp_path, optimizer, upda
     assert not np.array_equal(got.theta, start.theta)
 
 
-def test_a_normalizer_with_infinite_bounds_comes_back(tmp_path):
+def test_a_normalizer_with_infinite_bounds_comes_back(tmp_path: Path) -> None:
     empty = Normalizer.create("running", [-np.inf, 0.0], [np.inf, 1.0])
     rows = np.array([[0.1, 0.2], [0.4, 0.8], [3.0, 1.0]])
     seen = Moments(3, rows.mean(axis=0), ((rows - rows.mean(axis=0)) ** 2).sum(axis=0))
@@ -426,7 +437,7 @@ def test_a_normalizer_with_infinite_bounds_comes_back(tmp_path):
     np.testing.assert_array_equal(back.low, [-np.inf, 0.0])
 
 
-def test_arrays_are_copies_of_what_was_loaded():
+def test_arrays_are_copies_of_what_was_loaded() -> None:
     scalars, arrays = flatten(outer(2.0), "x")
     back = unflatten(outer(), "x", scalars, arrays)
     arrays["x.inner.history"][:] = 77.0
@@ -448,7 +459,9 @@ def test_arrays_are_copies_of_what_was_loaded():
         ("x.inner.best", [1.0], r"x.inner.best is \[1.0\], expected float"),
     ],
 )
-def test_a_scalar_that_is_missing_or_of_another_type_is_refused(name, value, message):
+def test_a_scalar_that_is_missing_or_of_another_type_is_refused(
+    name: str, value: Any, message: str
+) -> None:
     scalars, arrays = flatten(outer(), "x")
     if value is None:
         del scalars[name]
@@ -459,7 +472,7 @@ def test_a_scalar_that_is_missing_or_of_another_type_is_refused(name, value, mes
 
 
 @pytest.mark.parametrize("shape", [(3,), (1, 2), (), (0,)])
-def test_an_array_of_another_shape_is_refused(shape):
+def test_an_array_of_another_shape_is_refused(shape: Any) -> None:
     scalars, arrays = flatten(outer(), "x")
     arrays["x.inner.history"] = np.zeros(shape)
     with pytest.raises(FileFormatError, match=r"x.inner.history has shape .*, expected \(2,\)"):
@@ -469,5 +482,5 @@ def test_an_array_of_another_shape_is_refused(shape):
         unflatten(outer(), "x", scalars, arrays)
 
 
-def test_the_format_is_version_one():
+def test_the_format_is_version_one() -> None:
     assert (storage.FORMAT, storage.VERSION) == ("zorl", 1)

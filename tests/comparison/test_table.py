@@ -132,7 +132,7 @@ def test_a_comparison_without_finished_runs_has_a_table(tmp_path: Path) -> None:
 def test_figures_show_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
     save = figures._save
-    monkeypatch.setattr(figures, "_save", lambda f, path: (drawn.append(f), save(f, path)))
+    monkeypatch.setattr(figures, "_save", lambda f, path: (drawn.append(f), save(f, path)))  # type: ignore[func-returns-value]
     compared, runs = mixed([None] * 5)
     files = write_figures(compared, runs, tmp_path)
     assert [file.name for file in files] == list(figures.FILES)

@@ -1,4 +1,9 @@
+from __future__ import annotations
+
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import pytest
@@ -19,7 +24,7 @@ gym.register(id="zorltest/Bare-v3", entry_point=Bare, reward_threshold=7, max_ep
 
 
 @pytest.fixture
-def module(tmp_path, monkeypatch):
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     (tmp_path / "zorl_test_module.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     yield "zorl_test_module"
@@ -27,14 +32,14 @@ def module(tmp_path, monkeypatch):
     gym.registry.pop("zorltest/Bare-v3", None)
 
 
-def test_an_id_without_version_is_pinned_to_the_newest():
+def test_an_id_without_version_is_pinned_to_the_newest() -> None:
     assert make_task("CartPole").env_id == "CartPole-v1"
     assert make_task("phys2d/CartPole").env_id == "phys2d/CartPole-v1"
 
 
-def test_an_older_version_that_works_makes_no_noise():
+def test_an_older_version_that_works_makes_no_noise() -> None:
     env = make_task("CartPole-v0").make()  # warnings are errors here
-    assert env.spec.id == "CartPole-v0"
+    assert env.spec.id == "CartPole-v0"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +57,7 @@ def test_an_older_version_that_works_makes_no_noise():
         ("math:Zzzzz-v0", "importing 'math' did not register it"),
     ],
 )
-def test_unknown_ids_suggest_the_nearest(env_id, message):
+def test_unknown_ids_suggest_the_nearest(env_id: str, message: str) -> None:
     with pytest.raises(UnknownNameError, match=message) as caught:
         find_spec(env_id)
     assert "\x1b" not in str(caught.value)  # Gymnasium colours its own messages
@@ -66,26 +71,28 @@ def test_unknown_ids_suggest_the_nearest(env_id, message):
         (None, "an environment id is text"),
     ],
 )
-def test_ids_that_cannot_be_looked_up(env_id, message):
+def test_ids_that_cannot_be_looked_up(env_id: str | None, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        make_task(env_id)
+        make_task(env_id)  # type: ignore[arg-type]
 
 
-def test_a_module_that_fails_to_import_says_why(tmp_path, monkeypatch):
+def test_a_module_that_fails_to_import_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "zorl_broken.py").write_text("raise RuntimeError('no licence')\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigurationError, match="'zorl_broken' failed with RuntimeError: no lic"):
         make_task("zorl_broken:X-v0")
 
 
-def test_ids_of_a_module(module):
+def test_ids_of_a_module(module: Any) -> None:
     task = make_task(f"{module}:zorltest/Bare")
     assert task.env_id == f"{module}:zorltest/Bare-v3"
     assert (task.success, task.threshold) == ("threshold", 7.0)
-    assert task.make().spec.max_episode_steps == 9  # and knows no render_mode
+    assert task.make().spec.max_episode_steps == 9  # type: ignore[union-attr]  # and knows no render_mode
 
 
-def test_unknown_environment_options_suggest_the_nearest():
+def test_unknown_environment_options_suggest_the_nearest() -> None:
     task = make_task("CartPole-v1", env_kwargs={"sutton_barto_rewards": True})
     with pytest.raises(UnknownNameError, match="did you mean 'sutton_barto_reward'"):
         task.make()
@@ -94,13 +101,13 @@ def test_unknown_environment_options_suggest_the_nearest():
         task.make()
 
 
-def test_a_constructor_that_raises_is_an_environment_failure():
+def test_a_constructor_that_raises_is_an_environment_failure() -> None:
     task = make_task("FrozenLake-v1", env_kwargs={"map_name": "9x9"})
     with pytest.raises(EnvironmentFailure, match=r"FrozenLake-v1 with .*map_name.*KeyError: '9x9'"):
         task.make()
 
 
-def hide(monkeypatch, package, family):
+def hide(monkeypatch: pytest.MonkeyPatch, package: Any, family: Any) -> None:
     """Make `import package` fail, and forget the environments that were imported with it."""
     for name in list(sys.modules):
         if name.startswith(f"gymnasium.envs.{family}"):
@@ -116,7 +123,9 @@ def hide(monkeypatch, package, family):
         ("phys2d/CartPole-v1", "jax", "phys2d", "gymnasium[jax]"),
     ],
 )
-def test_a_missing_package_names_what_to_install(monkeypatch, env_id, package, family, extra):
+def test_a_missing_package_names_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, env_id: str, package: str, family: str, extra: str
+) -> None:
     task = make_task(env_id)
     hide(monkeypatch, package, family)
     with pytest.raises(ConfigurationError) as caught:
@@ -125,6 +134,6 @@ def test_a_missing_package_names_what_to_install(monkeypatch, env_id, package, f
     assert str(caught.value).count(f'pip install "{extra}"') == 1
 
 
-def test_an_old_version_that_fails_names_the_newest():
+def test_an_old_version_that_fails_names_the_newest() -> None:
     with pytest.raises(ConfigurationError, match=r"the newest version is 'Hopper-v5'$"):
         make_task("Hopper-v2").make()

@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 import json
 import pickle
+from typing import Any
 
 import gymnasium as gym
 import pytest
@@ -16,7 +19,7 @@ FULL = Task(
 )
 
 
-def test_json_round_trip_is_equal_and_plain():
+def test_json_round_trip_is_equal_and_plain() -> None:
     data = FULL.to_json()
     assert data == {
         "env_id": "CartPole-v1",
@@ -29,7 +32,7 @@ def test_json_round_trip_is_equal_and_plain():
     assert Task.from_json({"env_id": "CartPole-v1"}) == Task("CartPole-v1")
 
 
-def test_equal_tasks_have_one_hash_and_survive_pickle():
+def test_equal_tasks_have_one_hash_and_survive_pickle() -> None:
     twin = Task.from_json(FULL.to_json())
     assert len({FULL, twin}) == 1
     again = pickle.loads(pickle.dumps(FULL))
@@ -40,13 +43,13 @@ def test_equal_tasks_have_one_hash_and_survive_pickle():
     )
 
 
-def test_a_task_does_not_follow_the_dict_it_was_made_of():
+def test_a_task_does_not_follow_the_dict_it_was_made_of() -> None:
     kwargs = {"max_episode_steps": 50}
     task = Task("CartPole-v1", kwargs)
     kwargs["max_episode_steps"] = 1
     assert task.env_kwargs == {"max_episode_steps": 50}
     with pytest.raises(TypeError):
-        task.env_kwargs["max_episode_steps"] = 1
+        task.env_kwargs["max_episode_steps"] = 1  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -70,22 +73,22 @@ def test_a_task_does_not_follow_the_dict_it_was_made_of():
         ({"env_id": "A", "env_kwargs": {"render_mode": "human"}}, "pass it to Task.make"),
     ],
 )
-def test_bad_data_is_refused(data, message):
+def test_bad_data_is_refused(data: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Task.from_json(data)
 
 
-def test_make_without_wrappers_is_plain_gymnasium():
+def test_make_without_wrappers_is_plain_gymnasium() -> None:
     task = make_task("MountainCar-v0", env_kwargs={"max_episode_steps": 2, "goal_velocity": 0.1})
     env = task.make()
     assert not task.shaped
     assert native_recorder(env) is None
-    assert env.unwrapped.goal_velocity == 0.1
+    assert env.unwrapped.goal_velocity == 0.1  # type: ignore[attr-defined]
     env.reset(seed=0)
     assert [env.step(0)[3] for _ in range(2)] == [False, True]
 
 
-def test_make_records_the_native_return_inside_the_wrappers_in_order():
+def test_make_records_the_native_return_inside_the_wrappers_in_order() -> None:
     task = make_task("MountainCar-v0", ["momentum(step_cost=2)", "frame-stack(stack_size=2)"])
     env = task.make()
     assert task.shaped
@@ -93,11 +96,11 @@ def test_make_records_the_native_return_inside_the_wrappers_in_order():
     assert isinstance(env.env, MomentumReward)
     assert isinstance(env.env.env, NativeReturn)
     env.reset(seed=0)
-    assert -2.0 <= env.step(0)[1] < -1.0
-    assert native_recorder(env).episode_return == -1.0
+    assert -2.0 <= env.step(0)[1] < -1.0  # type: ignore[operator]
+    assert native_recorder(env).episode_return == -1.0  # type: ignore[union-attr]
 
 
-def test_render_mode_is_passed_on():
+def test_render_mode_is_passed_on() -> None:
     assert make_task("CartPole-v1").make().render_mode is None
     env = make_task("MountainCar-v0", ["momentum"]).make(render_mode="rgb_array")
     assert env.render_mode == "rgb_array"
@@ -122,12 +125,14 @@ def test_render_mode_is_passed_on():
         ("Pendulum-v1", "none", None),
     ],
 )
-def test_success_and_threshold_of_known_tasks(env_id, success, threshold):
+def test_success_and_threshold_of_known_tasks(
+    env_id: str, success: str, threshold: float | None
+) -> None:
     task = make_task(env_id)
     assert (task.env_id, task.success, task.threshold) == (env_id, success, threshold)
 
 
-def test_success_and_threshold_can_be_given():
+def test_success_and_threshold_can_be_given() -> None:
     task = make_task("Pendulum-v1", threshold=-200)
     assert (task.success, task.threshold) == ("threshold", -200.0)
     task = make_task("MountainCar-v0", threshold=-100)
@@ -153,29 +158,31 @@ def test_success_and_threshold_can_be_given():
         (make_task("Pendulum-v1"), 0.0, True, {"is_success": True}, False),
     ],
 )
-def test_what_counts_as_success(task, native_return, terminated, info, expected):
+def test_what_counts_as_success(
+    task: Any, native_return: Any, terminated: bool, info: Any, expected: bool
+) -> None:
     assert task.succeeded(native_return, terminated, info) is expected
 
 
 @pytest.mark.parametrize("info", [None, {"success": True}])
-def test_success_from_info_needs_the_key(info):
+def test_success_from_info_needs_the_key(info: Any) -> None:
     with pytest.raises(ConfigurationError, match="needs 'is_success'"):
         make_task("CartPole-v1", success="info").succeeded(500.0, False, info)
 
 
-def test_require_threshold():
+def test_require_threshold() -> None:
     assert make_task("CartPole-v1").require_threshold() == 475.0
     with pytest.raises(ConfigurationError, match="Pendulum-v1 has no threshold; pass --threshold"):
         make_task("Pendulum-v1").require_threshold()
 
 
-def test_wrappers_are_a_list():
+def test_wrappers_are_a_list() -> None:
     with pytest.raises(ConfigurationError, match=r"did you mean \['momentum'\]"):
         make_task("MountainCar-v0", "momentum")
     with pytest.raises(ConfigurationError, match="pair"):
-        make_task("MountainCar-v0", [("momentum",)])
+        make_task("MountainCar-v0", [("momentum",)])  # type: ignore[list-item]
 
 
-def test_unknown_kind_of_success():
+def test_unknown_kind_of_success() -> None:
     with pytest.raises(UnknownNameError, match="kind of success 'treshold'"):
-        make_task("CartPole-v1", success="treshold")
+        make_task("CartPole-v1", success="treshold")  # type: ignore[arg-type]

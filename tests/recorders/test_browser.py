@@ -1,5 +1,7 @@
 """A run's log in TensorBoard's server and in a browser: what a user sees, not what was written."""
 
+from __future__ import annotations
+
 import base64
 import io
 import json
@@ -12,6 +14,9 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,11 +37,17 @@ LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class Swing:
     """Pushes the car the way it moves, which reaches the flag."""
 
-    def predict(self, observation, state=None, episode_start=None, deterministic=True):
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+    ) -> Any:
         return np.array(2 if observation[1] >= 0 else 0), state
 
 
-def eventually(ask, what):
+def eventually(ask: Any, what: Any) -> Any:
     """The first true answer."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
@@ -50,21 +61,21 @@ def eventually(ask, what):
 class Server:
     """A TensorBoard of its own process on a port that the system chose."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Any) -> None:
         command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder)]
         options = ["--host", "127.0.0.1", "--port", "0", "--reload_interval", "1"]
         self.process = subprocess.Popen(
             [*command, *options], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
         )
-        self.lines = []
-        self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stderr))
+        self.lines = []  # type: ignore[var-annotated]
+        self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stderr))  # type: ignore[arg-type]
         self.reader.start()
         found = eventually(
             lambda: re.search(r"http://127\.0\.0\.1:\d+", "".join(self.lines)), "TensorBoard"
         )
         self.url = found.group()
 
-    def get(self, path, body=None):
+    def get(self, path: Any, body: Any = None) -> Any:
         request = urllib.request.Request(f"{self.url}/data/{path}")
         if body is not None:
             request.data = json.dumps(body).encode()
@@ -72,20 +83,20 @@ class Server:
         with LOCAL.open(request, timeout=10) as response:
             return response.headers["Content-Type"], response.read()
 
-    def json(self, path, body=None):
+    def json(self, path: Any, body: Any = None) -> Any:
         return json.loads(self.get(path, body)[1])
 
-    def close(self):
+    def close(self) -> None:
         self.process.terminate()
         self.process.wait(10)
         self.reader.join(10)
-        self.process.stderr.close()
+        self.process.stderr.close()  # type: ignore[union-attr]
 
 
 class Browser:
     """A headless Chromium, driven by its DevTools protocol over a pair of pipes."""
 
-    def __init__(self, profile):
+    def __init__(self, profile: Any) -> None:
         commands, self._commands = os.pipe()
         self._answers, answers = os.pipe()
         flags = (
@@ -110,7 +121,7 @@ class Browser:
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = {"sessionId": attached["sessionId"]}
 
-    def call(self, method, **params):
+    def call(self, method: Any, **params: Any) -> Any:
         self._count += 1
         message = {"id": self._count, "method": method, "params": params, **self._session}
         os.write(self._commands, json.dumps(message).encode() + b"\0")
@@ -126,17 +137,17 @@ class Browser:
                 assert "error" not in answer, answer
                 return answer["result"]
 
-    def evaluate(self, expression):
+    def evaluate(self, expression: Any) -> Any:
         result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    def picture(self, **clip):
+    def picture(self, **clip: Any) -> Any:
         options = {"clip": {**clip, "scale": 1}} if clip else {}
         data = self.call("Page.captureScreenshot", format="png", **options)["data"]
         return Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
 
-    def close(self):
+    def close(self) -> None:
         self.process.terminate()
         self.process.wait(10)
         os.close(self._commands)
@@ -144,7 +155,7 @@ class Browser:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """TensorBoard on the log of a finished run."""
     folder = tmp_path_factory.mktemp("logs")
     log = EventLog(folder / "spsa")
@@ -166,26 +177,26 @@ def server(tmp_path_factory):
         server.close()
 
 
-def served_gif(server, index):
+def served_gif(server: Any, index: Any) -> Any:
     entries = server.json("plugin/images/images?run=spsa&tag=rollout&sample=0")
     assert [entry["step"] for entry in entries] == [100, 3000]
     kind, data = server.get(f"plugin/images/individualImage?{entries[index]['query']}")
     assert kind == "image/gif"
     image = Image.open(io.BytesIO(data))
     frames = []
-    for number in range(image.n_frames):
+    for number in range(image.n_frames):  # type: ignore[attr-defined]
         image.seek(number)
         frames.append(image.convert("RGB"))
     return frames
 
 
-def test_the_server_serves_an_animated_gif_of_the_rollout(server):
+def test_the_server_serves_an_animated_gif_of_the_rollout(server: Any) -> None:
     frames = served_gif(server, 0)
     assert len(frames) > 20
     assert len({frame.tobytes() for frame in frames}) > 20
 
 
-def test_the_server_shows_one_hparams_session_with_its_metric(server):
+def test_the_server_shows_one_hparams_session_with_its_metric(server: Any) -> None:
     assert server.json("runs") == ["spsa"]
     body = {
         "allowedStatuses": ["STATUS_SUCCESS", "STATUS_UNKNOWN", "STATUS_FAILURE", "STATUS_RUNNING"],
@@ -209,7 +220,7 @@ def test_the_server_shows_one_hparams_session_with_its_metric(server):
     assert {info["name"] for info in experiment["hparamInfos"]} == set(group["hparams"])
 
 
-def test_the_server_shows_scalars_over_env_steps_and_the_settings(server):
+def test_the_server_shows_scalars_over_env_steps_and_the_settings(server: Any) -> None:
     points = server.json("plugin/scalars/scalars?run=spsa&tag=search%2Freturn_mean")
     assert [(step, value) for _, step, value in points] == [
         ((index + 1) * 100, float(index)) for index in range(30)
@@ -238,7 +249,7 @@ FIND_ROLLOUT = """
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-def test_the_images_tab_plays_the_rollout(server, tmp_path):
+def test_the_images_tab_plays_the_rollout(server: Any, tmp_path: Path) -> None:
     frames = served_gif(server, 1)
     browser = Browser(tmp_path / "profile")
     try:
@@ -257,7 +268,7 @@ def test_the_images_tab_plays_the_rollout(server, tmp_path):
         blank = np.full_like(expected[0], 255)
         seen = set()
 
-        def looks_at_the_car_in_three_places():
+        def looks_at_the_car_in_three_places() -> Any:
             shown = np.asarray(browser.picture(**box).resize(size), np.float32)
             distances = np.abs(expected - shown).mean(axis=(1, 2, 3))
             nearest = int(distances.argmin())

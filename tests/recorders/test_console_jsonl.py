@@ -44,7 +44,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr(console.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(console.time, "perf_counter", lambda: self.now)  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -268,7 +268,7 @@ def test_several_recorders_are_told_in_order() -> None:
         both.validation(9, {})
         both.result["status"] = "finished"
     verbs = [("start", "a-run"), ("record", 4), ("validation", 9)]
-    verbs += [("finish", {"status": "finished"})]  # type: ignore[list-item]
+    verbs += [("finish", {"status": "finished"})]
     assert log == [(name, *verb) for verb in verbs for name in "ab"]
 
 

@@ -1,10 +1,13 @@
 """What TensorBoardRecorder writes, read back with TensorBoard's own readers."""
 
+from __future__ import annotations
+
 import json
 import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,28 +28,30 @@ EVERYTHING = {"scalars": 0, "histograms": 0, "tensors": 0, "images": 0}
 
 
 class Clock:
-    def __init__(self):
+    def __init__(self) -> None:
         self.now = 100.0
 
-    def __call__(self):
+    def __call__(self) -> Any:
         return self.now
 
 
-def read(folder):
+def read(folder: Any) -> Any:
     return EventAccumulator(str(folder), size_guidance=EVERYTHING).Reload()
 
 
-def run(config=None, total=10_000, start_index=0, start_steps=0):
+def run(config: Any = None, total: int = 10_000, start_index: int = 0, start_steps: int = 0) -> Any:
     config = {"seed": 1} if config is None else config
-    return Run("r", None, None, config, total, None, start_index, start_steps)
+    return Run("r", None, None, config, total, None, start_index, start_steps)  # type: ignore[arg-type]
 
 
-def record(index, scalars=None, histograms=None, steps_each=100):
+def record(index: Any, scalars: Any = None, histograms: Any = None, steps_each: int = 100) -> Any:
     scalars = {"search/return_mean": float(index)} if scalars is None else scalars
     return PlainRecord(index, (index + 1) * steps_each, scalars, histograms or {})
 
 
-def written(folder, records, result=None, start=None, **options):
+def written(
+    folder: Any, records: Any, result: Any = None, start: Any = None, **options: Any
+) -> Any:
     """Write records into `folder` and read it back."""
     recorder = TensorBoardRecorder(EventLog(folder), **options)
     recorder.start(start or run())
@@ -56,11 +61,11 @@ def written(folder, records, result=None, start=None, **options):
     return read(folder)
 
 
-def curve(events, tag="search/return_mean"):
+def curve(events: Any, tag: str = "search/return_mean") -> Any:
     return [(event.step, event.value) for event in events.Scalars(tag)]
 
 
-def sessions(events, tag):
+def sessions(events: Any, tag: Any) -> Any:
     """Every plugin message of an hparams tag, parsed."""
     parse = {
         hparams_metadata.SESSION_START_INFO_TAG: (
@@ -72,7 +77,7 @@ def sessions(events, tag):
     return [parse(content[tag])] if tag in content else []
 
 
-def test_scalars_have_tags_values_and_env_steps(tmp_path):
+def test_scalars_have_tags_values_and_env_steps(tmp_path: Path) -> None:
     events = written(
         tmp_path,
         [
@@ -85,7 +90,7 @@ def test_scalars_have_tags_values_and_env_steps(tmp_path):
     assert curve(events, "gate/accepted") == [(200, 1.0)]
 
 
-def test_non_finite_scalars_pass(tmp_path):
+def test_non_finite_scalars_pass(tmp_path: Path) -> None:
     values = [math.nan, math.inf, -math.inf, 1e300]  # the last is no float32
     events = written(tmp_path, [record(i, {"x/y": value}) for i, value in enumerate(values)])
     shown = [value for _, value in curve(events, "x/y")]
@@ -93,7 +98,7 @@ def test_non_finite_scalars_pass(tmp_path):
     assert shown[1:] == [math.inf, -math.inf, math.inf]
 
 
-def test_validation_figures_are_scalars(tmp_path):
+def test_validation_figures_are_scalars(tmp_path: Path) -> None:
     recorder = TensorBoardRecorder(EventLog(tmp_path))
     recorder.start(run())
     recorder.validation(300, {"eval/native_return_mean": -120.0, "eval/success_rate": 0.5})
@@ -103,19 +108,21 @@ def test_validation_figures_are_scalars(tmp_path):
     assert curve(events, "eval/success_rate") == [(300, 0.5)]
 
 
-def test_records_are_thinned_to_the_points_of_the_budget_and_the_last_is_kept(tmp_path):
+def test_records_are_thinned_to_the_points_of_the_budget_and_the_last_is_kept(
+    tmp_path: Path,
+) -> None:
     records = [record(i) for i in range(99)]
     events = written(tmp_path, records, points=10, seconds=1e9)
     steps = [step for step, _ in curve(events)]
     assert steps == [100, 1100, 2100, 3100, 4100, 5100, 6100, 7100, 8100, 9100, 9900]
 
 
-def test_the_last_record_is_written_once(tmp_path):
+def test_the_last_record_is_written_once(tmp_path: Path) -> None:
     events = written(tmp_path, [record(i) for i in range(11)], points=10, seconds=1e9)
     assert [step for step, _ in curve(events)] == [100, 1100]
 
 
-def test_records_are_written_after_some_seconds_in_a_run_with_a_huge_budget(tmp_path):
+def test_records_are_written_after_some_seconds_in_a_run_with_a_huge_budget(tmp_path: Path) -> None:
     clock = Clock()
     recorder = TensorBoardRecorder(EventLog(tmp_path), points=10, seconds=2.0, clock=clock)
     recorder.start(run(total=10**9))
@@ -126,7 +133,7 @@ def test_records_are_written_after_some_seconds_in_a_run_with_a_huge_budget(tmp_
     assert [step for step, _ in curve(read(tmp_path))] == [100, 300, 500, 700]
 
 
-def test_histograms_go_with_every_nth_record_that_is_written(tmp_path):
+def test_histograms_go_with_every_nth_record_that_is_written(tmp_path: Path) -> None:
     values = np.array([1.0, 2.0, 2.0, 5.0])
     records = [record(i, histograms={"search/theta": values + i}) for i in range(7)]
     events = written(tmp_path, records, histograms_every=3)
@@ -139,14 +146,14 @@ def test_histograms_go_with_every_nth_record_that_is_written(tmp_path):
     assert events.SummaryMetadata("search/theta").plugin_data.plugin_name == "histograms"
 
 
-def test_histograms_can_be_left_out(tmp_path):
+def test_histograms_can_be_left_out(tmp_path: Path) -> None:
     events = written(
         tmp_path, [record(0, histograms={"search/theta": np.ones(3)})], histograms_every=0
     )
     assert "search/theta" not in events.Tags()["tensors"]
 
 
-def test_histograms_are_of_finite_values_and_empty_ones_are_skipped(tmp_path):
+def test_histograms_are_of_finite_values_and_empty_ones_are_skipped(tmp_path: Path) -> None:
     histograms = {
         "a/empty": np.zeros(0),
         "a/nan": np.array([np.nan, np.inf]),
@@ -170,7 +177,7 @@ CONFIG = {
 }
 
 
-def test_settings_are_flat_and_of_the_types_that_hparams_accepts():
+def test_settings_are_flat_and_of_the_types_that_hparams_accepts() -> None:
     assert flatten_settings(CONFIG) == {
         "agent": "spsa",
         "seed": 3,
@@ -186,7 +193,7 @@ def test_settings_are_flat_and_of_the_types_that_hparams_accepts():
     assert {type(value) for value in flatten_settings(CONFIG).values()} <= {bool, int, float, str}
 
 
-def test_there_is_one_hparams_session_in_the_runs_own_folder(tmp_path):
+def test_there_is_one_hparams_session_in_the_runs_own_folder(tmp_path: Path) -> None:
     events = written(tmp_path, [record(0)], start=run(CONFIG))
     (start,) = sessions(events, hparams_metadata.SESSION_START_INFO_TAG)
     shown = {
@@ -208,13 +215,15 @@ def test_there_is_one_hparams_session_in_the_runs_own_folder(tmp_path):
         ({}, []),
     ],
 )
-def test_the_hparams_session_ends_unless_the_run_may_go_on(tmp_path, result, statuses):
+def test_the_hparams_session_ends_unless_the_run_may_go_on(
+    tmp_path: Path, result: Any, statuses: Any
+) -> None:
     events = written(tmp_path, [record(0)], result)
     ends = sessions(events, hparams_metadata.SESSION_END_INFO_TAG)
     assert [end.status for end in ends] == statuses
 
 
-def test_the_configuration_is_a_table_in_the_text_tab(tmp_path):
+def test_the_configuration_is_a_table_in_the_text_tab(tmp_path: Path) -> None:
     config = {"agent": "spsa", "wrappers": ["a|b"], "note": "two\nlines"}
     events = written(tmp_path, [], start=run(config))
     (event,) = events.Tensors("config")
@@ -230,7 +239,7 @@ def test_the_configuration_is_a_table_in_the_text_tab(tmp_path):
     assert events.SummaryMetadata("config").plugin_data.plugin_name == "text"
 
 
-def test_a_resumed_run_replaces_what_came_after_its_checkpoint(tmp_path):
+def test_a_resumed_run_replaces_what_came_after_its_checkpoint(tmp_path: Path) -> None:
     before = [
         record(i, {"search/return_mean": 0.0}, {"search/theta": np.ones(2)}) for i in range(9)
     ]
@@ -248,13 +257,13 @@ def test_a_resumed_run_replaces_what_came_after_its_checkpoint(tmp_path):
     assert [event.step for event in served.Tensors("search/return_mean")] == [*kept, 600, 800]
 
 
-def test_a_run_that_starts_anew_replaces_all_that_an_earlier_attempt_left(tmp_path):
+def test_a_run_that_starts_anew_replaces_all_that_an_earlier_attempt_left(tmp_path: Path) -> None:
     written(tmp_path, [record(i) for i in range(3)])
     events = written(tmp_path, [record(1)])
     assert [step for step, _ in curve(events)] == [200]
 
 
-def test_finish_without_start_writes_nothing(tmp_path):
+def test_finish_without_start_writes_nothing(tmp_path: Path) -> None:
     recorder = TensorBoardRecorder(EventLog(tmp_path / "log"))
     recorder.record(record(0))
     recorder.validation(1, {"eval/return_mean": 1.0})
@@ -262,7 +271,7 @@ def test_finish_without_start_writes_nothing(tmp_path):
     assert not (tmp_path / "log").exists()
 
 
-def test_a_recorder_can_be_used_for_one_run_after_another(tmp_path):
+def test_a_recorder_can_be_used_for_one_run_after_another(tmp_path: Path) -> None:
     recorder = TensorBoardRecorder(EventLog(tmp_path), points=10, seconds=1e9)
     for start in (0, 50):
         recorder.start(run(start_index=start, start_steps=start * 100))
@@ -271,10 +280,10 @@ def test_a_recorder_can_be_used_for_one_run_after_another(tmp_path):
     assert [step for step, _ in curve(read(tmp_path))] == [100, 5100]
 
 
-def test_what_was_written_is_there_when_training_raises(tmp_path):
+def test_what_was_written_is_there_when_training_raises(tmp_path: Path) -> None:
     recorders = Recorders([TensorBoardRecorder(EventLog(tmp_path))])
 
-    def train():
+    def train() -> None:
         with recorders:
             recorders.start(run())
             recorders.record(record(0))
@@ -285,7 +294,7 @@ def test_what_was_written_is_there_when_training_raises(tmp_path):
     assert curve(read(tmp_path)) == [(100, 0.0)]
 
 
-def test_the_log_closes_with_its_last_user(tmp_path):
+def test_the_log_closes_with_its_last_user(tmp_path: Path) -> None:
     log = EventLog(tmp_path)
     log.open()
     log.open()
@@ -297,7 +306,7 @@ def test_the_log_closes_with_its_last_user(tmp_path):
     assert curve(read(tmp_path), "a/b") == [(1, 1.0)]
 
 
-def test_the_log_takes_only_gifs_as_gifs(tmp_path):
+def test_the_log_takes_only_gifs_as_gifs(tmp_path: Path) -> None:
     log = EventLog(tmp_path)
     log.open()
     with pytest.raises(ZorlError, match="no GIF"):
@@ -308,12 +317,12 @@ def test_the_log_takes_only_gifs_as_gifs(tmp_path):
 
 
 @pytest.mark.parametrize("options", [{"points": 0}, {"histograms_every": -1}])
-def test_options_that_cannot_work_are_rejected(tmp_path, options):
+def test_options_that_cannot_work_are_rejected(tmp_path: Path, options: Any) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         TensorBoardRecorder(EventLog(tmp_path), **options)
 
 
-def test_a_pace_is_due_at_once_and_then_after_steps_or_seconds():
+def test_a_pace_is_due_at_once_and_then_after_steps_or_seconds() -> None:
     clock = Clock()
     pace = Pace(100, 5.0, clock)
     assert pace.due(0)

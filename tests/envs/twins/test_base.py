@@ -110,7 +110,7 @@ def test_twins_are_registered_by_id(monkeypatch: pytest.MonkeyPatch) -> None:
     assert REWARD_TWINS["half"] is REWARD_TWINS["double"] is twins.Momentum
     for register in (register_twin, register_reward_twin):
         with pytest.raises(ConfigurationError, match="must be"):
-            register("CartPole-v5", RightDrift())  # type: ignore[operator]
+            register("CartPole-v5", RightDrift())  # type: ignore[call-overload]
     with pytest.raises(ConfigurationError, match="'CartPole-v1' is registered already"):
         register_twin("CartPole-v1", RightDrift)
 

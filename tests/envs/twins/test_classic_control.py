@@ -59,5 +59,5 @@ def test_acrobot_at_its_highest_speeds_is_wrapped_as_often_as_in_gymnasium() -> 
         action = int(rng.integers(3))
         env.state = state
         env.step(action)
-        mine, _, _ = Acrobot().step(*state.tolist(), float(action))
+        mine, _, _ = Acrobot().step(*state.tolist(), float(action))  # type: ignore[call-arg]
         assert list(mine) == list(env.state)

@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 import json
 import math
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -13,14 +16,14 @@ from zorl.envs import MomentumReward
 PUBLISHED = (100.0, 5.0, 0.2, 1.0)
 
 
-def formula(position, velocity, terminated, coefficients=PUBLISHED):
+def formula(position: Any, velocity: Any, terminated: Any, coefficients: Any = PUBLISHED) -> Any:
     goal, speed, height, cost = coefficients
     return (
         goal * terminated + speed * abs(velocity) + height * (math.sin(3 * position) + 1.0) - cost
     )
 
 
-def step_from(env, position, velocity, action):
+def step_from(env: Any, position: Any, velocity: Any, action: Any) -> Any:
     env.reset(seed=0)
     env.unwrapped.state = (position, velocity)
     return env.step(action)
@@ -30,7 +33,9 @@ def step_from(env, position, velocity, action):
     ("position", "velocity", "action"),
     [(-0.5, 0.0, 1), (-0.5, 0.03, 2), (-1.1, -0.05, 0), (0.2, 0.05, 2), (0.48, 0.06, 2)],
 )
-def test_reward_is_the_published_formula_at_the_new_observation(position, velocity, action):
+def test_reward_is_the_published_formula_at_the_new_observation(
+    position: float, velocity: float, action: int
+) -> None:
     env = MomentumReward(gym.make("MountainCar-v0"))
     observation, reward, terminated, _, _ = step_from(env, position, velocity, action)
     x, v = map(float, observation)
@@ -38,14 +43,14 @@ def test_reward_is_the_published_formula_at_the_new_observation(position, veloci
     assert isinstance(reward, float)
 
 
-def test_reward_by_hand_in_the_valley():
+def test_reward_by_hand_in_the_valley() -> None:
     env = MomentumReward(gym.make("MountainCar-v0"))
     _, reward, _, _, _ = step_from(env, -0.5, 0.0, 1)
     # v = −0.0025·cos(−1.5) = −0.000176843; x = −0.500176843; sin(3x) = −0.997532
     assert reward == pytest.approx(5 * 0.000176843 + 0.2 * (1 - 0.997532) - 1, abs=1e-6)
 
 
-def test_goal_pays_once_reached():
+def test_goal_pays_once_reached() -> None:
     env = MomentumReward(gym.make("MountainCar-v0"))
     observation, reward, terminated, truncated, _ = step_from(env, 0.48, 0.06, 2)
     assert terminated and not truncated
@@ -53,14 +58,14 @@ def test_goal_pays_once_reached():
     assert 99.0 < reward < 101.0
 
 
-def test_running_out_of_time_earns_no_goal_reward():
+def test_running_out_of_time_earns_no_goal_reward() -> None:
     env = MomentumReward(gym.make("MountainCar-v0", max_episode_steps=1))
     _, reward, terminated, truncated, _ = step_from(env, -0.5, 0.0, 1)
     assert truncated and not terminated
     assert reward < 0.0
 
 
-def test_continuous_mountain_car():
+def test_continuous_mountain_car() -> None:
     env = MomentumReward(gym.make("MountainCarContinuous-v0"))
     env.reset(seed=3)
     observation, reward, terminated, _, _ = env.step(np.array([1.0], np.float32))
@@ -68,7 +73,7 @@ def test_continuous_mountain_car():
     assert reward == pytest.approx(formula(x, v, terminated), abs=1e-12)
 
 
-def test_each_coefficient_has_its_own_term():
+def test_each_coefficient_has_its_own_term() -> None:
     coefficients = (7.0, 11.0, 13.0, 17.0)
     names = ("goal_reward", "speed_weight", "height_weight", "step_cost")
     env = MomentumReward(gym.make("MountainCar-v0"), **dict(zip(names, coefficients, strict=True)))
@@ -80,13 +85,13 @@ def test_each_coefficient_has_its_own_term():
 
 @pytest.mark.parametrize("name", ["goal_reward", "speed_weight", "height_weight", "step_cost"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "5", None, True])
-def test_coefficients_must_be_finite_numbers(name, value):
+def test_coefficients_must_be_finite_numbers(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} must be a finite number"):
         MomentumReward(gym.make("MountainCar-v0"), **{name: value})
 
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "FrozenLake-v1"])
-def test_other_observations_are_refused_by_naming_the_expected_environments(env_id):
+def test_other_observations_are_refused_by_naming_the_expected_environments(env_id: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         MomentumReward(gym.make(env_id))
     assert "MountainCar-v0" in str(caught.value)
@@ -94,9 +99,9 @@ def test_other_observations_are_refused_by_naming_the_expected_environments(env_
     assert env_id in str(caught.value)
 
 
-def test_round_trip_through_the_json_spec_gives_the_same_rewards():
-    env = MomentumReward(gym.make("MountainCar-v0"), speed_weight=np.float32(10), step_cost=2)
-    text = env.spec.to_json()
+def test_round_trip_through_the_json_spec_gives_the_same_rewards() -> None:
+    env = MomentumReward(gym.make("MountainCar-v0"), speed_weight=np.float32(10), step_cost=2)  # type: ignore[arg-type]
+    text = env.spec.to_json()  # type: ignore[union-attr]
     kwargs = json.loads(text)["additional_wrappers"][0]["kwargs"]
     assert kwargs == {
         "goal_reward": 100.0,
@@ -114,5 +119,5 @@ def test_round_trip_through_the_json_spec_gives_the_same_rewards():
 
 # The checker prefers raw environments; here the wrapper is what is checked.
 @pytest.mark.filterwarnings("ignore:.*is different from the unwrapped version.*:UserWarning")
-def test_gymnasiums_own_checker_passes():
+def test_gymnasiums_own_checker_passes() -> None:
     check_env(MomentumReward(gym.make("MountainCar-v0")), skip_render_check=True)

@@ -76,7 +76,7 @@ def test_every_listed_wrapper_changes_something_and_comes_back_from_json(name: s
 def test_a_wrapper_is_read_as_everything_with_options_is(
     text: str, options: dict[str, Any]
 ) -> None:
-    assert parse_wrapper(text) == ("frame-stack", options)
+    assert parse_wrapper(text) == ("frame-stack", options)  # type: ignore[comparison-overlap]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_wrapper_of_a_module_is_registered_by_name(monkeypatch: pytest.MonkeyP
     register_wrapper("slow")(Slow)
     assert find_wrapper("slow") is Slow
     assert isinstance(make_task("CartPole-v1", ["slow"]).make(), Slow)
-    monkeypatch.setitem(WRAPPERS._things, "no-wrapper", dict)  # type: ignore[arg-type]
+    monkeypatch.setitem(WRAPPERS._things, "no-wrapper", dict)
     with pytest.raises(ConfigurationError, match="is not a gymnasium"):
         find_wrapper("no-wrapper")
 
