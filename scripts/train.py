@@ -10,9 +10,7 @@ from argparse import Namespace
 from contextlib import closing
 from pathlib import Path
 
-from zorl.agents.registry import agent_of
-from zorl.agents.search.backend_choice import Resources
-from zorl.agents.training import run_config, train
+from zorl.agents import Resources, agent_of, run_config, train
 from zorl.cli.arguments import config_from, plan_from, resources_from, train_parser
 from zorl.cli.main import guarded
 from zorl.common.stop_signals import StopSignals

@@ -2,7 +2,7 @@
 
 They are trained by SB3's own code, and evaluated, counted and saved by zorl's. A file holds the
 configuration, the networks and the normalisation statistics; it does not hold optimizer moments,
-SAC's entropy temperature or the replay buffer. So a loaded baseline acts to the same bits, but
+SAC's entropy temperature or the replay buffer. So a loaded baseline acts bit-identically, but
 goes on learning with a fresh optimizer and an empty buffer.
 """
 
@@ -230,7 +230,7 @@ class BaselineAgent(BaseAgent):
         resources: Resources = DEFAULT_RESOURCES,
         objects: Mapping[str, Any] = NO_OBJECTS,
     ) -> BaselineAgent:
-        """See `BaseAgent`; the agent acts to the same bits, see the module on learning."""
+        """See `BaseAgent`; the agent acts bit-identically; see the module on learning."""
         try:
             config = BaselineConfig.from_json(metadata["config"]).with_objects(objects)
             counts = int(metadata["num_timesteps"]), int(metadata["num_episodes"])

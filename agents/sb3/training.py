@@ -25,7 +25,7 @@ from zorl.common.types import Stop
 from zorl.envs import Task, native_recorder
 from zorl.recorders.base import PlainRecord, Recorder
 
-REPORT_STEPS = 500  # at least so many env steps lie between two records
+REPORT_STEPS = 500  # the fewest env steps between two records
 _EPISODE = "zorl"
 
 

@@ -1,4 +1,4 @@
-"""The run folder: where everything of one run lies."""
+"""The run folder, which holds all files of one run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run_name(env_id: str, agent: str, seed: int) -> str:
 
 
 class RunFolder:
-    """Where everything of one run lies; it is also a TensorBoard log directory.
+    """The folder of one run, which is also a TensorBoard log directory.
 
     Attributes:
         path: the folder.
