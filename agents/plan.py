@@ -17,12 +17,12 @@ class TrainingPlan:
 
     Attributes:
         total_timesteps: env steps that the agent may spend.
-        validate_every: env steps between two points of the learning curve; None means a
+        validate_every: env steps between two points of the learning curve, by default a
             twentieth of the budget.
-        validate_episodes: episodes of a point, on the run's validation seeds. They are counted,
-            and not charged to the budget: they are how the run is watched.
+        validate_episodes: episodes of a point, on the run's validation seeds; they are counted,
+            and not charged to the budget.
         held_out: episodes of the final estimate, on seeds that nothing before has seen.
-        select: the final policy is the "last" one, or the "best" by validation.
+        select: the final policy: the last one, or the best by validation.
         stop_at: stop when validation reaches this mean native return.
     """
 

@@ -17,9 +17,11 @@ from zorl.envs.wrappers.native_return import NativeReturn
 from zorl.envs.wrappers.registry import apply_wrapper, check_wrapper, parse_wrapper
 
 Success: TypeAlias = Literal["terminated", "threshold", "info", "none"]
+SUCCESS: Final = get_args(Success)
 
-# Environments that terminate at their goal and nowhere else. For all others `terminated` may be a
-# failure (CartPole, Hopper), so that success is a return at or above Gymnasium's threshold.
+# Gymnasium's environments that terminate at their goal and nowhere else. For all others
+# `terminated` may be a failure (CartPole, Hopper), so that success is a return at or above the
+# threshold. An environment of your own says it with `success="terminated"`.
 GOAL_TASKS: Final = frozenset({"MountainCar", "MountainCarContinuous", "Acrobot"})
 
 # Wrappers, by zorl's names, that leave rewards alone.
@@ -55,8 +57,8 @@ class Task:
     def __post_init__(self) -> None:
         if not isinstance(self.env_id, str):
             raise ConfigurationError(f"env_id must be text, got {self.env_id!r}")
-        if self.success not in get_args(Success):
-            raise UnknownNameError("kind of success", str(self.success), get_args(Success))
+        if self.success not in SUCCESS:
+            raise UnknownNameError("kind of success", str(self.success), SUCCESS)
         if self.threshold is not None:
             object.__setattr__(self, "threshold", _finite(self.threshold))
         elif self.success == "threshold":

@@ -162,7 +162,8 @@ HEAVY = {"torch", "stable_baselines3", "tensorboard", "matplotlib", "pygame", "P
     ("statement", "absent"),
     [
         ("import zorl", {"numpy", "scipy", "gymnasium", "rich", *HEAVY}),
-        ("import zorl.cli.main", {"numpy"}),  # main() sets the number of BLAS threads before
+        # main() sets the number of BLAS threads before numpy is loaded.
+        ("from zorl.cli.main import command_parser; command_parser('')", {"numpy", "gymnasium"}),
         ("from zorl import optimizers, search; optimizers.CMAES; search.Search", {"gymnasium"}),
         ("import zorl.agents.registry, zorl.agents.training", HEAVY),
         ("import zorl.rollout.ray.backend", {"ray"}),

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from gymnasium import spaces
 
 from zorl.agents.sb3.algorithms import BASELINES
 from zorl.common.errors import ConfigurationError, UnknownNameError
-from zorl.common.options import Options
+from zorl.common.options import Option, Options, describe_options
 
 if TYPE_CHECKING:
     from stable_baselines3.common.noise import ActionNoise
@@ -113,6 +113,16 @@ def resolve(agent: str, options: Mapping[str, Any]) -> dict[str, Any]:
         name: "MlpPolicy" if name == "policy" else item.default for name, item in parameters.items()
     }
     return Options({**defaults, **given}).thaw()
+
+
+def describe(agent: str) -> list[Option]:
+    """The options of a baseline, with the defaults of its SB3 class."""
+    defaults = resolve(agent, {})
+    return [
+        replace(option, default=defaults[option.name])
+        for option in describe_options(BASELINES[agent].load())
+        if option.name in defaults
+    ]
 
 
 def keywords(

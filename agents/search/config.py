@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from zorl.agents.published import tuned as published_settings
 from zorl.agents.search.backend_choice import BACKENDS
 from zorl.agents.search.objects import described, encoded, is_label, label, missing, rebuilt
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
-from zorl.common.options import resolve_options
+from zorl.common.options import parse_sizes, resolve_options
 from zorl.common.registry import Registry
 from zorl.common.streams import Streams
 from zorl.common.validation import at_least
@@ -18,10 +18,23 @@ from zorl.envs import Task
 from zorl.optimizers.base import Optimizer
 from zorl.optimizers.checks import check_wrapped
 from zorl.optimizers.registry import METHODS
+from zorl.policies.activations import ACTIVATIONS
 from zorl.policies.normalization import MODES
 from zorl.policies.source import check_source, reference
 from zorl.rollout.failures import ON_FAILURE
 from zorl.search.gates import GATES, Gate, checked_gate, make_gate
+
+NON_FINITE = ("raise", "worst")
+
+# What some fields of a configuration may be.
+CHOICES: Final[Mapping[str, Collection[str]]] = {
+    "activation": ACTIVATIONS,
+    "normalize": MODES,
+    "gate": GATES,
+    "non_finite": NON_FINITE,
+    "on_failure": ON_FAILURE,
+    "backend": BACKENDS,
+}
 
 
 @dataclass(frozen=True)
@@ -33,24 +46,23 @@ class SearchConfig:
             which becomes its class's name and `options` where these rebuild it.
         task: what is learned.
         options: arguments of the optimizer's recipe; resolved ones include its defaults.
-        hidden: hidden layer sizes; () is a linear policy.
-        activation: of the hidden layers.
-        bias: whether layers have biases.
-        policy: a network of one's own instead of these three: a `torch.nn.Module`, a factory that
-            makes one from (features, outputs), or "module:function", the name of a factory.
+        hidden: sizes of the hidden layers, as 8 or 64,64; none for a linear policy.
+        activation: nonlinearity of the hidden layers.
+        bias: give the layers biases.
+        policy: a network of your own instead of these three: a `torch.nn.Module`, a function that
+            makes one from (features, outputs), or "module:function", the name of such a function.
         stochastic: act by seeded chance during the search; evaluation is deterministic.
-        normalize: of observations: "off", "bounds" or "running".
-        gate: which updates are kept: a name in `zorl.search.gates.GATES`, "module:Class", or an
-            object, as for the optimizer.
-        gate_options: arguments of the gate; resolved ones include its defaults.
-        episodes: per candidate, on common seeds.
-        max_episodes: let episodes per candidate grow up to this when noise drowns the signal.
+        normalize: how observations are normalised.
+        gate: which updates are kept; by name, as "module:Class", or as an object.
+        gate_options: options of the gate, as episodes=5.
+        episodes: episodes per candidate, on common seeds.
+        max_episodes: let the episodes per candidate grow up to this number where noise drowns the
+            differences between candidates.
         seed: of the run.
-        non_finite: "raise" at a NaN or infinite reward, or count the candidate as the "worst".
-        on_failure: "fail" when an environment raises, hangs or kills its worker process for good,
-            or count the candidate as the "worst".
-        backend: what plays the episodes of the search, a name in `zorl.rollout.BACKENDS`;
-            "auto" is resolved to another one.
+        non_finite: raise an error at a NaN or infinite reward, or score the candidate worst.
+        on_failure: fail the run when an environment raises, hangs or kills its worker process for
+            good, or score the candidate worst.
+        backend: what plays the episodes of the search.
         source: where the settings come from.
     """
 
@@ -78,7 +90,7 @@ class SearchConfig:
         self._name_object("gate", "gate_options", GATES)
         for name, value, known in (
             ("normalisation", self.normalize, MODES),
-            ("rule for non-finite rewards", self.non_finite, ("raise", "worst")),
+            ("rule for non-finite rewards", self.non_finite, NON_FINITE),
             ("rule for failed episodes", self.on_failure, ON_FAILURE),
             ("backend", self.backend, BACKENDS),
         ):
@@ -91,9 +103,7 @@ class SearchConfig:
                 )
         if self.policy is not None:
             check_source(self.policy)
-        if not isinstance(self.hidden, (tuple, list)):
-            raise ConfigurationError(f"hidden must be layer sizes, as (8,), got {self.hidden!r}")
-        object.__setattr__(self, "hidden", tuple(self.hidden))
+        object.__setattr__(self, "hidden", parse_sizes(self.hidden))
         for name in ("options", "gate_options"):
             if not isinstance(getattr(self, name), Mapping):
                 raise ConfigurationError(

@@ -11,6 +11,7 @@ from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.common.options import (
     Option,
     Options,
+    check_options,
     describe_options,
     parse_call,
     parse_options,
@@ -97,10 +98,10 @@ def test_hidden_sizes() -> None:
     assert parse_sizes("64,32") == parse_sizes("64x32") == (64, 32)
     assert parse_sizes("none") == parse_sizes("None") == parse_sizes("") == parse_sizes(None) == ()
     assert parse_sizes(8) == (8,)
-    for other in ((8, 8), 0.5, True):  # for the configuration to take or refuse
-        assert parse_sizes(other) is other
-    with pytest.raises(ConfigurationError, match="must be like 8, 64,64 or none, got '8,x'"):
-        parse_sizes("8,x")
+    assert parse_sizes([8, 4]) == parse_sizes((8, 4)) == (8, 4)
+    for other in ("8,x", "8x", 0.5, True, {8: 4}):
+        with pytest.raises(ConfigurationError, match="must be like 8, 64,64 or none, got"):
+            parse_sizes(other)
 
 
 def test_options_are_completed_and_checked() -> None:
@@ -115,6 +116,8 @@ def test_options_are_completed_and_checked() -> None:
         "e": None,
     }
     assert resolve_options(recipe, {"e": [1]}, "option")["e"] == [1]
+    with pytest.raises(UnknownNameError, match="unknown option 'ee'"):
+        resolve_options(recipe, {"ee": 1}, "option")
     for bad in ({"a": 1.0}, {"a": True}, {"b": "1"}, {"c": 1}, {"d": 0}, {"b": None}):
         with pytest.raises(ConfigurationError, match=r"option . must be like"):
             resolve_options(recipe, bad, "option")
@@ -166,3 +169,57 @@ def test_options_that_are_handed_on_are_described_and_completed(function: Any) -
     assert resolved == {"sigma": 0.5, "low": 2, "high": 1, "width": 3} == function(**resolved)
     with pytest.raises(UnknownNameError, match="unknown option 'size'"):
         resolve_options(function, {"size": 2}, "option")
+
+
+def test_an_option_without_a_default_must_be_given_and_others_may_be_taken_as_they_come() -> None:
+    def needs(a: int, b: int = 1) -> None:
+        pass
+
+    def takes_any(a: int = 1, **others: Any) -> None:
+        pass
+
+    assert resolve_options(needs, {"a": "x"}, "option") == {"a": "x", "b": 1}
+    with pytest.raises(ConfigurationError, match="option a must be given"):
+        check_options(needs, {"b": 2}, "option")
+    check_options(takes_any, {"a": 2, "c": "x"}, "option")
+    with pytest.raises(ConfigurationError, match="option a must be like 1, got 'x'"):
+        check_options(takes_any, {"a": "x"}, "option")
+
+
+class Sphinx:
+    """Options as stable-baselines3 and Gymnasium describe them."""
+
+    def __init__(self, size: int, rate: float | str = 0.5, size2: int | object = 3) -> None:
+        """Make one.
+
+        Args:
+            size (int): of it.
+
+        :param rate: how fast,
+            or a word
+        """
+
+
+def test_docstrings_of_other_styles_are_read_too() -> None:
+    meanings = {option.name: option.meaning for option in describe_options(Sphinx)}
+    assert meanings == {"size": "of it.", "rate": "how fast, or a word", "size2": ""}
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "plain", "short"),
+    [
+        ("int", 1, True, "int"),
+        ("int | None", None, True, "int | None"),
+        ("int | None", 3, True, "int | None"),
+        ("float | collections.abc.Callable[[float], float]", 0.1, True, "float"),
+        ("dict[str, typing.Any] | None", None, True, "dict | None"),
+        ("Covariance", "full", True, "str"),
+        ("", None, True, "NoneType"),
+        ("gym.Env[Any, Any]", Option.REQUIRED, False, "gym.Env[Any, Any]"),
+        ("IO[str] | None", None, False, "IO[str] | None"),
+        ("Clock", len, False, "Clock"),
+    ],
+)
+def test_what_text_can_give_is_plain(kind: str, default: Any, plain: bool, short: str) -> None:
+    option = Option("x", kind, default, "")
+    assert (option.is_plain, option.short_type) == (plain, short)

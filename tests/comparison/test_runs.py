@@ -85,8 +85,8 @@ def load(path: Path) -> Any:
             "tuned",
             {"hidden": (8, 4), "x": {"a": (1, 2)}, "y": "a,b", "z": -1e-3, "n": None},
         ),
-        ("es(hidden=8)", "es(hidden=8)", "es", "tuned", {"hidden": (8,)}),
-        ("es(hidden=none)", "es(hidden=none)", "es", "tuned", {"hidden": ()}),
+        ("es(hidden=8)", "es(hidden=8)", "es", "tuned", {"hidden": 8}),
+        ("es(hidden=none)", "es(hidden=none)", "es", "tuned", {"hidden": "none"}),
     ],
 )
 def test_an_agent_is_read_from_text(

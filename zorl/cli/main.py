@@ -17,14 +17,16 @@ from zorl.cli.arguments import (
     Parser,
     compare_parser,
     config_from,
-    count,
-    display_options,
-    named_values,
+    evaluate_parser,
+    list_parser,
     plan_from,
+    replay_parser,
     resources_from,
+    resume_parser,
+    study_parser,
     task_from,
     train_parser,
-    workers_options,
+    watch_parser,
 )
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, UnknownNameError, ZorlError
 
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # imported yet; whoever sets the variable has the last word.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     arguments = sys.argv[1:] if argv is None else list(argv)
-    parser = command_parser()
+    parser = command_parser(arguments[0] if arguments else "")
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
         return _complain(UnknownNameError("command", arguments[0], COMMANDS))
     args = parser.parse_args(arguments)
@@ -69,57 +71,20 @@ def _complain(error: ZorlError) -> int:
     return 2 if isinstance(error, ConfigurationError) else 1
 
 
-def command_parser() -> argparse.ArgumentParser:
-    """The options of every command."""
+def command_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The parser of the command line.
+
+    Args:
+        only: fill in the options of this command alone: looking up those of all takes time.
+    """
     parser = Parser(prog="zorl", description="Policy search without gradients, on Gymnasium.")
     parser.add_argument("--version", action="version", version=f"zorl {zorl.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
-
-    def add(name: str, text: str, command: Callable[..., int]) -> argparse.ArgumentParser:
+    for name, (text, command, options) in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command, parser=sub)
-        return sub
-
-    train_parser(add("train", "Train an agent on a task.", train_command))
-
-    sub = add("resume", "Go on with an interrupted run, to the same bits.", resume_command)
-    sub.add_argument("folder", type=Path, metavar="RUN")
-    workers_options(sub)
-    display_options(sub)
-
-    sub = add("evaluate", "Estimate a saved policy on held-out episodes.", evaluate_command)
-    sub.add_argument("path", type=Path, metavar="RUN", help="a run folder or an agent's file")
-    sub.add_argument("--episodes", type=count, default=100)
-    sub.add_argument("--json", action="store_true", help="print the whole result as JSON")
-
-    compare_parser(add("compare", "Train several agents and compare them.", compare_command))
-
-    sub = add("watch", "Replay a policy in a window, or write a GIF or MP4.", watch_command)
-    sub.add_argument(
-        "path",
-        type=Path,
-        metavar="RUN",
-        nargs="?",
-        help="a run folder or an agent's file (default: the latest under runs/)",
-    )
-    sub.add_argument("--out", type=Path, help="a .gif or .mp4 file instead of a window")
-    sub.add_argument("--episodes", type=count, default=1)
-    sub.add_argument("--seed", type=int, help="another one than the run's")
-
-    sub = add("replay", "Play an episode that failed again, to see why.", replay_command)
-    sub.add_argument("path", type=Path, metavar="FILE", help="as the error named it")
-    sub.add_argument("--steps", action="store_true", help="print every step before it is made")
-
-    sub = add("study", "Reproduce a published experiment.", study_command)
-    sub.add_argument("name", nargs="?", metavar="NAME", help="of the study; none: list them")
-    sub.add_argument("--smoke", action="store_true", help="in seconds, to see that it works")
-    sub.add_argument("--out", type=Path, help="folder of the results (default: study-results/NAME)")
-    sub.add_argument("--data", type=Path, help="folder of the data sets (default: $ZORL_DATA)")
-    sub.add_argument("--jobs", type=count, default=1, help="cells computed at a time")
-    sub.add_argument("--fresh", action="store_true", help="compute again what is there already")
-    named_values(sub, "--set", "options", "an option of the study, as seeds=50; repeatable")
-
-    sub = add("list", "List agents, gates and wrappers.", list_command)
+        if only in (None, name):
+            options(sub)
     return parser
 
 
@@ -265,26 +230,27 @@ def study_command(args: argparse.Namespace) -> int:
 
 def list_command(args: argparse.Namespace) -> int:
     """`zorl list`."""
-    from zorl.agents.registry import list_agents
-    from zorl.envs import WRAPPERS
-    from zorl.search.gates import GATES
+    from zorl.cli.listing import list_names
 
-    for title, entries in (
-        ("agents", list_agents()),
-        ("gates", GATES.summaries()),
-        ("wrappers", {name: _first_line(wrapper) for name, wrapper in WRAPPERS.items()}),
-    ):
-        print(f"{title}:")
-        for name, text in entries.items():
-            print(f"  {name:22} {text}")
+    list_names(args.name)
     return 0
 
 
-def _first_line(thing: Any) -> str:
-    return (thing.__doc__ or "").strip().splitlines()[0]
-
-
-COMMANDS = ("train", "resume", "evaluate", "compare", "watch", "replay", "study", "list")
+# By name: what a command does, its function, and what adds its options.
+COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int], Callable[[Parser], Any]]] = {
+    "train": ("Train an agent on a task.", train_command, train_parser),
+    "resume": (
+        "Continue an interrupted run; the result is bit-identical.", resume_command, resume_parser
+    ),
+    "evaluate": (
+        "Estimate a saved policy on held-out episodes.", evaluate_command, evaluate_parser
+    ),
+    "compare": ("Train several agents and compare them.", compare_command, compare_parser),
+    "watch": ("Replay a policy in a window, or write a GIF or MP4.", watch_command, watch_parser),
+    "replay": ("Play a failed episode again, to see why.", replay_command, replay_parser),
+    "study": ("Reproduce a published experiment.", study_command, study_parser),
+    "list": ("Show every name, or the options of one.", list_command, list_parser),
+}  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -171,25 +171,25 @@ def split_call(text: str, kind: str) -> tuple[str, dict[str, str]]:
     return match[1], options
 
 
-def parse_sizes(value: Any) -> Any:
-    """Sizes of hidden layers: (64, 64) from "64,64" or "64x64", (8,) from "8" or 8, () from "none".
+def parse_sizes(value: Any) -> tuple[int, ...]:
+    """Sizes of hidden layers.
 
-    Other values come back as they are: the configuration refuses what cannot work.
+    Args:
+        value: a sequence of sizes; one size; or a text: "8", "64,64", "64x64" or "none".
 
     Raises:
-        ConfigurationError: a text that is not of that form.
+        ConfigurationError: what is no sizes.
     """
     if value is None:
         return ()
     if isinstance(value, int) and not isinstance(value, bool):
         return (value,)
-    if not isinstance(value, str):
-        return value
-    if value.strip().lower() in ("none", ""):
-        return ()
+    if isinstance(value, (tuple, list)):
+        return tuple(value)
     try:
-        return tuple(int(part) for part in value.replace("x", ",").split(","))
-    except ValueError:
+        text = value.strip().lower()
+        return () if text in ("none", "") else tuple(map(int, text.replace("x", ",").split(",")))
+    except (AttributeError, ValueError):
         raise ConfigurationError(
             f"hidden sizes must be like 8, 64,64 or none, got {value!r}"
         ) from None
@@ -233,10 +233,22 @@ class Option:
     @property
     def is_plain(self) -> bool:
         """Whether text can give its value: a number, a text, a list, a mapping."""
+        simple = isinstance(self.default, (bool, int, float, str, tuple))
+        return simple or not self.type or bool(self._plain_parts())
+
+    @property
+    def short_type(self) -> str:
+        """Its type without what text cannot give and without what stands in brackets."""
+        parts = self._plain_parts()
+        if not parts:
+            return type(self.default).__name__ if self.is_plain else self.type
+        return " | ".join([*parts, "None"] if re.search(r"\bNone$", self.type) else parts)
+
+    def _plain_parts(self) -> list[str]:
         outer = self.type
         while outer != (outer := re.sub(r"\[[^\[\]]*\]", "", outer)):
-            pass  # what stands in brackets is inside of it
-        return not outer or bool(_PLAIN & {part.strip() for part in outer.split("|")})
+            pass  # the innermost brackets first
+        return [part for part in map(str.strip, outer.split("|")) if part in _PLAIN]
 
 
 def describe_options(thing: Callable[..., Any]) -> list[Option]:
@@ -257,16 +269,19 @@ def _named(thing: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def _meanings(thing: Callable[..., Any]) -> dict[str, str]:
-    """What the sections Args and Attributes of a docstring say, by name."""
+    """What a docstring says of each argument: in sections Args and Attributes, or as :param."""
     source = getattr(thing, "__options_of__", None)
     found = {} if source is None else _meanings(source)
+    if isinstance(thing, type):
+        found |= _meanings(thing.__init__)  # type: ignore[misc]
     text = inspect.getdoc(thing) or ""
+    entry = r"^    (\w+(?:, \w+)*)(?: \([^)\n]*\))?: (.*(?:\n {5,}.*)*)"
     for section in re.findall(r"^(?:Args|Attributes):\n((?:[ ]+.*\n?|\n)+)", text, re.M):
-        for names, meaning in re.findall(
-            r"^    (\w+(?:, \w+)*): (.*(?:\n {5,}.*)*)", section, re.M
-        ):
+        for names, meaning in re.findall(entry, section, re.M):
             for name in names.split(", "):
                 found[name] = " ".join(meaning.split())
+    for name, meaning in re.findall(r"^:param (\w+): (.*(?:\n +.*)*)", text, re.M):
+        found[name] = " ".join(meaning.split())
     return found
 
 

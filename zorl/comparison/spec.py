@@ -12,7 +12,7 @@ from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import agent_of, make_config
 from zorl.agents.training import run_config
 from zorl.common.errors import ConfigurationError, UnknownNameError
-from zorl.common.options import Options, parse_sizes, parse_value, split_call
+from zorl.common.options import Options, parse_value, split_call
 from zorl.common.streams import Streams
 from zorl.envs import Task
 
@@ -47,8 +47,6 @@ class AgentSpec:
             if taken in written:
                 raise ConfigurationError(f"{taken} is the same for all agents: leave it out")
         options = {key: parse_value(value) for key, value in written.items()}
-        if "hidden" in options:
-            options["hidden"] = parse_sizes(options["hidden"])
         settings = str(options.pop("settings", "tuned"))
         words = ", ".join(f"{key}={value}" for key, value in written.items())
         return cls(f"{name}({words})" if words else name, name, settings, Options(options))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,11 +12,11 @@ from numpy.typing import ArrayLike
 from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.common.types import Vector, frozen
 
-# What an observation is normalised by.
-MODES = {
-    "off": "nothing",
-    "bounds": "the observation space's finite bounds",
-    "running": "mean and standard deviation of all observations so far",
+# How observations are normalised, by name.
+MODES: Final[Mapping[str, str]] = {
+    "off": "observations as they are",
+    "bounds": "to [−1, 1] by the bounds of the observation space, where they are finite",
+    "running": "to mean 0 and standard deviation 1 of the observations so far",
 }
 _LEAST_STD = 1e-4  # ARS: a variance below 1e-8 counts as infinite, so a dead input stays silent
 

@@ -47,14 +47,14 @@ class Resources:
     """Where episodes run. What is learned does not depend on it.
 
     Attributes:
-        workers: processes, or threads of compiled code and of EnvPool; None: one process, all
-            cores for compiled code, all CPUs of a Ray cluster.
+        workers: processes that play episodes, or threads of compiled code and of EnvPool; by
+            default one process, all cores for compiled code, all CPUs of a Ray cluster.
         timeout: seconds without progress after which an environment counts as hung and its worker
-            process is killed; with a timeout there is always at least one worker process. None
-            waits forever. Compiled code has no environment that could hang.
-        ray: run on Ray: the address of a cluster, "auto" for the one of this machine, or "local"
-            for that of the environment variable RAY_ADDRESS, or else a new one; None: no Ray.
-        lanes: environments per process that share one forward pass; None: as many as pay.
+            process is killed and replaced; by default they wait forever. With a timeout there is
+            always at least one worker process. Compiled code has no environment that could hang.
+        ray: play on this Ray cluster: its address, "auto" for the one of this machine, or "local"
+            for that of the environment variable RAY_ADDRESS, or else a new one.
+        lanes: environments per process that share one forward pass; by default as many as pay.
     """
 
     workers: int | None = None

@@ -29,7 +29,7 @@ from zorl.common.errors import (
     UnknownNameError,
     ZorlError,
 )
-from zorl.common.options import resolve_options
+from zorl.common.options import Option, describe_options, resolve_options
 from zorl.common.stop_signals import StopSignals
 from zorl.common.storage import read_json, write_atomically, write_json
 from zorl.common.subprocesses import available_cores, run_in_processes
@@ -315,6 +315,21 @@ def list_studies() -> dict[str, str]:
     return found
 
 
+def study_options(name: str) -> list[Option]:
+    """The options that a study's `run` takes, from `zorl study NAME --set`."""
+    return describe_options(_program(name))[1:]  # the first is the study itself
+
+
+def _program(name: str) -> Callable[..., None]:
+    known = list_studies()
+    if name not in known:
+        raise UnknownNameError("study", name, known)
+    program: Callable[..., None] = importlib.import_module(
+        f"zorl.studies.{name.replace('-', '_')}"
+    ).run
+    return program
+
+
 def run_study(
     name: str,
     out: str | Path | None = None,
@@ -343,10 +358,7 @@ def run_study(
         RunFolderError: the folder belongs to another study, or is not a study's folder.
         Stopped: a signal arrived.
     """
-    known = list_studies()
-    if name not in known:
-        raise UnknownNameError("study", name, known)
-    program = importlib.import_module(f"zorl.studies.{name.replace('-', '_')}").run
+    program = _program(name)
     resolved = resolve_options(partial(program, None), options or {}, f"option of the study {name}")
     path = (
         Path("study-results") / (f"{name}-smoke" if smoke else name) if out is None else Path(out)

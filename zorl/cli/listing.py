@@ -1,0 +1,184 @@
+"""`zorl list`: what there is by name, and the options of each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from zorl.common.errors import UnknownNameError
+from zorl.common.options import Option, describe_options
+from zorl.common.registry import Registry, summary
+
+
+@dataclass(frozen=True)
+class Section:
+    """Things of one kind.
+
+    Attributes:
+        title: of the list.
+        use: how one is named on the command line.
+        lines: what each is, in one line, by name.
+        tables: makes the tables of options of a name: title and options.
+    """
+
+    title: str
+    use: str
+    lines: Mapping[str, str]
+    tables: Callable[[str], list[tuple[str, list[Option]]]] = lambda name: []
+
+
+def list_names(name: str | None = None) -> None:
+    """Print every name, those of one kind ("gates"), or what one name is with its options.
+
+    Raises:
+        UnknownNameError: nothing has this name; the nearest ones are named.
+    """
+    all_of_them = sections()
+    if name is None:
+        for section in all_of_them:
+            _show_section(section)
+            _say("")
+        _say("zorl list NAME shows the options of a name.")
+        return
+    titles = {section.title: section for section in all_of_them}
+    found = [section for section in all_of_them if name in section.lines]
+    if name in titles:
+        _show_section(titles[name])
+    for section in found:
+        _show_name(section, name)
+    if not found and name not in titles:
+        known = [*titles, *(key for section in all_of_them for key in section.lines)]
+        raise UnknownNameError("name", name, known)
+
+
+def sections() -> list[Section]:
+    """All that has a name, kind by kind."""
+    from zorl.agents.registry import list_agents
+    from zorl.envs import WRAPPERS
+    from zorl.envs.twins.base import TWINS
+    from zorl.policies.activations import ACTIVATIONS
+    from zorl.policies.normalization import MODES
+    from zorl.recorders import RECORDERS
+    from zorl.rollout.backend import BACKENDS
+    from zorl.search.gates import GATES
+    from zorl.studies.base import list_studies, study_options
+
+    backends = {**BACKENDS.summaries(), "ray": "gymnasium on a Ray cluster"}
+    activations = {key: summary(item.formula) for key, item in ACTIVATIONS.items()}
+    studies = list_studies()
+    return [
+        Section("agents", "--agent NAME, options --set", list_agents(), _agent_tables),
+        _registered("gates", "--gate NAME, options --gate-set", GATES),
+        _registered("wrappers", '--wrapper "NAME(option=value)"', WRAPPERS),
+        _registered("recorders", '--recorder "NAME(option=value)"', RECORDERS),
+        Section("backends", "--backend NAME", backends),
+        Section("activations", "--activation NAME", activations),
+        Section("normalisations", "--normalize NAME", MODES),
+        _registered("twins", "the backend compiled, options --env-set", TWINS),
+        Section("studies", "zorl study NAME, options --set", studies,
+                lambda name: [("options", study_options(name))]),
+    ]  # fmt: skip
+
+
+def _registered(title: str, use: str, registry: Registry[Any]) -> Section:
+    def tables(name: str) -> list[tuple[str, list[Option]]]:
+        options = describe_options(registry[name])
+        return [("options", _started(options, registry.defaults(name)))]
+
+    return Section(title, use, registry.summaries(), tables)
+
+
+def _agent_tables(name: str) -> list[tuple[str, list[Option]]]:
+    """An agent's options with the defaults that zorl starts it with."""
+    from zorl.agents.registry import make_config
+    from zorl.agents.sb3.algorithms import BASELINES
+    from zorl.agents.sb3.options import describe
+    from zorl.agents.search.config import CHOICES, SearchConfig
+    from zorl.cli.arguments import NOT_FLAGS
+    from zorl.cli.flags import meaning
+    from zorl.optimizers.registry import METHODS
+
+    config: Any = make_config(name, "CartPole-v1", settings="default")  # the same for any task
+    own = describe(name) if name in BASELINES else describe_options(METHODS[name])
+    tables = [("options (--set)", _started(own, config.options))]
+    apart = NOT_FLAGS if name in METHODS else ("agent", "task", "options", "source", "seed")
+    search = isinstance(config, SearchConfig)
+    shared = [
+        replace(option, meaning=meaning(option, CHOICES.get(option.name, ()) if search else ()))
+        for option in describe_options(type(config))
+        if option.name not in apart
+    ]
+    chosen = {item.name: getattr(config, item.name) for item in fields(config)}
+    family = "search agent" if search else "baseline"
+    return [*tables, (f"options of every {family}", _started(shared, chosen))]
+
+
+def _started(options: Iterable[Option], chosen: Mapping[str, Any]) -> list[Option]:
+    """The options that text can set, with the defaults that zorl has chosen."""
+    return [
+        replace(option, default=chosen.get(option.name, option.default))
+        for option in options
+        if option.is_plain
+    ]
+
+
+def _show_section(section: Section) -> None:
+    _say(f"{section.title} ({section.use})", "bold")
+    _table([(f"  {name}", text) for name, text in section.lines.items()])
+
+
+def _show_name(section: Section, name: str) -> None:
+    _say(f"{name} ({section.title}: {section.use})", "bold")
+    _say(f"  {section.lines[name]}")
+    for title, options in section.tables(name):
+        rows = [
+            (f"  {option.name}", option.short_type, _default(option.default), option.meaning)
+            for option in options
+        ]
+        if rows:
+            _say(f"\n{title}", "bold")
+            _table(rows, ("  name", "type", "default", "meaning"))
+
+
+def _default(value: Any) -> str:
+    if value is Option.REQUIRED:
+        return "required"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return "–" if value is None or value == {} else str(value)
+
+
+def _say(text: str, style: str = "") -> None:
+    if not sys.stdout.isatty():
+        print(text)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console().print(Text(text, style))
+
+
+def _table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] = ()) -> None:
+    """Columns: folded to a terminal's width, or one line a row for a pipe."""
+    if not sys.stdout.isatty():
+        every = [header, *rows] if header else rows
+        widths = [max(map(len, column)) for column in zip(*every, strict=True)]
+        for row in every:
+            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+            print("  ".join(cells).rstrip())
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=bool(header), header_style="dim", padding=(0, 2, 0, 0))
+    for index in range(len(rows[0])):
+        last = index == len(rows[0]) - 1
+        style = "cyan" if index == 0 else None
+        title = header[index] if header else ""
+        table.add_column(title, style=style, no_wrap=index == 0, ratio=1 if last else None)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)
