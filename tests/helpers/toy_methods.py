@@ -40,6 +40,14 @@ class Jump:
         return Place(np.array(asked.thetas[int(np.argmax(np.asarray(returns)))]), state.t + 1)
 
 
+@dataclass(frozen=True)
+class Halved(Jump):
+    """Changes what it is given, so that its fields make another one."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sigma", self.sigma / 2)
+
+
 def jump(length: float = 2.0) -> Jump:
     """Jumps of a length."""
     return Jump(sigma=length)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from run_outcomes import bits
-from toy_methods import Jump, Never, Often, Table, jump
+from toy_methods import Halved, Jump, Never, Often, Table, jump
 from toy_runs import StopAfter
 
 import zorl
@@ -70,7 +70,7 @@ def test_a_sequence_comes_back_as_a_tuple() -> None:
     assert METHODS.resolve(found[0])(**rebuilt(found[1])) == thing
 
 
-@pytest.mark.parametrize("thing", [Table(), Never(), Jump(float("inf"))])
+@pytest.mark.parametrize("thing", [Table(), Never(), Jump(float("inf")), Halved()])
 def test_what_json_cannot_hold_is_not_described(thing: Any) -> None:
     assert described(thing, METHODS) is None
     assert is_label(label(thing))
