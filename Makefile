@@ -21,3 +21,4 @@ lint:
 
 docs:
 	$(BIN)/python scripts/update_api.py
+	$(BIN)/python scripts/update_docs.py

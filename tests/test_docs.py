@@ -88,3 +88,15 @@ def test_nothing_is_left_to_be_filled_in(page: Path) -> None:
 def test_the_list_of_public_names_is_current() -> None:
     page = runpy.run_path(str(ROOT / "scripts" / "update_api.py"))["page"]
     assert page() == (ROOT / "docs" / "api.md").read_text(), "run scripts/update_api.py"
+
+
+def test_the_tables_of_what_is_registered_are_current() -> None:
+    updated = runpy.run_path(str(ROOT / "scripts" / "update_docs.py"))["updated"]
+    tables = 0
+    for page in PAGES:
+        text = page.read_text()
+        assert updated(text) == text, f"{page.name}: run make docs"
+        tables += len(re.findall("<!-- (?:table|names): ", text))
+    assert tables >= 8
+    stale = re.sub("`paired`[^\n]*", "`gone` |", text := PAGES[0].read_text())
+    assert updated(stale) == text != stale

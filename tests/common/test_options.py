@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -184,6 +185,17 @@ def test_an_option_without_a_default_must_be_given_and_others_may_be_taken_as_th
     check_options(takes_any, {"a": 2, "c": "x"}, "option")
     with pytest.raises(ConfigurationError, match="option a must be like 1, got 'x'"):
         check_options(takes_any, {"a": "x"}, "option")
+
+
+@dataclass
+class Made:
+    """Attributes: none that are described."""
+
+    words: list[str] = field(default_factory=lambda: ["a"])
+
+
+def test_a_default_that_a_factory_makes_is_shown() -> None:
+    assert describe_options(Made) == [Option("words", "list[str]", ["a"], "")]
 
 
 class Sphinx:

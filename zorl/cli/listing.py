@@ -134,7 +134,7 @@ def _show_name(section: Section, name: str) -> None:
     _say(f"  {section.lines[name]}")
     for title, options in section.tables(name):
         rows = [
-            (f"  {option.name}", option.short_type, _default(option.default), option.meaning)
+            (f"  {option.name}", option.short_type, default_text(option.default), option.meaning)
             for option in options
         ]
         if rows:
@@ -142,7 +142,8 @@ def _show_name(section: Section, name: str) -> None:
             _table(rows, ("  name", "type", "default", "meaning"))
 
 
-def _default(value: Any) -> str:
+def default_text(value: Any) -> str:
+    """A default as it is shown: "–" for none."""
     if value is Option.REQUIRED:
         return "required"
     if isinstance(value, tuple):

@@ -7,7 +7,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, ClassVar, TypeVar
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
@@ -254,11 +254,17 @@ class Option:
 def describe_options(thing: Callable[..., Any]) -> list[Option]:
     """The options that a class or function takes, in the order of its signature."""
     meanings = _meanings(thing)
+    made = {
+        item.name: item.default_factory()
+        for item in (fields(thing) if is_dataclass(thing) else ())
+        if item.default_factory is not MISSING
+    }
     found = []
     for item in _named(thing):
         annotation = "" if item.annotation is item.empty else item.annotation
         kind = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-        found.append(Option(item.name, kind, item.default, meanings.get(item.name, "")))
+        default = made.get(item.name, item.default)
+        found.append(Option(item.name, kind, default, meanings.get(item.name, "")))
     return found
 
 
