@@ -335,7 +335,7 @@ def test_what_a_kernel_cannot_do_is_refused_by_name(name: str) -> None:
 
 def test_what_has_no_source_is_refused() -> None:
     space: dict[str, Any] = {}
-    exec("def made(x):\n    return x", space)
+    exec(compile("def made(x):\n    return x", "<nowhere>", "exec"), space)
     with pytest.raises(ConfigurationError, match=r"its source.*cannot be read.*in a file"):
         translated(space["made"])
     with pytest.raises(ConfigurationError, match=r"must be defined with def|cannot be read"):
