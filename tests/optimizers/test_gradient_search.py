@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
