@@ -1,6 +1,6 @@
 """CEM against the refit written out, its noise, its elites, and how far it gets.
 
-What it shares with the other distribution searches is in test_natural.py.
+What it shares with the other distribution searches is in test_distribution.py.
 """
 
 from __future__ import annotations
@@ -9,25 +9,10 @@ import math
 
 import numpy as np
 import pytest
+from optimizer_toys import ellipsoid, final, sphere
 
 from zorl.common.errors import ConfigurationError
 from zorl.optimizers.cem import CEM
-
-
-def sphere(x):
-    return (x**2).sum(axis=1)
-
-
-def ellipsoid(x):
-    return x**2 @ 1e6 ** np.linspace(0, 1, x.shape[1])
-
-
-def search(optimizer, returns_of, start, generations, seed=0):
-    rng, state = np.random.default_rng(seed), optimizer.init(start)
-    for _ in range(generations):
-        asked = optimizer.ask(state, rng)
-        state = optimizer.tell(state, asked, returns_of(asked.thetas))
-    return state
 
 
 @pytest.mark.parametrize(
@@ -93,12 +78,12 @@ def test_the_sphere_in_10_dimensions():
     # 10,000 evaluations; smoothing is what keeps the variances from vanishing on the way.
     for seed in range(3):
         start = np.random.default_rng(100 + seed).uniform(-4, 4, 10)
-        far = search(CEM(sigma0=2.0, smoothing=0.3), lambda x: -sphere(x), start, 200, seed)
+        far = final(CEM(sigma0=2.0, smoothing=0.3), lambda x: -sphere(x), start, 200, seed)
         assert sphere(far.theta[None])[0] < 1e-12
         noisy = CEM(sigma0=2.0, noise=1.0, noise_updates=100)
-        far = search(noisy, lambda x: -sphere(x), start, 200, seed)
+        far = final(noisy, lambda x: -sphere(x), start, 200, seed)
         assert sphere(far.theta[None])[0] < 1e-10
-        plain = search(CEM(sigma0=2.0, smoothing=1.0), lambda x: -sphere(x), start, 200, seed)
+        plain = final(CEM(sigma0=2.0, smoothing=1.0), lambda x: -sphere(x), start, 200, seed)
         assert sphere(plain.theta[None])[0] > 1e-8  # the known weakness
 
 

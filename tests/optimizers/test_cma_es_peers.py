@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from cma_toys import ellipsoid, evaluations, rosenbrock, rotation, sphere
+from optimizer_toys import ellipsoid, evaluations, rosenbrock, rotation, sphere
 
 from zorl.optimizers.base import Asked
 from zorl.optimizers.cma_es import CMAES, CMAESState

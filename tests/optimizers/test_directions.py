@@ -1,4 +1,4 @@
-"""Orthogonal blocks, coordinates, guided and structured directions."""
+"""Directions: moments, orthogonal blocks, coordinates; guided and structured ones."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from zorl.common.errors import ConfigurationError
-from zorl.optimizers import SGD, GradientSearch, Guide, Perturbed, guided_es, mpge, openai_es
-from zorl.optimizers.base import Asked
+from zorl.optimizers import SGD, GradientSearch, Guide, Perturbed, guided_es, mpge
 from zorl.optimizers.directions import DIRECTIONS, UNIT_DIRECTIONS, coordinate, orthogonal
 from zorl.optimizers.weights import SCHEMES
 
@@ -18,6 +17,36 @@ Z = 4.5  # standard errors
 
 def rng_of(seed=0):
     return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 11])
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_directions_have_zero_mean_and_identity_covariance(name, dim):
+    rng, m = rng_of(), max(1, dim // 2)
+    rows = np.concatenate([DIRECTIONS[name](rng, m, dim) for _ in range(8000 // m)])
+    assert np.abs(rows.mean(axis=0)).max() < Z / np.sqrt(len(rows))
+    products = rows[:, :, None] * rows[:, None, :]
+    error = products.std(axis=0) / np.sqrt(len(rows))
+    assert (np.abs(products.mean(axis=0) - np.eye(dim)) <= Z * error + 1e-12).all()
+
+
+@pytest.mark.parametrize("m", [1, 3, 7])
+def test_directions_have_their_shapes(m):
+    d = 7
+    drawn = {name: sampler(rng_of(), m, d) for name, sampler in DIRECTIONS.items()}
+    assert all(rows.shape == (m, d) and rows.dtype == np.float64 for rows in drawn.values())
+    assert set(np.unique(drawn["rademacher"])) == {-1.0, 1.0}
+    assert np.abs(drawn["uniform"]).max() <= np.sqrt(3)
+    assert np.abs(DIRECTIONS["uniform"](rng_of(), 1000, 1)).max() > 0.99 * np.sqrt(3)
+    np.testing.assert_allclose((drawn["sphere"] ** 2).sum(axis=1), np.full(m, d), rtol=1e-12)
+    gram = drawn["orthogonal"] @ drawn["orthogonal"].T
+    np.testing.assert_allclose(gram, d * np.eye(m), atol=1e-12)
+
+
+def test_rows_of_all_other_directions_are_independent():
+    for name in ("gaussian", "uniform", "rademacher", "sphere"):
+        pairs = [DIRECTIONS[name](rng_of(seed), 2, 5) for seed in range(500)]
+        assert np.std([a @ b for a, b in pairs]) == pytest.approx(np.sqrt(5), rel=0.2)
 
 
 @pytest.mark.parametrize(("m", "dim"), [(3, 5), (5, 5), (8, 5), (12, 5), (3, 1)])
@@ -272,10 +301,3 @@ def test_more_directions_than_dimensions_are_no_error():
     search = mpge(m=4)
     state = search.init(np.zeros(3))
     assert search.ask(state, rng_of()).thetas.shape == (8, 3)
-
-
-def test_asked_counts_and_freezes():
-    asked = Asked(np.zeros((3, 2)), 0, np.ones((3, 2)), sigma=1.0)
-    assert len(asked) == 3 and asked.thetas is asked.candidates
-    assert not (asked.thetas.flags.writeable or asked.directions.flags.writeable)
-    assert openai_es(m=4).init(np.zeros(2)).recent.shape == (0, 0)

@@ -1,6 +1,6 @@
 """LM-MA-ES against the paper's algorithm written out, its invariances, memory and reach.
 
-What it shares with the other distribution searches is in test_natural.py.
+What it shares with the other distribution searches is in test_distribution.py.
 """
 
 from __future__ import annotations
@@ -11,44 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from optimizer_toys import ellipsoid, evaluations, final, rosenbrock, rotation, sphere
 
 from zorl.common.errors import ConfigurationError
-from zorl.optimizers.base import Asked
 from zorl.optimizers.lm_ma_es import LMMAES, LMMAESState, _Transform
-
-
-def sphere(x):
-    return (x**2).sum(axis=1)
-
-
-def ellipsoid(x):
-    return x**2 @ 1e6 ** np.linspace(0, 1, x.shape[1])
-
-
-def rosenbrock(x):
-    return (100 * (x[:, :-1] ** 2 - x[:, 1:]) ** 2 + (x[:, :-1] - 1) ** 2).sum(axis=1)
-
-
-def search(optimizer, returns_of, start, generations, seed=0):
-    rng, state = np.random.default_rng(seed), optimizer.init(start)
-    for _ in range(generations):
-        asked = optimizer.ask(state, rng)
-        state = optimizer.tell(state, asked, returns_of(asked.thetas))
-    return state
-
-
-def evaluations(optimizer, loss, start, seed, budget):
-    """How many evaluations until one candidate has a loss of 1e-8 or less."""
-    rng, state, spent = np.random.default_rng(seed), optimizer.init(start), 0
-    while spent < budget:
-        asked = optimizer.ask(state, rng)
-        losses = loss(asked.thetas)
-        hits = np.flatnonzero(losses <= 1e-8)
-        if hits.size:
-            return spent + hits[0] + 1
-        spent += len(losses)
-        state = optimizer.tell(state, asked, -losses)
-    return math.inf
 
 
 def sequential(vectors, t, z):
@@ -153,7 +119,7 @@ def test_it_learns_a_narrow_valley():
 
 def test_rotating_the_problem_rotates_the_search():
     d, optimizer, rng = 8, LMMAES(), np.random.default_rng(0)
-    turn = np.linalg.qr(np.random.default_rng(1).standard_normal((d, d)))[0]
+    turn = rotation(d, 1)
     state = optimizer.init(np.arange(1.0, 9.0))
     turned = optimizer.init(turn @ state.theta)
     for _ in range(100):
@@ -163,7 +129,8 @@ def test_rotating_the_problem_rotates_the_search():
         thetas = turned.theta + turned.sigma * _Transform(turned)(noise)
         np.testing.assert_allclose(thetas @ turn, asked.thetas, rtol=1e-6, atol=1e-7)
         state = optimizer.tell(state, asked, returns)
-        turned = optimizer.tell(turned, Asked(thetas, asked.t, noise, sigma=asked.sigma), returns)
+        turned_asked = replace(asked, candidates=thetas, directions=noise)
+        turned = optimizer.tell(turned, turned_asked, returns)
         assert turned.sigma == pytest.approx(state.sigma, rel=1e-7)
         np.testing.assert_allclose(turned.theta, turn @ state.theta, atol=1e-7)
         np.testing.assert_allclose(turned.vectors, state.vectors @ turn.T, atol=1e-7)
@@ -177,11 +144,11 @@ def test_memory_is_what_a_search_takes():
     m = n = 4 + math.floor(3 * math.log(d))
     assert optimizer.memory_bytes(d) == 8 * d * (3 * m + 2 * n + 6)
     assert LMMAES(vectors=2, popsize=4).memory_bytes(10) == 8 * 10 * (6 + 8 + 6)
-    state = search(optimizer, lambda x: -sphere(x), np.ones(d), 3)
+    state = final(optimizer, lambda x: -sphere(x), np.ones(d), 3)
     assert state.vectors.shape == (m, d)
     tracemalloc.start()
     try:
-        state = search(optimizer, lambda x: -x[:, 0], np.ones(d), 4)
+        state = final(optimizer, lambda x: -x[:, 0], np.ones(d), 4)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -192,10 +159,3 @@ def test_memory_is_what_a_search_takes():
 def test_bad_options_are_refused(vectors):
     with pytest.raises(ConfigurationError, match=r"vectors .*must be an integer ≥ 1"):
         LMMAES(vectors=vectors)
-
-
-def test_candidates_of_another_population_are_refused():
-    state = LMMAES(popsize=6).init(np.ones(3))
-    asked = LMMAES(popsize=10).ask(state, np.random.default_rng(0))
-    with pytest.raises(ConfigurationError, match="needs the 6 candidates that ask of LMMAES"):
-        LMMAES(popsize=6).tell(state, asked, np.arange(10.0))

@@ -1,6 +1,6 @@
 """PGPE against the published updates written out, as a gradient, and its limits.
 
-What it shares with the other distribution searches is in test_natural.py.
+What it shares with the other distribution searches is in test_distribution.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import optimizer_toys
 import pytest
+from optimizer_toys import final, sphere
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.optimizers.pgpe import PGPE, pgpe
@@ -17,20 +19,8 @@ from zorl.optimizers.step_rules import SGD, Adam, ClipUp, GainSequence
 from zorl.optimizers.weights import CentredRanks, Raw, SigmaR, Standardised
 
 
-def sphere(x):
-    return (x**2).sum(axis=1)
-
-
 def ellipsoid(x):
-    return x**2 @ 1e3 ** np.linspace(0, 1, x.shape[1])
-
-
-def search(optimizer, returns_of, start, generations, seed=0):
-    rng, state = np.random.default_rng(seed), optimizer.init(start)
-    for _ in range(generations):
-        asked = optimizer.ask(state, rng)
-        state = optimizer.tell(state, asked, returns_of(asked.thetas))
-    return state
+    return optimizer_toys.ellipsoid(x, 1e3)
 
 
 def utilities_by_hand(weights, returns):
@@ -126,7 +116,7 @@ def test_candidates_are_mirrored_and_have_the_states_spread():
 @pytest.mark.parametrize("max_change", [0.2, 0.9])
 def test_sigmas_change_by_so_much_and_stay_positive(max_change):
     optimizer = pgpe(sigma_learning_rate=1e9, max_change=max_change)
-    state = search(optimizer, lambda x: -ellipsoid(x), np.ones(5), 3)
+    state = final(optimizer, lambda x: -ellipsoid(x), np.ones(5), 3)
     asked = optimizer.ask(state, np.random.default_rng(5))
     told = optimizer.tell(state, asked, -ellipsoid(asked.thetas))
     ratio = told.sigmas / state.sigmas
@@ -146,14 +136,14 @@ def test_sigmas_have_ends():
 
 def test_sigmas_stay_without_a_learning_rate():
     optimizer = pgpe(sigma_learning_rate=0.0, sigma=0.3)
-    state = search(optimizer, lambda x: -ellipsoid(x), np.ones(3), 20)
+    state = final(optimizer, lambda x: -ellipsoid(x), np.ones(3), 20)
     np.testing.assert_array_equal(state.sigmas, np.full(3, 0.3))
     assert not np.array_equal(state.theta, np.ones(3))
 
 
 def test_momentum_waits_while_returns_are_flat():
     optimizer = pgpe()
-    state = search(optimizer, lambda x: -sphere(x), np.ones(3), 5)
+    state = final(optimizer, lambda x: -sphere(x), np.ones(3), 5)
     assert np.linalg.norm(state.memory.first) > 0.01
     asked = optimizer.ask(state, np.random.default_rng(0))
     told = optimizer.tell(state, asked, np.full(len(asked), 3.0))
@@ -183,7 +173,7 @@ def test_momentum_waits_while_returns_are_flat():
 def test_the_sphere_in_10_dimensions(options, loss):
     for seed in range(3):
         start = np.random.default_rng(100 + seed).uniform(-4, 4, 10)
-        state = search(pgpe(**options), lambda x: -sphere(x), start, 500, seed)
+        state = final(pgpe(**options), lambda x: -sphere(x), start, 500, seed)
         assert sphere(state.theta[None])[0] < loss
 
 
@@ -195,7 +185,7 @@ def test_flat_options_make_the_parts():
     assert pgpe(weights="raw").weights == Raw()
     assert pgpe(weights="standardised").weights == Standardised()
     rule = GainSequence(0.1)
-    assert search(PGPE(rule), lambda x: -sphere(x), np.ones(3), 3).t == 3  # any step rule
+    assert final(PGPE(rule), lambda x: -sphere(x), np.ones(3), 3).t == 3  # any step rule
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,20 @@ def rng_of(seed=0):
     return np.random.default_rng(seed)
 
 
+def test_spsa_by_hand_over_two_updates_with_gains():
+    search = spsa(learning_rate=0.2, radius=0.1, gains=True, stability=3.0)
+    state = search.init([1.0, 2.0])
+    theta = np.array([1.0, 2.0])
+    for t, (plus, minus) in enumerate([(3.0, 1.0), (-4.0, 2.5)]):
+        asked = search.ask(state, rng_of(t))
+        delta = asked.directions[0]
+        gain, c = 0.2 / (3 + t + 1) ** 0.602, 0.1 / (t + 1) ** 0.101
+        theta = theta + gain * (plus - minus) / (2 * c) / delta  # Spall divides by ±1
+        state = search.tell(state, asked, [plus, minus])
+        np.testing.assert_allclose(state.theta, theta, rtol=1e-13)
+        assert state.t == t + 1
+
+
 def test_the_one_measurement_form_is_unbiased_and_by_hand():
     g, search = np.array([1.0, -2.0, 0.5]), spsa(0.1, 0.5, measurements=1)
     state, rng, rows = search.init(np.array([0.3, 0.1, -0.2])), rng_of(), []

@@ -1,4 +1,4 @@
-"""The published conventions, against their formulas written out, and against zorl's own."""
+"""Recipes: the parts that they are made of, and the published conventions by their formulas."""
 
 from __future__ import annotations
 
@@ -8,18 +8,107 @@ import pytest
 from zorl.common.errors import UnknownNameError
 from zorl.optimizers import (
     SGD,
+    Adam,
+    CentredRanks,
+    GainSequence,
     GradientSearch,
+    Raw,
+    SigmaR,
+    Standardised,
+    ars,
     es,
     es_normalised,
+    mpge,
     mpge_average,
+    openai_es,
     sigma_r_forward,
+    spsa,
+    two_point,
     two_point_unit,
 )
 from zorl.optimizers.directions import orthogonal, sphere
 
+RECIPES = {
+    "spsa": spsa(m=3),
+    "spsa with gains": spsa(gains=True, stability=5.0, m=2),
+    "two-point": two_point(m=2),
+    "mpge": mpge(),
+    "es": es(m=4),
+    "es vanilla": es("vanilla", m=4),
+    "es fd": es("fd", m=4),
+    "es uniform": es(m=4, noise="uniform"),
+    "ars": ars(m=4, top=2),
+    "openai-es": openai_es(m=4),
+}
+
 
 def rng_of(seed=0):
     return np.random.default_rng(seed)
+
+
+def test_recipes_ask_for_as_many_candidates_as_the_field_says():
+    counts = {name: len(s.ask(s.init(np.zeros(5)), rng_of())) for name, s in RECIPES.items()}
+    assert counts == {
+        "spsa": 6,
+        "spsa with gains": 4,
+        "two-point": 4,
+        "mpge": 10,
+        "es": 8,
+        "es vanilla": 4,
+        "es fd": 5,
+        "es uniform": 8,
+        "ars": 8,
+        "openai-es": 8,
+    }
+
+
+def test_recipes_perturb_as_their_papers_do():
+    def offsets(search, d=6):
+        return search.ask(search.init(np.zeros(d)), rng_of()).thetas
+
+    np.testing.assert_allclose(np.abs(offsets(spsa(radius=0.5))), 0.5)
+    lengths = np.linalg.norm(offsets(two_point(radius=0.5, m=4)), axis=1)
+    np.testing.assert_allclose(lengths, 0.5 * np.sqrt(6))
+    basis = offsets(mpge(radius=0.5))[:6]
+    np.testing.assert_allclose(basis @ basis.T, 0.25 * 6 * np.eye(6), atol=1e-12)
+    for search in (ars(radius=0.5, m=2000), es(sigma=0.5, m=2000), openai_es(sigma=0.5, m=2000)):
+        rows = offsets(search)
+        assert rows.std() == pytest.approx(0.5, rel=0.03)
+        assert (rows**4).mean() / 0.5**4 == pytest.approx(3, rel=0.1)  # Gaussian
+    assert np.abs(offsets(es(sigma=0.5, m=500, noise="uniform"))).max() <= 0.5 * np.sqrt(3)
+
+
+def test_recipes_are_values_made_of_the_parts():
+    assert spsa() == GradientSearch(SGD(0.1), 0.1, 1, "rademacher")
+    assert spsa(gains=True, stability=9.0) == GradientSearch(
+        GainSequence(0.1, 9.0, 0.602), 0.1, 1, "rademacher", radius_decay=0.101
+    )
+    assert two_point() == GradientSearch(SGD(0.1), 0.1, 1, "sphere")
+    assert mpge() == GradientSearch(SGD(0.1), 0.1, None, "orthogonal")
+    assert es("fd").scheme == "forward" and es("vanilla").scheme == "one-sided"
+    assert es().weights == Standardised() and ars(top=3).weights == SigmaR(3)
+    assert openai_es(0.1).step_rule == Adam(0.1) and openai_es().weights == CentredRanks()
+    assert spsa().weights == Raw()
+
+
+def test_openai_es_is_adam_on_the_ranked_gradient_with_weight_decay():
+    search = openai_es(learning_rate=0.1, sigma=0.5, m=2, weight_decay=0.3)
+    state, theta = search.init([1.0, -2.0]), np.array([1.0, -2.0])
+    first, second = np.zeros(2), np.zeros(2)
+    for t, returns in enumerate([[3.0, 1, 3, 2], [-1.0, 7, 7, 0]]):
+        asked = search.ask(state, rng_of(t))
+        ranks = {1: [1, -1.5, 1, -0.5], 2: [-1.5, 1, 1, -0.5]}[t + 1]
+        u = np.array(ranks) / 3
+        gradient = sum((u[k] - u[2 + k]) / 2 * asked.directions[k] for k in range(2)) / (2 * 0.5)
+        gradient = gradient - 0.3 * theta
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        mean, variance = first / (1 - 0.9 ** (t + 1)), second / (1 - 0.999 ** (t + 1))
+        theta = theta + 0.1 * mean / (np.sqrt(variance) + 1e-8)
+        state = search.tell(state, asked, returns)
+        np.testing.assert_allclose(state.theta, theta, rtol=1e-12)
+
+
+# -- published conventions
 
 
 def asked_of(search, d=5, seed=0):
@@ -138,7 +227,10 @@ def test_antithetic_normalisation_keeps_the_common_slope_that_standardising_remo
 
 
 def test_unknown_variants_are_named():
-    with pytest.raises(UnknownNameError, match="mean 'vanilla'"):
-        es_normalised("vanila")
+    for make in (es, es_normalised):
+        with pytest.raises(UnknownNameError, match="mean 'vanilla'"):
+            make("vanila")
+        with pytest.raises(UnknownNameError, match="mean 'uniform'"):
+            make(noise="uniforms")
     with pytest.raises(UnknownNameError, match=r"unknown ES variant \['vanilla'\]"):
         es_normalised(["vanilla"])
