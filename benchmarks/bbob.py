@@ -40,8 +40,9 @@ GROUPS = {
     "weak structure": range(20, 25),
 }
 # The methods that adapt their length scale start with STEP; estimators whose steps have a constant
-# length get a twentieth of it, so that they can both get there and settle.
-METHODS: dict[str, dict[str, Any]] = {
+# length get a twentieth of it, so that they can both get there and settle. A method without a line
+# here, named by --methods, runs with its own defaults.
+SETTINGS: dict[str, dict[str, Any]] = {
     "cma-es": {"sigma0": STEP},
     "cma-es, mirrored=False": {"sigma0": STEP, "mirrored": False},
     "sep-cma-es": {"sigma0": STEP},
@@ -117,7 +118,7 @@ def run(job: Job) -> list[float]:
             _pycma(watched, start, seed)
         else:
             search: Any = method.partition(",")[0]
-            options = METHODS[method]
+            options = SETTINGS.get(method, {})
             if method in CALIBRATED:
                 rng = np.random.default_rng(seed)
                 updates = budget // (2 * DIRECTIONS)
@@ -176,7 +177,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--dims", type=int, nargs="+", default=[5, 20])
     parser.add_argument("--budget", type=int, default=1000, help="evaluations per dimension")
     parser.add_argument("--instances", type=int, default=3)
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    known = list({**SETTINGS, **zorl.optimizers.METHODS})
+    parser.add_argument("--methods", nargs="+", default=list(SETTINGS), choices=known)
     parser.add_argument("--workers", type=int, default=available_cores())
     parser.add_argument("--out", help="a JSON file for every hit")
     parser.add_argument("--smoke", action="store_true", help="seconds: 20 evaluations per d")
