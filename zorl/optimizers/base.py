@@ -46,7 +46,7 @@ class Directions(Protocol):
         """(m, d)."""
 
     def dense(self) -> Matrix:
-        """The (m, d) matrix itself, for those who cannot do without."""
+        """The (m, d) matrix itself, for code that needs it."""
 
     def combine(self, weights: Vector) -> Vector:
         """Σ wᵢ δᵢ, shape (d,), from (m,) weights."""

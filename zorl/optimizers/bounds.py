@@ -144,8 +144,8 @@ class Bounded:
         if self.handling == "penalty":
             flat = values.min() == values.max()
             if not flat:
-                # At least 0.9 times the last one, lest chance or an optimum along the coordinates
-                # inside the box take away the pull on those outside.
+                # At least 0.9 times the last one: neither chance nor an optimum along the
+                # coordinates inside the box may take away the pull on those outside.
                 spread = max(float(values.std()), _MEMORY * spread)
             if not flat or not np.array_equal(state.theta, state.inner.theta):
                 values = values - spread * self._penalties(state.inner.theta, asked.source.thetas)
