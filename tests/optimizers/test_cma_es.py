@@ -118,6 +118,18 @@ def test_one_update_is_that_of_the_equations(
     assert told.t == state.t + 1
 
 
+@pytest.mark.parametrize(("mirrored", "length"), [(False, 1.2), (True, 1.9)])
+def test_a_path_is_too_long_for_its_age(mirrored, length):
+    # One generation later, h_sigma would be 1 for a path of that length.
+    state, optimizer = some_state(6, path_sigma_length=length, t=0), CMAES(mirrored=mirrored)
+    asked = optimizer.ask(state, np.random.default_rng(1))
+    returns = np.random.default_rng(2).standard_normal(len(asked))
+    ys = (asked.thetas - state.theta) / state.sigma
+    *_, path_c, _, h = update_by_hand(state, ys, returns, True, False, mirrored)
+    assert not h
+    np.testing.assert_allclose(optimizer.tell(state, asked, returns).path_c, path_c, rtol=1e-10)
+
+
 # ------------------------------------------------------------------ the candidates
 
 
