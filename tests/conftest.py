@@ -47,6 +47,8 @@ MISSING = tuple(name for name in OPTIONAL if find_spec(name) is None)
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the slow tests. Several processes begin with them, so as to end at about one time."""
+    gone = [name for name in SLOW if not (TESTS / name).exists()]
+    assert not gone, f"SLOW in {__file__} names what is not there: {gone}"
     for item in items:
         if item.path.relative_to(TESTS).as_posix().startswith(SLOW):
             item.add_marker(pytest.mark.slow)
