@@ -105,9 +105,9 @@ class BaselineAgent(BaseAgent):
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        from zorl.agents.sb3.training import one_thread
+        from zorl.agents.sb3.training import one_torch_thread
 
-        with self._private.inside(), one_thread():
+        with self._private.inside(), one_torch_thread():
             yield
 
     @classmethod
@@ -189,7 +189,7 @@ class BaselineAgent(BaseAgent):
 
     def evaluate(self, seeds: Seeds) -> Evaluation:
         """One deterministic episode from each seed, as search agents are evaluated; (1, e)."""
-        from zorl.agents.sb3.training import one_thread
+        from zorl.agents.sb3.training import one_torch_thread
 
         if self._runner is None:
             # One lane: torch rounds a row of a batch differently from the row alone, and an
@@ -197,7 +197,7 @@ class BaselineAgent(BaseAgent):
             decider = BaselinePolicy(self.predict, self._encoder)
             self._runner = GymnasiumRunner(self.task, decider, lanes=1)
         evaluator = RolloutEvaluator(SerialBackend(self._runner))
-        with one_thread():
+        with one_torch_thread():
             return evaluator.evaluate(np.zeros((1, 0)), seeds, Normalizer.create("off", [], []))
 
     def save(self, path: str | Path) -> None:

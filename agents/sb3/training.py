@@ -199,7 +199,7 @@ class PrivateRandomness:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def one_torch_thread() -> Iterator[None]:
     """Torch computes with one thread in here; small networks are slower with more."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

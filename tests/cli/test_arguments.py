@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_runs import SMALL, Capture, refused
@@ -96,17 +97,19 @@ def test_no_option_of_any_agent_takes_nonsense(name: str) -> None:
     assert options
     for option in options:
         for nonsense in ("abc", [1], {}, float("nan"), float("inf"), b"x", -(10**9), object()):
+            given: dict[str, Any] = {option: nonsense}
             with pytest.raises(ConfigurationError):
-                make_agent(name, "CartPole-v1", settings="default", **{option: nonsense})
+                make_agent(name, "CartPole-v1", settings="default", **given)
 
 
 @pytest.mark.parametrize("name", GATES)
 def test_no_option_of_any_gate_takes_nonsense(name: str) -> None:
     options = make_agent("spsa", "CartPole-v1", gate=name).config["gate_options"]
     for option in options:
-        for nonsense in ("abc", [1], {}, None, float("nan"), float("inf"), -1, True):
+        nonsense: list[Any] = ["abc", [1], {}, None, float("nan"), float("inf"), -1, True]
+        for value in nonsense:
             with pytest.raises(ConfigurationError):
-                make_agent("spsa", "CartPole-v1", gate=name, gate_options={option: nonsense})
+                make_agent("spsa", "CartPole-v1", gate=name, gate_options={option: value})
 
 
 @pytest.mark.parametrize(

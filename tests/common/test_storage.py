@@ -1,4 +1,4 @@
-"""whole files or none, exact round trips, and a plain error for every other file."""
+"""Files: atomic, exact, and refused with a reason."""
 
 from __future__ import annotations
 
@@ -8,29 +8,27 @@ import os
 import stat
 import time
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from same_bits import assert_same_bits
 
 from zorl.common import storage
 from zorl.common.errors import FileFormatError
 from zorl.common.storage import (
-    flatten,
     load_archive,
     read_json,
     save_archive,
-    unflatten,
     write_atomically,
     write_json,
 )
-from zorl.optimizers import CMAES, RandomSearch, openai_es, spsa
-from zorl.policies.normalization import Moments, Normalizer
 
 METADATA = {"name": "ars", "options": {"m": 8, "σ": 0.1}, "list": [1, None, True, "x"]}
+
+
 ARRAYS = {
     "theta": np.linspace(-1, 1, 7),
     "bounds": np.array([-np.inf, np.inf, np.nan, -0.0, 5e-324]),
@@ -47,14 +45,6 @@ def archive(tmp_path: Path) -> Any:
     path = tmp_path / "agent.zip"
     save_archive(path, "agent", METADATA, ARRAYS)
     return path
-
-
-def assert_same_bits(a: Any, b: Any) -> None:
-    assert a.shape == b.shape and a.dtype == b.dtype
-    assert a.tobytes() == b.tobytes()
-
-
-# -- atomic writing ------------------------------------------------------------------------------
 
 
 def test_writing_replaces_the_whole_file_and_makes_its_folder(tmp_path: Path) -> None:
@@ -129,9 +119,6 @@ def test_what_cannot_be_saved_leaves_the_old_archive(archive: Any) -> None:
     assert [p.name for p in archive.parent.iterdir()] == ["agent.zip"]
 
 
-# -- JSON ----------------------------------------------------------------------------------------
-
-
 def test_json_round_trip_with_null_for_what_json_lacks(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     write_json(
@@ -199,9 +186,6 @@ def test_missing_json_and_folders_are_refused(tmp_path: Path) -> None:
         read_json(tmp_path / "x.json")
     with pytest.raises(FileFormatError, match="not a readable JSON file"):
         read_json(tmp_path)
-
-
-# -- archives ------------------------------------------------------------------------------------
 
 
 def test_an_archive_comes_back_bit_for_bit(archive: Any) -> None:
@@ -348,138 +332,6 @@ def test_missing_files_and_folders_are_told_apart(tmp_path: Path) -> None:
         load_archive(tmp_path / "absent.zip")
     with pytest.raises(FileFormatError, match="a folder, expected a file"):
         load_archive(tmp_path)
-
-
-# -- states --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Inner:
-    best: float
-    history: np.ndarray
-
-
-@dataclass(frozen=True)
-class Outer:
-    inner: Inner
-    t: int
-    name: str
-    flag: bool
-
-
-def outer(best: float = 1.0, t: int = 0, name: str = "", flag: bool = False) -> Any:
-    return Outer(Inner(best, np.array([best, -best])), t, name, flag)
-
-
-def through_a_file(tmp_path: Path, state: Any, template: Any) -> Any:
-    scalars, arrays = flatten(state, "state")
-    save_archive(tmp_path / "state.zip", "state", {"scalars": scalars}, arrays)
-    _, metadata, arrays = load_archive(tmp_path / "state.zip", "state")
-    return unflatten(template, "state", metadata["scalars"], arrays)
-
-
-@settings(deadline=None, derandomize=True)
-@given(st.floats(), st.integers(-(2**70), 2**70), st.text(), st.booleans())
-def test_flatten_is_exact_for_every_float(best: Any, t: Any, name: Any, flag: Any) -> None:
-    state = outer(best, t, name, flag)
-    scalars, arrays = flatten(state, "x")
-    assert set(scalars) == {"x.inner.best", "x.t", "x.name", "x.flag"}
-    assert set(arrays) == {"x.inner.history"}
-    back = unflatten(outer(), "x", json.loads(json.dumps(scalars, allow_nan=False)), arrays)
-    assert (back.t, back.name, back.flag) == (t, name, flag)
-    assert back.inner.best.hex() == best.hex()  # −0.0, infinities and NaN included
-    assert_same_bits(back.inner.history, state.inner.history)
-    with pytest.raises(ValueError, match="read-only"):
-        back.inner.history[0] = 0.0
-
-
-def test_numpy_scalars_in_a_state_can_be_saved(tmp_path: Path) -> None:
-    state = outer(np.float64(0.1), np.int64(5), flag=np.bool_(True))  # type: ignore[arg-type]
-    back = through_a_file(tmp_path, state, outer())
-    assert (back.inner.best, back.t, back.flag) == (0.1, 5, True)
-    assert [type(v) for v in (back.inner.best, back.t, back.flag)] == [float, int, bool]
-
-
-@pytest.mark.parametrize(
-    "optimizer",
-    [openai_es(m=4), spsa(gains=True), RandomSearch(popsize=4), CMAES(), CMAES(sigma0=2)],
-    ids=["openai-es", "spsa", "random-search", "cma-es", "cma-es with an integer"],
-)
-@pytest.mark.parametrize("updates", [0, 3])
-def test_a_search_goes_on_from_a_file_to_the_same_bits(
-    tmp_path: Path, optimizer: Any, updates: int
-) -> None:
-    def advance(state: Any, first: Any, count: Any) -> Any:
-        for t in range(first, first + count):
-            asked = optimizer.ask(state, np.random.default_rng(t))
-            state = optimizer.tell(state, asked, -((asked.thetas - 1) ** 2).sum(axis=1))
-        return state
-
-    start = optimizer.init(np.zeros(3))
-    state = advance(start, 0, updates)
-    restored = through_a_file(tmp_path, state, optimizer.init(np.ones(3)))
-    expected, got = advance(state, updates, 3), advance(restored, updates, 3)
-    for (scalars, arrays), (others, copies) in [(flatten(expected, "s"), flatten(got, "s"))]:
-        assert scalars == others
-        for name, array in arrays.items():
-            assert_same_bits(array, copies[name])
-    assert not np.array_equal(got.theta, start.theta)
-
-
-def test_a_normalizer_with_infinite_bounds_comes_back(tmp_path: Path) -> None:
-    empty = Normalizer.create("running", [-np.inf, 0.0], [np.inf, 1.0])
-    rows = np.array([[0.1, 0.2], [0.4, 0.8], [3.0, 1.0]])
-    seen = Moments(3, rows.mean(axis=0), ((rows - rows.mean(axis=0)) ** 2).sum(axis=0))
-    normalizer = empty.merge(seen)
-    back = through_a_file(tmp_path, normalizer, empty)
-    assert (back.mode, back.clip, back.moments.count) == ("running", 10.0, 3)
-    np.testing.assert_array_equal(back(rows), normalizer(rows))
-    np.testing.assert_array_equal(back.low, [-np.inf, 0.0])
-
-
-def test_arrays_are_copies_of_what_was_loaded() -> None:
-    scalars, arrays = flatten(outer(2.0), "x")
-    back = unflatten(outer(), "x", scalars, arrays)
-    arrays["x.inner.history"][:] = 77.0
-    assert back.inner.history.tolist() == [2.0, -2.0]
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("x.t", None, "x.t is missing: saved by another configuration"),
-        ("x.inner.best", None, "x.inner.best is missing"),
-        ("x.t", "5", "x.t is '5', expected int"),
-        ("x.t", True, "x.t is True, expected int"),
-        ("x.t", 1.5, "x.t is 1.5, expected int"),
-        ("x.flag", 1, "x.flag is 1, expected bool"),
-        ("x.name", [1], r"x.name is \[1\], expected str"),
-        ("x.inner.best", "fast", "x.inner.best is 'fast', expected a number"),
-        ("x.inner.best", "0x1p99999", "expected a number"),
-        ("x.inner.best", [1.0], r"x.inner.best is \[1.0\], expected float"),
-    ],
-)
-def test_a_scalar_that_is_missing_or_of_another_type_is_refused(
-    name: str, value: Any, message: str
-) -> None:
-    scalars, arrays = flatten(outer(), "x")
-    if value is None:
-        del scalars[name]
-    else:
-        scalars[name] = value
-    with pytest.raises(FileFormatError, match=message):
-        unflatten(outer(), "x", scalars, arrays)
-
-
-@pytest.mark.parametrize("shape", [(3,), (1, 2), (), (0,)])
-def test_an_array_of_another_shape_is_refused(shape: Any) -> None:
-    scalars, arrays = flatten(outer(), "x")
-    arrays["x.inner.history"] = np.zeros(shape)
-    with pytest.raises(FileFormatError, match=r"x.inner.history has shape .*, expected \(2,\)"):
-        unflatten(outer(), "x", scalars, arrays)
-    del arrays["x.inner.history"]
-    with pytest.raises(FileFormatError, match=r"x\.inner\.history is missing"):
-        unflatten(outer(), "x", scalars, arrays)
 
 
 def test_the_format_is_version_one() -> None:

@@ -1,4 +1,4 @@
-"""`zorl compare`: what is trained, what the table says of it, and what survives an interruption."""
+"""Comparisons that are trained: their runs, the table of them, resuming, failures."""
 
 from __future__ import annotations
 
@@ -14,37 +14,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from toy_comparison import AGENTS, CARTPOLE, OPTIONS, PLAN, comparison
 from toy_envs import WALK
 
 from zorl.agents.plan import TrainingPlan
 from zorl.cli.main import main
-from zorl.common.errors import ConfigurationError, RunFolderError, UnknownNameError
+from zorl.common.errors import RunFolderError, UnknownNameError
 from zorl.common.stats import bootstrap
 from zorl.common.streams import Streams
 from zorl.comparison import (
-    AgentSpec,
     Comparison,
     figures,
     read_runs,
     run_comparison,
     write_table,
 )
-from zorl.envs import Task, make_task
+from zorl.envs import make_task
 from zorl.runs.folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
-CARTPOLE = make_task("CartPole-v1", threshold=30)
-AGENTS = ["cma-es(episodes=1, popsize=6)", "random-search(hidden=none, episodes=1)"]
-PLAN = TrainingPlan(1500, validate_every=500, validate_episodes=3, held_out=5)
-OPTIONS = [
-    *("--agents", *AGENTS, "--env", "CartPole-v1", "--threshold", "30", "--seeds", "2"),
-    *("--timesteps", "1500", "--validate-every", "500", "--validate-episodes", "3"),
-    *("--held-out", "5", "--jobs", "2"),
-]
-
-
-def comparison(task: Task = CARTPOLE, agents: list[str] = AGENTS, seeds: int = 2) -> Comparison:
-    return Comparison.create(task, agents, PLAN, range(seeds))
 
 
 @pytest.fixture(scope="module")
@@ -60,120 +48,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def load(path: Path) -> Any:
     return json.loads(path.read_text())
-
-
-# What is compared
-
-
-@pytest.mark.parametrize(
-    ("text", "label", "name", "settings", "options"),
-    [
-        ("ars", "ars", "ars", "tuned", {}),
-        (" ars() ", "ars", "ars", "tuned", {}),
-        (
-            "ars( m=4,gate =stale-best )",
-            "ars(m=4, gate=stale-best)",
-            "ars",
-            "tuned",
-            {"m": 4, "gate": "stale-best"},
-        ),
-        ("ppo(settings=default)", "ppo(settings=default)", "ppo", "default", {}),
-        (
-            "es(hidden=(8, 4), x={'a': [1, 2]}, y='a,b', z=-1e-3, n=None)",
-            "es(hidden=(8, 4), x={'a': [1, 2]}, y='a,b', z=-1e-3, n=None)",
-            "es",
-            "tuned",
-            {"hidden": (8, 4), "x": {"a": (1, 2)}, "y": "a,b", "z": -1e-3, "n": None},
-        ),
-        ("es(hidden=8)", "es(hidden=8)", "es", "tuned", {"hidden": 8}),
-        ("es(hidden=none)", "es(hidden=none)", "es", "tuned", {"hidden": "none"}),
-    ],
-)
-def test_an_agent_is_read_from_text(
-    text: str, label: str, name: str, settings: str, options: dict[str, Any]
-) -> None:
-    spec = AgentSpec.parse(text)
-    assert (spec.label, spec.name, spec.settings) == (label, name, settings)
-    assert dict(spec.options) == options
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "ars(4)", "ars(m=4", "ars(m=4)(m=5)", "ars(**x)", "ars(m=1, m=2)", "a b",
-     "ars(m=4), es"],
-)  # fmt: skip
-def test_what_is_not_an_agent_is_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="expected agent or agent"):
-        AgentSpec.parse(text)
-    for shared in ("agent", "env", "seed"):
-        with pytest.raises(ConfigurationError, match=f"{shared} is the same for all agents"):
-            AgentSpec.parse(f"ars({shared}=1)")
-
-
-def test_text_is_never_evaluated(tmp_path: Path) -> None:
-    spec = AgentSpec.parse(f"ars(m=open({str(tmp_path / 'made')!r}, 'w'))")
-    assert spec.options["m"].startswith("open(")
-    assert not (tmp_path / "made").exists()
-
-
-@pytest.mark.parametrize(
-    ("agents", "seeds", "reference", "error"),
-    [
-        (["ars", "cma-es", " ars()"], [0], None, "'ars' and 'ars' would share one label"),
-        (["ars(m=4)", "ars(m=4,)"], [0], None, "share one label"),
-        (["es(x='/')", "es(x='*')"], [0], None, "share one label"),  # their folders would be one
-        (["ars"], [1, 1], None, "seeds must differ"),
-        (["ars"], [-1], None, "seed must be ≥ 0"),
-        (["ars"], [], None, "at least one agent and one seed"),
-        ([], [0], None, "at least one agent and one seed"),
-        (["ars", "ppo"], [0], "pppo", "unknown reference agent 'pppo'; did you mean 'ppo'"),
-    ],
-)
-def test_what_cannot_be_compared_is_refused(
-    agents: list[str], seeds: list[int], reference: str | None, error: str
-) -> None:
-    with pytest.raises(ConfigurationError, match=re.escape(error)):
-        Comparison.create(CARTPOLE, agents, PLAN, seeds, reference)
-
-
-@pytest.mark.parametrize(
-    ("agents", "reference", "expected"),
-    [
-        (["ars", "ppo(settings=default)", "ppo"], None, "ppo(settings=default)"),
-        (["ars", "es"], None, "ars"),
-        (["ars", "es(m=4, sigma=0.1)"], "es( m=4,sigma=0.1)", "es(m=4, sigma=0.1)"),
-    ],
-)
-def test_the_reference_is_ppo_or_the_first_or_chosen(
-    agents: list[str], reference: str | None, expected: str
-) -> None:
-    assert Comparison.create(CARTPOLE, agents, PLAN, [0], reference).reference == expected
-
-
-@pytest.mark.parametrize(
-    ("options", "error"),
-    [
-        (["--env", "Pendulum-v1", "--agents", "cma-es"], "has no threshold; pass --threshold"),
-        (["--env", "CartPole-v1", "--agents", "cma-es", "arss"], "unknown agent 'arss'"),
-        (["--env", "CartPole-v1", "--agents", "cma-es", "ars(mm=1)"], "unknown option of ars 'mm'"),
-        (["--env", "CartPole-v1", "--agents", "cma-es(gate=pared)"], "did you mean 'paired'"),
-        (["--env", "CartPole-v1", "--agents", "cma-es(settings=best)"], "unknown settings 'best'"),
-    ],
-)
-def test_mistakes_are_found_before_anything_is_trained(
-    options: list[str], error: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["compare", *options, "--out", str(tmp_path / "out")]) == 2
-    assert error in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-def test_resume_needs_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", *OPTIONS, "--resume"]) == 2
-    assert "--resume needs --out" in capsys.readouterr().err
-
-
-# What was trained, and the table of it
 
 
 def test_every_agent_has_the_same_seeds_budget_and_plan(trained: Path) -> None:
@@ -271,9 +145,6 @@ def test_the_table_says_what_the_result_files_say(trained: Path) -> None:
     assert table["comparison"]["plan"]["total_timesteps"] == 1500
 
 
-# Resuming
-
-
 def stamps(out: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in out.glob("runs/*/agent.zip")}
 
@@ -337,9 +208,6 @@ def test_unknown_agents_are_refused_by_the_function_too(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="'cma-es'"):
         run_comparison(comparison(agents=["cmaes"]), tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-# Failures
 
 
 def test_a_run_that_fails_is_recorded_and_stops_no_other(

@@ -1,70 +1,16 @@
-"""Tables and figures of made-up runs, whose figures are known."""
+"""The table of a comparison, from runs that are made up."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from matplotlib.collections import PathCollection
+from toy_results import CARTPOLE, LABELS, PLAN, fake, lost, mixed
 
-from zorl.agents.plan import TrainingPlan
-from zorl.common.stats import Interval, bootstrap, iqm, paired_difference
-from zorl.comparison import ComparedRun, Comparison, figures, summarize, write_figures, write_table
-from zorl.envs import make_task
-from zorl.runs.curves import Row
+from zorl.common.stats import bootstrap, paired_difference
+from zorl.comparison import ComparedRun, Comparison, summarize, write_figures, write_table
 from zorl.runs.folder import RunFolder
-from zorl.runs.result import HeldOut, RunResult, Spent
-
-CARTPOLE = make_task("CartPole-v1", threshold=30)
-PLAN = TrainingPlan(1500)
-LABELS = ["ars", "ppo"]
-
-
-def fake(label: str, seed: int, held_out: float, reached: float | None = None) -> ComparedRun:
-    """A finished run, made up."""
-    curve: list[Row] = [{"env_steps": 0.0, "seconds": 0.1, "native_return": 9.0}]
-    if reached is not None:
-        curve.append({"env_steps": reached, "seconds": reached / 100, "native_return": 30.0})
-    end = {"env_steps": 500.0, "seconds": 0.1 + seed, "native_return": held_out}
-    curve.append(end if reached is None else {**end, "env_steps": 950.0, "seconds": 9.5})
-    some = Interval(held_out, held_out, held_out, 0.95)
-    rate = Interval(held_out / 100, 0.0, 1.0, 0.95)
-    result = RunResult(
-        status="finished",
-        agent=label,
-        env_id=CARTPOLE.env_id,
-        shaped=False,
-        success=CARTPOLE.success,
-        seed=seed,
-        parameters=51,
-        threshold=30.0,
-        total_timesteps=PLAN.total_timesteps,
-        resumable=True,
-        seconds=2.0 + seed,
-        curve=tuple(curve),
-        env_steps=Spent(1000 + seed, 0, 0),
-        episodes=Spent(10, 0, 1),
-        held_out=HeldOut(1, some, some, rate, (held_out,), (1,), (True,)),
-    )
-    return ComparedRun(label, seed, RunFolder(f"out/runs/{label}__{seed}"), result)
-
-
-def lost(label: str, seed: int, error: str | None = None) -> ComparedRun:
-    return ComparedRun(label, seed, RunFolder(f"out/runs/{label}__{seed}"), error=error)
-
-
-def mixed(
-    reached: Sequence[float | None] = (None, None, 400.0, 100.0, 900.0),
-) -> tuple[Comparison, list[ComparedRun]]:
-    ars = [10.0, 29.0, 30.0, 60.0, 100.0]
-    runs = [fake("ars", s, value, reached[s]) for s, value in enumerate(ars)]
-    runs += [fake("ppo", 4, 50.0), lost("ppo", 2, "EnvironmentFailure: broken\nmore")]
-    runs += [fake("ppo", 1, 20.0), lost("ppo", 0), fake("ppo", 3, 70.0)]
-    return Comparison.create(CARTPOLE, LABELS, PLAN, range(5)), runs
 
 
 def test_figures_of_many_runs_are_what_they_are_called() -> None:
@@ -124,49 +70,3 @@ def test_a_comparison_without_finished_runs_has_a_table(tmp_path: Path) -> None:
     compared = Comparison.create(CARTPOLE, LABELS, PLAN, range(2))
     assert "0 (2 unfinished)" in write_table(compared, runs, tmp_path)
     assert write_figures(compared, runs, tmp_path) == []
-
-
-# Figures
-
-
-def test_figures_show_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[Any] = []
-    save = figures._save
-    monkeypatch.setattr(figures, "_save", lambda f, path: (drawn.append(f), save(f, path)))  # type: ignore[func-returns-value]
-    compared, runs = mixed([None] * 5)
-    files = write_figures(compared, runs, tmp_path)
-    assert [file.name for file in files] == list(figures.FILES)
-    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
-    steps, seconds, held_out = (figure.axes[0] for figure in drawn)
-    labels = [text.get_text() for text in steps.get_legend().get_texts()]
-    assert labels == ["ppo (3/5)", "ars"]  # as they end, from top to bottom; some runs are missing
-    lines = {line.get_label(): line for line in steps.lines}
-    ars, ppo = lines["ars"].get_ydata(), lines["ppo (3/5)"].get_ydata()
-    assert ars[0] == 9
-    assert ars[-1] == pytest.approx(iqm([10, 29, 30, 60, 100]))
-    assert ppo[-1] == pytest.approx(140 / 3)
-    x = lines["ars"].get_xdata()
-    assert (x[0], x[-1]) == (0, 500)
-    assert np.all(ars[x < 500] == 9)  # the last known value, not one between
-    assert any(np.all(np.asarray(line.get_ydata()) == 30) for line in steps.lines)  # threshold
-    # Seed 4 takes until 4.1 s: before that, finished runs count with the value they have kept.
-    line = next(line for line in seconds.lines if line.get_label() == "ars")
-    x, y = line.get_xdata(), line.get_ydata()
-    assert x[-1] == pytest.approx(4.1)
-    assert y[np.searchsorted(x, 3.5)] == pytest.approx(iqm([10, 29, 30, 60, 9]))
-    dots = [group for group in held_out.collections if isinstance(group, PathCollection)]
-    points = np.concatenate([group.get_offsets() for group in dots if group.get_alpha() == 0.5])
-    assert sorted(points[:, 0]) == [10, 20, 29, 30, 50, 60, 70, 100]
-    assert [label.get_text() for label in held_out.get_yticklabels()] == ["ars", "ppo (3/5)"]
-
-
-def test_times_that_differ_much_are_drawn_on_a_logarithmic_axis(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawn: list[Any] = []
-    monkeypatch.setattr(figures, "_save", lambda figure, path: drawn.append(figure))
-    runs = [fake("ars", 0, 50.0), fake("ppo", 0, 40.0)]
-    assert runs[1].result is not None
-    runs[1].result.curve[-1]["seconds"] = 30.0
-    write_figures(Comparison.create(CARTPOLE, LABELS, PLAN, [0]), runs, tmp_path)
-    assert [figure.axes[0].get_xscale() for figure in drawn] == ["linear", "log", "linear"]

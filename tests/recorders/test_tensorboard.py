@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.plugin_event_accumulator import (
     EventAccumulator as ServerAccumulator,
 )
 from tensorboard.plugins.hparams import api_pb2, metadata as hparams_metadata
 from tensorboard.util import tensor_util
+from toy_events import Clock, curve, read
 
-from zorl.common.errors import ConfigurationError, ZorlError
+from zorl.common.errors import ConfigurationError
 from zorl.recorders.base import PlainRecord, Recorders, Run
 from zorl.recorders.event_log import EventLog
-from zorl.recorders.pace import Pace
 from zorl.recorders.tensorboard import TensorBoardRecorder, flatten_settings, settings_table
-
-EVERYTHING = {"scalars": 0, "histograms": 0, "tensors": 0, "images": 0}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> Any:
-        return self.now
-
-
-def read(folder: Any) -> Any:
-    return EventAccumulator(str(folder), size_guidance=EVERYTHING).Reload()
 
 
 def run(config: Any = None, total: int = 10_000, start_index: int = 0, start_steps: int = 0) -> Any:
@@ -59,10 +41,6 @@ def written(
         recorder.record(item)
     recorder.finish({"status": "finished"} if result is None else result)
     return read(folder)
-
-
-def curve(events: Any, tag: str = "search/return_mean") -> Any:
-    return [(event.step, event.value) for event in events.Scalars(tag)]
 
 
 def sessions(events: Any, tag: Any) -> Any:
@@ -294,62 +272,7 @@ def test_what_was_written_is_there_when_training_raises(tmp_path: Path) -> None:
     assert curve(read(tmp_path)) == [(100, 0.0)]
 
 
-def test_the_log_closes_with_its_last_user(tmp_path: Path) -> None:
-    log = EventLog(tmp_path)
-    log.open()
-    log.open()
-    log.close()
-    log.scalars({"a/b": 1.0}, 1)
-    log.close()
-    with pytest.raises(ZorlError, match="not open"):
-        log.scalars({"a/b": 2.0}, 2)
-    assert curve(read(tmp_path), "a/b") == [(1, 1.0)]
-
-
-def test_the_log_takes_only_gifs_as_gifs(tmp_path: Path) -> None:
-    log = EventLog(tmp_path)
-    log.open()
-    with pytest.raises(ZorlError, match="no GIF"):
-        log.gif("rollout", b"\x89PNG\r\n\x1a\n", 0)
-    with pytest.raises(ZorlError, match="no PNG"):
-        log.png("figure", b"GIF89a", 0)
-    log.close()
-
-
 @pytest.mark.parametrize("options", [{"points": 0}, {"histograms_every": -1}])
 def test_options_that_cannot_work_are_rejected(tmp_path: Path, options: Any) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         TensorBoardRecorder(EventLog(tmp_path), **options)
-
-
-def test_a_pace_is_due_at_once_and_then_after_steps_or_seconds() -> None:
-    clock = Clock()
-    pace = Pace(100, 5.0, clock)
-    assert pace.due(0)
-    pace.mark(0)
-    assert [pace.due(0), pace.due(99), pace.due(100)] == [False, False, True]
-    clock.now += 4.9
-    assert not pace.due(99)
-    clock.now += 0.2
-    assert pace.due(99)
-    pace.mark(99)
-    assert not pace.due(198)
-    with pytest.raises(ConfigurationError, match="pace"):
-        Pace(0, 1.0)
-
-
-def test_writing_a_log_imports_neither_torch_nor_tensorflow_nor_pygame(tmp_path: Path) -> None:
-    code = (
-        "import json, sys\n"
-        "import zorl.recorders.tensorboard, zorl.recorders.video, zorl.runs.watch\n"
-        "from zorl.recorders.event_log import EventLog\n"
-        "log = EventLog(sys.argv[1]); log.open(); log.session(0); log.hparams({'a': 1})\n"
-        "log.scalars({'a': 1.0}, 1); log.histograms({'b': [1.0]}, 1); log.text('c', 'c', 1)\n"
-        "log.hparams_end(True); log.close()\n"
-        "print(json.dumps(sorted(sys.modules)))"
-    )
-    done = subprocess.check_output([sys.executable, "-c", code, str(tmp_path)], text=True)
-    loaded = json.loads(done)
-    assert "tensorboard" in loaded
-    heavy = {"torch", "tensorflow", "pygame", "matplotlib", "imageio_ffmpeg", "stable_baselines3"}
-    assert heavy.isdisjoint(loaded)

@@ -5,4 +5,4 @@ from .runs import (
     run_comparison as run_comparison,
 )
 from .spec import AgentSpec as AgentSpec, Comparison as Comparison
-from .table import Row as Row, summarize as summarize, write_table as write_table
+from .table import AgentRow as AgentRow, summarize as summarize, write_table as write_table

@@ -23,7 +23,7 @@ from zorl.common.stop_signals import StopSignals
 from zorl.common.storage import read_json, write_json
 from zorl.common.subprocesses import available_cores, run_in_processes
 from zorl.common.types import Stop
-from zorl.comparison.spec import AgentSpec, Comparison
+from zorl.comparison.spec import Comparison
 from zorl.runs.folder import RunFolder
 from zorl.runs.result import RunResult
 
@@ -69,10 +69,19 @@ class ComparedRun:
         )
 
 
+def read_run(label: str, seed: int, folder: RunFolder) -> ComparedRun:
+    """A run as its folder has it now."""
+    if _failure(folder).exists():
+        error = str(read_json(_failure(folder)).get("error"))
+        return ComparedRun(label, seed, folder, error=error)
+    result = RunResult.read(folder.result) if folder.result.exists() else None
+    return ComparedRun(label, seed, folder, result)
+
+
 def read_runs(comparison: Comparison, out: str | Path) -> list[ComparedRun]:
     """All runs of a comparison, done or not; seed by seed, so that any part of it is balanced."""
     return [
-        _read_run(agent, seed, Path(out))
+        read_run(agent.label, seed, RunFolder(Path(out) / "runs" / f"{agent.folder_name}__{seed}"))
         for seed in comparison.seeds
         for agent in comparison.agents
     ]
@@ -125,7 +134,6 @@ def run_comparison(
     done = len(runs) - len(todo)
     if done:
         report(f"kept {done} of {len(runs)} runs, which were finished")
-    specs = {agent.label: agent for agent in comparison.agents}
     calls = [(str(run.folder.path), config) for run, config in todo]
     at_once = available_cores() if jobs is None else jobs
     with closing(run_in_processes(_train, calls, at_once, stop)) as ended:
@@ -134,19 +142,10 @@ def run_comparison(
             stopped = code < 0 and stop()
             if code and not stopped and not _failure(run.folder).exists():
                 _write_failure(run.folder, _death(code))
-            run = _read_run(specs[run.label], run.seed, out)
+            run = read_run(run.label, run.seed, run.folder)
             done += run.status in ("finished", "failed")
             report(f"[{done}/{len(runs)}] {run}")
     return read_runs(comparison, out)
-
-
-def _read_run(agent: AgentSpec, seed: int, out: Path) -> ComparedRun:
-    folder = RunFolder(out / "runs" / f"{agent.folder_name}__{seed}")
-    if _failure(folder).exists():
-        error = str(read_json(_failure(folder)).get("error"))
-        return ComparedRun(agent.label, seed, folder, error=error)
-    result = RunResult.read(folder.result) if folder.result.exists() else None
-    return ComparedRun(agent.label, seed, folder, result)
 
 
 def _check_same(folder: RunFolder, config: Mapping[str, Any]) -> None:

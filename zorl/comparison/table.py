@@ -21,7 +21,7 @@ _LONG = ("native_returns", "lengths", "successes")  # one number per episode; in
 
 
 @dataclass(frozen=True)
-class Row:
+class AgentRow:
     """An agent's figures over its finished runs; None where there is nothing to measure.
 
     Attributes:
@@ -62,7 +62,7 @@ class Row:
     parameters: int | None
 
 
-def summarize(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Row]:
+def summarize(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[AgentRow]:
     """A row of figures for each agent, from what its runs have come to."""
     reference = _returns(runs, comparison.reference)
     return [
@@ -84,7 +84,7 @@ def _returns(runs: Sequence[ComparedRun], label: str) -> dict[int, float]:
 
 def _row(
     label: str, comparison: Comparison, runs: Sequence[ComparedRun], reference: dict[int, float]
-) -> Row:
+) -> AgentRow:
     results = [r.result for r in runs if r.status == "finished" and r.result is not None]
     estimates = [r.held_out for r in results if r.held_out is not None]
     failed = sum(run.status == "failed" for run in runs)
@@ -97,7 +97,7 @@ def _row(
     def over(statistic: Callable[[list[float]], Any], numbers: list[float]) -> float | None:
         return float(statistic(numbers)) if numbers else None
 
-    return Row(
+    return AgentRow(
         agent=label,
         finished=len(results),
         failed=failed,
@@ -179,7 +179,7 @@ def _versions(runs: Sequence[ComparedRun]) -> list[Any]:
     return found
 
 
-def _csv(rows: Sequence[Row]) -> str:
+def _csv(rows: Sequence[AgentRow]) -> str:
     """One line per agent; an interval is three columns; what is unknown is empty."""
     lines = []
     for row in rows:
@@ -199,11 +199,11 @@ def _csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def markdown(comparison: Comparison, rows: Sequence[Row], runs: Sequence[ComparedRun]) -> str:
+def markdown(comparison: Comparison, rows: Sequence[AgentRow], runs: Sequence[ComparedRun]) -> str:
     """Two tables, results and costs, as markdown that also reads well as plain text."""
     task, seeds = comparison.task, comparison.seeds
     wrappers = "".join(f" + {name}" for name, _ in task.wrappers)
-    results: dict[str, Callable[[Row], str]] = {
+    results: dict[str, Callable[[AgentRow], str]] = {
         "agent": lambda row: row.agent,
         "runs": _runs,
         "held-out return, mean": lambda row: _cell(row.held_out_mean),
@@ -212,7 +212,7 @@ def markdown(comparison: Comparison, rows: Sequence[Row], runs: Sequence[Compare
         "success": lambda row: _cell(row.success_rate, ".0%"),
         "solved": lambda row: f"{row.solved}/{row.finished + row.failed}",
     }
-    costs: dict[str, Callable[[Row], str]] = {
+    costs: dict[str, Callable[[AgentRow], str]] = {
         "agent": lambda row: row.agent,
         "reached": lambda row: f"{row.reached}/{row.finished + row.failed}",
         "env steps until then": lambda row: _cell(row.steps_to_threshold, ",.0f"),
@@ -237,7 +237,7 @@ def markdown(comparison: Comparison, rows: Sequence[Row], runs: Sequence[Compare
     return "\n\n".join(sections) + "\n"
 
 
-def _runs(row: Row) -> str:
+def _runs(row: AgentRow) -> str:
     others = {"failed": row.failed, "unfinished": row.unfinished}
     more = ", ".join(f"{count} {what}" for what, count in others.items() if count)
     return f"{row.finished} ({more})" if more else str(row.finished)
@@ -247,7 +247,7 @@ def _cell(value: Any, spec: str = "") -> str:
     return "–" if value is None else format(value, spec)
 
 
-def _grid(rows: Sequence[Row], columns: Mapping[str, Callable[[Row], str]]) -> str:
+def _grid(rows: Sequence[AgentRow], columns: Mapping[str, Callable[[AgentRow], str]]) -> str:
     """A markdown table with padded cells."""
     lines = [list(columns), *([cell(row) for cell in columns.values()] for row in rows)]
     lines = [[text.replace("|", "\\|") for text in line] for line in lines]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Run:
+class RestartRun:
     """One run of CMA-ES among the restarts.
 
     Attributes:
@@ -62,7 +62,7 @@ class RestartsState:
         theta: (d,) the mean of the best run: of the one under way, or where an earlier one ended.
         t: how many updates led here, over all runs.
         start: (d,) where the first run started.
-        best: the best `Run.best` among the earlier runs.
+        best: the best `RestartRun.best` among the earlier runs.
         current: the distribution of the run under way.
         run: the run under way.
         restarts: how many there have been.
@@ -77,7 +77,7 @@ class RestartsState:
     start: Vector
     best: float
     current: CMAESState
-    run: Run
+    run: RestartRun
     restarts: int
     doublings: int
     large_evaluations: int
@@ -166,7 +166,7 @@ class Restarts:
             box(self.low, self.high, d)
         popsize = self.optimizer.population(d)
         history = frozen(np.zeros((3, history_length(d, popsize))))
-        run = Run(popsize, False, 0, 0, -math.inf, history, "")
+        run = RestartRun(popsize, False, 0, 0, -math.inf, history, "")
         return RestartsState(
             current.theta, 0, current.theta, -math.inf, current, run, 0, 0, 0, 0, 0
         )
@@ -244,7 +244,7 @@ class Restarts:
             state,
             best=max(state.best, over.best),
             current=replace(self.optimizer, sigma0=sigma0).init(start),
-            run=Run(popsize, is_small, allowance, 0, -math.inf, history, ""),
+            run=RestartRun(popsize, is_small, allowance, 0, -math.inf, history, ""),
             restarts=state.restarts + 1,
             doublings=doublings,
             large_evaluations=large,

@@ -21,7 +21,7 @@ _KIND = "long-search"
 _SAVE_SECONDS = 60.0
 _LINE_SECONDS = 10.0
 
-Row = dict[str, float]
+Measured = dict[str, float]
 
 
 def long_search(
@@ -32,7 +32,7 @@ def long_search(
     measure: Callable[[Vector], Mapping[str, float]],
     points: int = 50,
     stop: Stop = lambda: False,
-) -> list[Row] | None:
+) -> list[Measured] | None:
     """Run a search for a number of generations; bit-identical however often it is stopped.
 
     The folder receives TensorBoard's log, and a checkpoint every minute and at a stop. A search
@@ -88,7 +88,7 @@ class _Run:
         from zorl.recorders.event_log import EventLog
 
         self.state = start
-        self.curve: list[Row] = []
+        self.curve: list[Measured] = []
         self._path = path
         self._generations = generations
         self._measure = measure

@@ -33,6 +33,7 @@ from zorl.common.options import Option, describe_options, resolve_options
 from zorl.common.stop_signals import StopSignals
 from zorl.common.storage import read_json, write_atomically, write_json
 from zorl.common.subprocesses import available_cores, run_in_processes
+from zorl.common.types import Stop
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from zorl.recorders.event_log import EventLog
 
 T = TypeVar("T")
-Stop = Callable[[], bool]
 _NAME_LENGTH = 100  # length of a cell's file name, before the digits that distinguish long names
 
 

@@ -8,7 +8,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from zorl.envs.twins.classic_control import Acrobot
+from zorl.envs import MomentumReward
+from zorl.envs.twins.classic_control import Acrobot, Momentum
 from zorl.testing import check_compiled_twin
 
 # Errors of the fast twin after one step: of an observation, of a reward.
@@ -61,3 +62,25 @@ def test_acrobot_at_its_highest_speeds_is_wrapped_as_often_as_in_gymnasium() -> 
         env.step(action)
         mine, _, _ = Acrobot().step(*state.tolist(), float(action))  # type: ignore[call-arg]
         assert list(mine) == list(env.state)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"goal_reward": 7.0, "speed_weight": 11.0, "height_weight": 13.0, "step_cost": 17.0}],
+)
+def test_the_twin_of_the_momentum_reward_pays_what_the_wrapper_pays(
+    options: dict[str, float],
+) -> None:
+    env = MomentumReward(gym.make("MountainCar-v0"), **options)
+    bare: Any = env.unwrapped
+    rng = np.random.default_rng(0)
+    ended = 0
+    env.reset(seed=0)
+    for _ in range(2000):
+        bare.state = (rng.uniform(-1.2, 0.55), rng.uniform(-0.07, 0.07))
+        _, reward, terminated, _, _ = env.step(int(rng.integers(3)))
+        # The state itself: the wrapper sees it in single precision.
+        position, velocity = (float(np.float32(number)) for number in bare.state)
+        assert Momentum(**options).reward(position, velocity, -1.0, terminated) == reward
+        ended += terminated
+    assert ended > 20
