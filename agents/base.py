@@ -282,6 +282,7 @@ class BaseAgent(Agent):
             start_index=self.num_records,
             start_steps=self.num_timesteps,
             description=self.description,
+            seed=self.seed,
         )
         if self.description is not None:
             log.info(self.description)

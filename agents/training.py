@@ -221,6 +221,7 @@ class _Training:
             start_index=agent.num_records,
             start_steps=agent.num_timesteps,
             description=agent.description,
+            seed=agent.seed,
         )
 
     def _learn(self) -> None:

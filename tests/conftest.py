@@ -20,7 +20,6 @@ TESTS = Path(__file__).parent
 SLOW = (
     "agents/sb3",
     "agents/test_resume.py",
-    "agents/test_resume.py",
     "agents/test_training.py",
     "comparison/test_interruption.py",
     "comparison/test_runs.py",

@@ -194,8 +194,8 @@ class BaselineAgent(BaseAgent):
         if self._runner is None:
             # One lane: torch rounds a row of a batch differently from the row alone, and an
             # episode must not depend on its neighbours.
-            decider = BaselinePolicy(self.predict, self._encoder)
-            self._runner = GymnasiumRunner(self.task, decider, lanes=1)
+            policy = BaselinePolicy(self.predict, self._encoder)
+            self._runner = GymnasiumRunner(self.task, policy, lanes=1)
         evaluator = RolloutEvaluator(SerialBackend(self._runner))
         with one_torch_thread():
             return evaluator.evaluate(np.zeros((1, 0)), seeds, Normalizer.create("off", [], []))

@@ -81,7 +81,7 @@ class BaselinePolicy:
     encoder: ObservationEncoder
 
     def bind(self, thetas: NDArray[np.float32]) -> Actor:
-        """See `zorl.rollout.local.gymnasium_runner.BaselinePolicy`."""
+        """See `zorl.rollout.local.step_batch.BatchPolicy`."""
         encoder, predict = self.encoder, self.predict
 
         def actor(n: int, features: NDArray[Any], uniforms: NDArray[Any] | None) -> Any:

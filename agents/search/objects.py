@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import numpy as np
+
 from zorl.common.errors import ConfigurationError
 from zorl.common.registry import Registry
 from zorl.policies.source import find_source, reference
@@ -71,6 +73,8 @@ def _fields(thing: Any) -> dict[str, Any]:
 
 
 def _json(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigurationError(f"JSON has no {value}")
     if value is None or isinstance(value, (bool, int, float, str)):

@@ -102,6 +102,34 @@ def test_training_starts_and_finishes_a_recorder_once() -> None:
     assert len(log.records) == agent.num_records
 
 
+def test_a_recorder_is_told_the_seed_of_the_run() -> None:
+    seeds = []
+
+    class Seed(BaseRecorder):
+        def start(self, run: Run) -> None:
+            super().start(run)
+            seeds.append(run.seed)
+
+    agent = zorl.make_agent("ars", "CartPole-v1", seed=7)
+    agent.learn(10, recorders=[Seed()])
+    train(agent, TrainingPlan(20, validate_episodes=1, held_out=2), recorders=[Seed()])
+    agent.close()
+    assert seeds == [7, 7]
+
+
+def test_what_is_no_recorder_is_refused_before_training() -> None:
+    class Half:
+        def record(self, record: Record) -> None: ...
+
+    agent = zorl.make_agent("ars", "CartPole-v1")
+    with pytest.raises(ConfigurationError, match="the recorder 'Half' has no 'started'; derive it"):
+        agent.learn(10, recorders=[Half()])  # type: ignore[list-item]
+    with pytest.raises(ConfigurationError, match="an object, got the class JsonlRecorder"):
+        agent.learn(10, recorders=[JsonlRecorder])  # type: ignore[list-item]
+    agent.close()
+    assert agent.num_timesteps == 0
+
+
 def test_what_happened_is_told_to_the_recorders_of_learn() -> None:
     stopped, failed = Log(), Log()
     agent = make_agent("spsa", CART)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -82,3 +85,23 @@ def test_a_file_in_a_package_is_found_when_the_registry_is_looked_at(
     # In the order of the modules, whatever was imported first; those from elsewhere come last.
     assert list(DOGS) == ["zoe", "ada", "rex", "stray"]
     assert DOGS.summaries()["rex"] == "Barks."
+
+
+def test_threads_that_come_first_at_the_same_time_find_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stable.py").write_text(
+        "import time\ntime.sleep(0.2)\nfrom test_stable import HORSES\n"
+        "HORSES.register('shadowfax')(dict)\ntime.sleep(0.2)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    horses = Registry[Any]("horse", "stable")
+    monkeypatch.setitem(sys.modules, "test_stable", SimpleNamespace(HORSES=horses))
+    start = threading.Barrier(3)
+
+    def look(_: int) -> list[str]:
+        start.wait(10)
+        return list(horses)
+
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(look, range(3))) == [["shadowfax"]] * 3

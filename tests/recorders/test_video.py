@@ -47,7 +47,7 @@ class FakeLog:
 
 
 def make_run(task: Any, total: int = 10_000, seed: int = 7, agent: Any = None) -> Any:
-    return Run("r", agent or OneAgent(), task, {"seed": seed}, total)
+    return Run("r", agent or OneAgent(), task, {}, total, seed=seed)
 
 
 def simulate(

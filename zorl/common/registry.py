@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ class Registry(Mapping[str, T]):
     Args:
         kind: used in messages, for example "gate".
         places: modules that register things when they are imported, and packages of such modules.
-            They are imported when the registry is first used.
+            They are imported when the registry is first used, by whichever thread uses it.
 
     Example:
         >>> PETS = Registry[type]("pet")
@@ -34,8 +35,9 @@ class Registry(Mapping[str, T]):
 
     def __init__(self, kind: str, *places: str) -> None:
         self.kind = kind
-        self._places = list(places)
-        self._modules: list[str] = []  # those that were looked at
+        self._places = places
+        self._looking: set[int] = set()  # threads that import the places at this moment
+        self._lock = threading.Lock()  # never held during an import
         self._things: dict[str, T] = {}
         self._defaults: dict[str, Mapping[str, Any]] = {}
 
@@ -62,11 +64,14 @@ class Registry(Mapping[str, T]):
             raise ConfigurationError(
                 f"the {self.kind} {name!r} must be a class or function, got {thing!r}"
             )
-        known = self._things.get(name)
-        if known is not None and _identity(known) != _identity(thing):
-            raise ConfigurationError(f"the {self.kind} {name!r} is registered already: {known!r}")
-        self._things[name] = thing
-        self._defaults[name] = MappingProxyType(defaults)
+        with self._lock:
+            known = self._things.get(name)
+            if known is not None and _identity(known) != _identity(thing):
+                raise ConfigurationError(
+                    f"the {self.kind} {name!r} is registered already: {known!r}"
+                )
+            self._things[name] = thing
+            self._defaults[name] = MappingProxyType(defaults)
 
     def resolve(self, name: str) -> T:
         """Return the thing under a name, or the attribute that "module:name" refers to.
@@ -101,23 +106,23 @@ class Registry(Mapping[str, T]):
         return {name: summary(thing) for name, thing in self.items()}
 
     def _look(self) -> None:
-        while self._places:
-            place = self._places.pop(0)  # now: a module that is imported may look here itself
-            try:
-                module = importlib.import_module(place)
-                found = pkgutil.iter_modules(getattr(module, "__path__", ()))
-                inner = [f"{module.__name__}.{item.name}" for item in found]
-                for name in inner:
-                    importlib.import_module(name)
-            except BaseException:
-                self._places.insert(0, place)
-                raise
-            self._modules += [module.__name__, *inner]
-            self._sort()
+        thread = threading.get_ident()
+        # A module that is imported may look here itself. It finds what is registered so far.
+        if not self._places or thread in self._looking:
+            return
+        self._looking.add(thread)
+        try:
+            # Several threads may do this at once: each waits for the modules that others import.
+            modules = [name for place in self._places for name in _import_place(place)]
+        finally:
+            self._looking.discard(thread)
+        with self._lock:
+            self._sort(modules)
+            self._places = ()
 
-    def _sort(self) -> None:
+    def _sort(self, modules: list[str]) -> None:
         """In the order of the places' modules, whichever was imported before; others come last."""
-        ranks = {name: rank for rank, name in enumerate(self._modules)}
+        ranks = {name: rank for rank, name in enumerate(modules)}
 
         def rank(item: tuple[str, T]) -> int:
             return ranks.get(getattr(item[1], "__module__", ""), len(ranks))
@@ -135,6 +140,16 @@ class Registry(Mapping[str, T]):
     def __len__(self) -> int:
         self._look()
         return len(self._things)
+
+
+def _import_place(place: str) -> list[str]:
+    """Import a module and, if it is a package, the modules in it. Returns their names."""
+    module = importlib.import_module(place)
+    inner = pkgutil.iter_modules(getattr(module, "__path__", ()))
+    names = [f"{module.__name__}.{item.name}" for item in inner]
+    for name in names:
+        importlib.import_module(name)
+    return [module.__name__, *names]
 
 
 def summary(thing: object) -> str:

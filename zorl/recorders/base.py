@@ -62,6 +62,7 @@ class Run:
         start_index: number of the first record, > 0 after a resume.
         start_steps: env steps before the first record.
         description: what a user should know before training starts, or None.
+        seed: of the run.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Run:
     start_index: int = 0
     start_steps: int = 0
     description: str | None = None
+    seed: int = 0
 
 
 class Recorder(Protocol):
@@ -138,6 +140,28 @@ def folder_of(run_folder: Path | None, recorder: str) -> Path:
     return run_folder
 
 
+def checked_recorder(recorder: Any, name: str | None = None) -> Recorder:
+    """The object, if it is a recorder.
+
+    Args:
+        recorder: the object.
+        name: what the message calls it; by default its class's name.
+
+    Raises:
+        ConfigurationError: it lacks something, or is a class.
+    """
+    found: Recorder = recorder
+    if isinstance(recorder, type):
+        raise ConfigurationError(f"a recorder is an object, got the class {recorder.__name__}")
+    for part in ("started", "start", "record", "validation", "finish"):
+        if not hasattr(recorder, part):
+            raise ConfigurationError(
+                f"the recorder {name or type(recorder).__name__!r} has no {part!r}; derive it from "
+                "zorl.recorders.BaseRecorder, which has all that is needed"
+            )
+    return found
+
+
 class Recorders(BaseRecorder, AbstractContextManager["Recorders"]):
     """Several recorders as one; as a context manager it finishes them whatever happens.
 
@@ -145,10 +169,13 @@ class Recorders(BaseRecorder, AbstractContextManager["Recorders"]):
 
     Attributes:
         result: handed to `finish` at the end of the context; the trainer fills it.
+
+    Raises:
+        ConfigurationError: one of them is no recorder.
     """
 
     def __init__(self, recorders: Iterable[Recorder] = ()) -> None:
-        self._recorders = list(recorders)
+        self._recorders = [checked_recorder(recorder) for recorder in recorders]
         self._own = self._recorders
         self.result: dict[str, Any] = {}
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zorl.common.errors import ConfigurationError
 from zorl.common.options import check_options, parse_call
 from zorl.common.registry import Registry
-from zorl.recorders.base import Recorder
+from zorl.recorders.base import Recorder, checked_recorder
 
 RECORDERS: Registry[Callable[..., Recorder]] = Registry("recorder", "zorl.recorders")
 register_recorder = RECORDERS.register
@@ -32,11 +31,4 @@ def make_recorder(text: str) -> Recorder:
     name, options = parse_call(text, "recorder")
     factory = RECORDERS.resolve(name)
     check_options(factory, options, f"option of recorder {name}")
-    recorder = factory(**{**RECORDERS.defaults(name), **options})
-    for verb in ("start", "record", "validation", "finish"):
-        if not callable(getattr(recorder, verb, None)):
-            raise ConfigurationError(
-                f"recorder {name!r} has no method {verb}(); derive it from "
-                "zorl.recorders.BaseRecorder, which has them all"
-            )
-    return recorder
+    return checked_recorder(factory(**{**RECORDERS.defaults(name), **options}), name)

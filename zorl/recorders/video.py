@@ -79,7 +79,7 @@ class VideoRecorder(BaseRecorder):
         self._log = self._given or log_of(run.folder, "video")
         self._log.open()
         self._run = run
-        self._seed = Streams(run.config.get("seed", 0)).seeds(Purpose.VIDEO, 0, 1)[0]
+        self._seed = Streams(run.seed).seeds(Purpose.VIDEO, 0, 1)[0]
         self._pace = Pace(max(1, run.total_timesteps) / self._videos, self._seconds, self._clock)
         self._began = self._clock()
         self._spent = 0.0

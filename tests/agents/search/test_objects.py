@@ -76,6 +76,16 @@ def test_what_json_cannot_hold_is_not_described(thing: Any) -> None:
     assert is_label(label(thing))
 
 
+def test_numbers_of_numpy_are_json_values_of_their_type() -> None:
+    assert encoded(
+        {"popsize": np.int64(8), "sigma0": np.float32(0.5), "low": (np.float64(1),)}
+    ) == {
+        "popsize": 8,
+        "sigma0": 0.5,
+        "low": [1.0],
+    }
+
+
 # Agents
 
 

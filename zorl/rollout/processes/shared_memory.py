@@ -113,7 +113,7 @@ class SharedBatch:
         results: in shared memory.
         status: (k,) how far each job is; see `zorl.rollout.tracking`.
         owners: (k,) index of the worker that last took the job, −1 where none did.
-        beats: (workers,) a count that grows whenever a worker makes progress.
+        heartbeats: (workers,) a count that grows whenever a worker makes progress.
     """
 
     def __init__(self, memory: MemoryFile, header: Header) -> None:
