@@ -13,7 +13,10 @@ import pytest
 from registries import forget_afterwards
 
 from zorl.cli.main import command_parser
+from zorl.envs.twins.base import TWINS
 from zorl.optimizers import METHODS
+from zorl.recorders import RECORDERS
+from zorl.search.gates import GATES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -36,7 +39,8 @@ def test_programs_run(
     page: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    forget_afterwards(METHODS, monkeypatch)
+    for registry in (METHODS, GATES, RECORDERS, TWINS):
+        forget_afterwards(registry, monkeypatch)
     script = tmp_path / f"{page}.py"
     script.write_text(code)
     runpy.run_path(str(script), run_name="__main__")
