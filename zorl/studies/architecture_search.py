@@ -106,7 +106,13 @@ def judge(
 
 
 def run(study: Study, seeds: int = 10, fresh: int = 10) -> None:
-    """Run every method with the same number of trainings, and judge its result on new splits."""
+    """Run every method with the same number of trainings, and judge its result on new splits.
+
+    Args:
+        study: where tables, figures and cells go.
+        seeds: number of searches of each method.
+        fresh: number of new splits on which each result is judged.
+    """
     budget, count = study.pick((TRAININGS, seeds), (8, 1))
     short: dict[str, Any] = study.pick({}, {"epochs": 1})
     cells: list[dict[str, Any]] = [

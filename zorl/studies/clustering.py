@@ -17,7 +17,13 @@ NAMES = ("analytical", "SPSA", "MPGE, published (∇f/d)", "MPGE, unbiased")
 
 
 def run(study: Study, draws: int = 60, steps: int = 1000) -> None:
-    """Run equal iterations, as published; find the spread of blobs with the published losses."""
+    """Run equal iterations, as published; find the spread of blobs with the published losses.
+
+    Args:
+        study: where tables, figures and cells go.
+        draws: number of data sets of each kind.
+        steps: number of iterations of a method.
+    """
     draws, steps = study.pick(draws, 3), study.pick(steps, 30)
     cells: list[dict[str, Any]] = [
         {"kind": kind, "method": name, "steps": steps, "cost": 0, "draws": draws,

@@ -30,7 +30,13 @@ BAD = (ALTERNATION, "SPSA", "MPGE, unbiased, rate 0.008", "CMA-ES", IPOP)
 
 
 def run(study: Study, draws: int = 60, cost: int = 5000) -> None:
-    """Run every method with equal evaluations, on the same data and from the same starts."""
+    """Run every method with equal evaluations, on the same data and from the same starts.
+
+    Args:
+        study: where tables, figures and cells go.
+        draws: number of data sets of each kind.
+        cost: number of evaluations of a method.
+    """
     draws, cost = study.pick(draws, 3), study.pick(cost, 300)
     cells: list[dict[str, Any]] = [
         {"kind": kind, "method": name, "steps": 0, "cost": cost, "draws": draws,

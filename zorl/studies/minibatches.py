@@ -138,7 +138,14 @@ MODES = [  # batches, scheme, weights
 
 
 def run(study: Study, draws: int = 4_000, generations: int = 400, seeds: int = 4) -> None:
-    """Compare the variance with its closed form, and measure its effect on MNIST."""
+    """Compare the variance with its closed form, and measure its effect on MNIST.
+
+    Args:
+        study: where tables, figures and cells go.
+        draws: number of gradient estimates behind each variance.
+        generations: number of generations of a training run.
+        seeds: number of training runs of each kind.
+    """
     draws, generations = study.pick(draws, 20), study.pick(generations, 2)
     kinds = [(batches, "antithetic") for batches in BATCHES]
     kinds += [("shared", "forward"), ("shared", "one-sided"), ("candidate", "one-sided")]

@@ -115,7 +115,13 @@ def at(curve: list[dict[str, float]], iterations: int) -> dict[str, float]:
 
 
 def run(study: Study, seeds: int = 2, first_seed: int = 1) -> None:
-    """Run every row of the four tables, and the effect of the learning rate in the fourth."""
+    """Run every row of the four tables, and the effect of the learning rate in the fourth.
+
+    Args:
+        study: where tables, figures and cells go.
+        seeds: number of training runs of each row.
+        first_seed: the first of their seeds.
+    """
     share = study.pick(1, 2400)  # divisor of the iterations in a smoke run
     cells = [
         {"method": method, "n": n, "rate": RATE, "iterations": whole // share, "seed": seed}

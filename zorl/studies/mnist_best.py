@@ -97,7 +97,13 @@ def train(
 
 
 def run(study: Study, device: str = "cpu", seed: int = 0) -> None:
-    """Measure accuracy against evaluated examples and seconds, for each recipe and budget."""
+    """Measure accuracy against evaluated examples and seconds, for each recipe and budget.
+
+    Args:
+        study: where tables, figures and cells go.
+        device: "cpu", or the torch device of a GPU, which has other recipes.
+        seed: seed of every training run.
+    """
     plans = CPU if device == "cpu" else GPU
     cells = []
     for number, ((recipe, _), settings) in enumerate(plans.items()):

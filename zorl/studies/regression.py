@@ -57,7 +57,13 @@ def follow(method: str, d: int, seeds: int, steps: int, start: str) -> dict[str,
 
 
 def run(study: Study, seeds: int = 200, steps: int = 1000) -> None:
-    """Reproduce the published tables, their number of iterations, and the dead weights' walk."""
+    """Reproduce the published tables, their number of iterations, and the dead weights' walk.
+
+    Args:
+        study: where tables, figures and cells go.
+        seeds: number of data sets of each row.
+        steps: number of iterations of a method.
+    """
     seeds, steps = study.pick(seeds, 3), study.pick(steps, 60)
     cells: list[dict[str, Any]] = [
         {"method": name, "d": d, "seeds": seeds, "steps": steps, "start": start}

@@ -106,6 +106,12 @@ def run(study: Study, seeds: int = 60, budget: int = 2000, first: int = 1000) ->
     """Run every cure with equal evaluations, for dead weights along axes or not, from two starts.
 
     The methods were first tried on seeds 0 to 59; `first` is the first of the other seeds.
+
+    Args:
+        study: where tables, figures and cells go.
+        seeds: number of data sets of each case.
+        budget: number of evaluations of a method.
+        first: the first seed of a data set.
     """
     seeds, budget = study.pick(seeds, 3), study.pick(budget, 200)
     cells = [

@@ -57,7 +57,13 @@ def kinds(thetas: Array) -> list[str]:
 
 
 def run(study: Study, seeds: int = 40, budget: int = 40_000) -> None:
-    """Run each rule from every b2; draw how weights evolve, and the landscape with its troughs."""
+    """Run each rule from every b2; draw how weights evolve, and the landscape with its troughs.
+
+    Args:
+        study: where tables, figures and cells go.
+        seeds: number of runs of each rule from each start.
+        budget: number of evaluations of a run.
+    """
     seeds, budget = study.pick(seeds, 3), study.pick(budget, 2_000)
     rules = ["Adam", *RULES, "CMA-ES", "CMA-ES, tutorial's"]
     cells = [

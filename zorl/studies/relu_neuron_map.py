@@ -99,7 +99,14 @@ def steps(pairs: int, rate: float, size: int, time: float) -> list[str]:
 
 
 def run(study: Study, seeds: int = 20, budget: int = 20_000, size: int = 41) -> None:
-    """Compute the success map, the recommended setting, and the basins of every rule."""
+    """Compute the success map, the recommended setting, and the basins of every rule.
+
+    Args:
+        study: where tables, figures and cells go.
+        seeds: number of runs of each setting.
+        budget: number of evaluations of a run.
+        size: number of starts along each axis of the basins.
+    """
     seeds, budget = study.pick(seeds, 2), study.pick(budget, 300)
     combinations = list(product(NOISES, WEIGHTS, (False, True)))
     cells = [
