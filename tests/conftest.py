@@ -15,7 +15,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 
-# Files and folders of slow tests: they start programs, or train for seconds. Single tests
+# Files and folders of slow tests: they start programs, train or compile for seconds. Single tests
 # elsewhere have `@pytest.mark.slow`. `pytest -m "not slow"` leaves all of them out.
 SLOW = (
     "agents/sb3",
