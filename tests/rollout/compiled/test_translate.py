@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy_twins import DRIFTS, Language, squares
+from toy_language import Language, squares
+from toy_twins import DRIFTS
 
 from zorl.common.errors import ConfigurationError
 from zorl.rollout.compiled.cache import traced
