@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from typing_extensions import Self
 
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
+from zorl.common.options import Option
 from zorl.common.registry import Registry
 from zorl.common.storage import Arrays, load_archive
 from zorl.common.streams import Seeds
@@ -173,6 +174,11 @@ class BaseAgent(Agent):
     @abstractmethod
     def list_agents(cls) -> dict[str, str]:
         """The names of the family's agents, and what each is in one line."""
+
+    @classmethod
+    def list_options(cls, agent: str) -> list[Option]:
+        """The options of one of the family's agents that are no fields of its configuration."""
+        return []
 
     @classmethod
     def has(cls, agent: Any) -> bool:

@@ -27,13 +27,13 @@ import numpy as np
 
 from zorl.agents.registry import make_config
 from zorl.agents.search.agent import SearchAgent
-from zorl.agents.search.backend_choice import Resources
 from zorl.agents.search.config import SearchConfig
 from zorl.common.storage import write_json
 from zorl.recorders.base import Recorder, Recorders, Run
 from zorl.recorders.event_log import EventLog
 from zorl.recorders.jsonl import JsonlRecorder
 from zorl.recorders.tensorboard import TensorBoardRecorder
+from zorl.rollout.backend import Resources
 
 ENVS = ("MountainCar-v0", "CartPole-v1", "Pendulum-v1", "HalfCheetah-v5")
 # Env steps of the training section: a second or more for every environment.

@@ -19,9 +19,10 @@ import numpy as np
 from zorl.agents.base import DEFAULT_RESOURCES, NO_OBJECTS, BaseAgent, register_family
 from zorl.agents.sb3.algorithms import BASELINES
 from zorl.agents.sb3.config import BaselineConfig
-from zorl.agents.sb3.options import check_action_space, keywords, resolve
+from zorl.agents.sb3.options import check_action_space, describe, keywords, resolve
 from zorl.agents.sb3.policy import BaselinePolicy, acting_parameters, restore, to_arrays
 from zorl.common.errors import ConfigurationError, FileFormatError
+from zorl.common.options import Option
 from zorl.common.storage import Arrays, save_archive
 from zorl.common.streams import Purpose, Seeds, Streams
 from zorl.common.types import Stop
@@ -114,6 +115,11 @@ class BaselineAgent(BaseAgent):
     def list_agents(cls) -> dict[str, str]:
         """See `BaseAgent`."""
         return BASELINES.summaries()
+
+    @classmethod
+    def list_options(cls, agent: str) -> list[Option]:
+        """See `BaseAgent`: the arguments of the SB3 class."""
+        return describe(agent)
 
     @property
     def num_timesteps(self) -> int:

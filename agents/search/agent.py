@@ -25,6 +25,7 @@ from zorl.agents.search.callbacks import Hook, as_hook
 from zorl.agents.search.config import SearchConfig
 from zorl.agents.search.objects import label
 from zorl.common.errors import EnvironmentFailure, FileFormatError
+from zorl.common.options import Option, describe_options
 from zorl.common.storage import Arrays, flatten, save_archive, unflatten
 from zorl.common.streams import Seeds, Streams
 from zorl.common.types import Stop
@@ -108,6 +109,11 @@ class SearchAgent(BaseAgent):
     def list_agents(cls) -> dict[str, str]:
         """See `BaseAgent`."""
         return METHODS.summaries()
+
+    @classmethod
+    def list_options(cls, agent: str) -> list[Option]:
+        """See `BaseAgent`: the arguments of the optimizer's recipe."""
+        return describe_options(METHODS[agent])
 
     @classmethod
     def has(cls, agent: Any) -> bool:

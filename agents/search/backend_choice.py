@@ -8,7 +8,7 @@ from zorl.common.errors import ConfigurationError
 from zorl.rollout.backend import (
     BACKENDS as BACKENDS,
     Backend,
-    BackendSetup as BackendSetup,
+    BackendSetup,
     Resources as Resources,
     register_backend,
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, cast
 
 from zorl.agents.published import tuned as published_settings
-from zorl.agents.search.backend_choice import BACKENDS
+from zorl.agents.search.backend_choice import BACKENDS  # with "auto", defined there
 from zorl.agents.search.objects import described, encoded, is_label, label, missing, rebuilt
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.options import parse_sizes, resolve_options

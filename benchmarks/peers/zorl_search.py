@@ -11,9 +11,9 @@ import numpy as np
 from protocol import Played, options, serve
 
 from zorl.agents.search.agent import SearchAgent
-from zorl.agents.search.backend_choice import Resources
 from zorl.agents.search.config import SearchConfig
 from zorl.envs import make_task
+from zorl.rollout.backend import Resources
 
 BACKENDS = {
     "fast": "compiled-fast",

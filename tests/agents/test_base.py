@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,8 @@ import zorl
 from zorl.agents.base import FAMILIES, BaseAgent, family_of, read_agent, register_family
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import make_agent
-from zorl.agents.search.backend_choice import Resources
 from zorl.agents.training import resume, run_config, train
+from zorl.cli.listing import list_names
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.storage import Arrays, save_archive
 from zorl.common.streams import Seeds
@@ -25,6 +26,7 @@ from zorl.common.types import Stop
 from zorl.envs import Task
 from zorl.recorders import JsonlRecorder
 from zorl.recorders.base import BaseRecorder, PlainRecord, Record, Recorder, Recorders, Run
+from zorl.rollout.backend import Resources
 from zorl.rollout.evaluation import Evaluation
 from zorl.runs.folder import RunFolder
 
@@ -293,8 +295,12 @@ def family() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("family")
-def test_a_family_from_elsewhere_trains_and_is_saved(tmp_path: Path) -> None:
+def test_a_family_from_elsewhere_is_listed_trains_and_is_saved(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert zorl.list_agents()["constant"] == "Always takes the same action."
+    list_names("constant")
+    assert re.search(r"family toys\n.*\n  action  int   0", capsys.readouterr().out)
     agent = zorl.make_agent("constant", CART, action=1, seed=5)
     plan = TrainingPlan(1000, validate_episodes=2, held_out=3)
     folder = RunFolder.create(tmp_path / "run", run_config(agent, plan))

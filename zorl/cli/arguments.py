@@ -185,7 +185,7 @@ def plan_options(parser: argparse.ArgumentParser) -> None:
 
 def resources_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of where episodes run."""
-    from zorl.agents.search.backend_choice import Resources
+    from zorl.rollout.backend import Resources
 
     group = parser.add_argument_group("where episodes run (the results do not depend on it)")
     add_fields(group, Resources)
@@ -243,7 +243,7 @@ def task_from(args: argparse.Namespace) -> Any:
 
 def resources_from(args: argparse.Namespace) -> dict[str, Any]:
     """The fields of `Resources` that the options describe."""
-    from zorl.agents.search.backend_choice import Resources
+    from zorl.rollout.backend import Resources
 
     found = given(args, Resources)
     if getattr(args, "backend", None) == "ray":

@@ -92,27 +92,25 @@ def _registered(title: str, use: str, registry: Registry[Any]) -> Section:
 
 def _agent_tables(name: str) -> list[tuple[str, list[Option]]]:
     """An agent's options with the defaults that zorl starts it with."""
+    from zorl.agents.base import family_of
     from zorl.agents.registry import make_config
-    from zorl.agents.sb3.algorithms import BASELINES
-    from zorl.agents.sb3.options import describe
     from zorl.agents.search.config import CHOICES, SearchConfig
     from zorl.cli.arguments import NOT_FLAGS
     from zorl.cli.flags import meaning
-    from zorl.optimizers.registry import METHODS
 
     config: Any = make_config(name, "CartPole-v1", settings="default")  # the same for any task
-    own = describe(name) if name in BASELINES else describe_options(METHODS[name])
-    tables = [("options (--set)", _started(own, config.options))]
-    apart = NOT_FLAGS if name in METHODS else ("agent", "task", "options", "source", "seed")
+    family = family_of(name)
+    own = family.list_options(name)
+    tables = [("options (--set)", _started(own, config.options))] if own else []
     search = isinstance(config, SearchConfig)
     shared = [
         replace(option, meaning=meaning(option, CHOICES.get(option.name, ()) if search else ()))
         for option in describe_options(type(config))
-        if option.name not in apart
+        if option.name not in NOT_FLAGS
     ]
     chosen = {item.name: getattr(config, item.name) for item in fields(config)}
-    family = "search agent" if search else "baseline"
-    return [*tables, (f"options of every {family}", _started(shared, chosen))]
+    title = f"options of every agent of the family {family.family}"
+    return [*tables, (title, _started(shared, chosen))]
 
 
 def _started(options: Iterable[Option], chosen: Mapping[str, Any]) -> list[Option]:

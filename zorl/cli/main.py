@@ -98,9 +98,9 @@ def recorders_for(args: argparse.Namespace) -> list[Any]:
 def train_command(args: argparse.Namespace) -> int:
     """`zorl train`."""
     from zorl.agents.registry import agent_of
-    from zorl.agents.search.backend_choice import Resources
     from zorl.agents.training import run_config, train
     from zorl.common.stop_signals import StopSignals
+    from zorl.rollout.backend import Resources
     from zorl.runs.folder import RunFolder, run_name
 
     config, plan = config_from(args), plan_from(args)
