@@ -97,7 +97,7 @@ def test_a_baseline_shows_the_options_of_its_class(capsys: Capture) -> None:
         ("frame-stack", "stack_size", ["int", "required", "The"]),
         ("tensorboard", "points", ["int", "2000", "how"]),
         ("CartPole-v1", "sutton_barto_reward", ["bool", "False"]),
-        ("mnist", "seeds", ["int", "2"]),
+        ("mnist", "seeds", ["int", "2", "number"]),
     ],
 )
 def test_other_names_show_theirs(name: str, option: str, words: list[str], capsys: Capture) -> None:
