@@ -111,6 +111,13 @@ def test_long_searches_stay_finite(name, case):
 
 
 @every
+def test_the_size_of_the_perturbations_is_the_distribution_s(optimizer):
+    state, asked = under_way(optimizer)
+    assert type(asked.sigma) is float
+    assert asked.sigma == state.sigma != optimizer.init(np.ones(5)).sigma
+
+
+@every
 def test_few_dimensions_are_no_special_case(optimizer):
     for d in (1, 3):
         state = search(optimizer, lambda x: -sphere(x), np.ones(d), 300)[-1]

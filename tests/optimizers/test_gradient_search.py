@@ -145,7 +145,7 @@ def test_the_radius_decays_as_spall_says():
         c = 0.4 / (t + 1) ** 0.101
         asked = search.ask(state, rng_of(t))
         np.testing.assert_allclose(np.abs(asked.thetas - state.theta), c, rtol=1e-14)
-        assert search.radius_at(t) == pytest.approx(c, rel=1e-15)
+        assert asked.sigma == search.radius_at(t) == pytest.approx(c, rel=1e-15)
         gradient = search.gradient(state, asked, [5.0, 1.0])
         np.testing.assert_allclose(gradient, (5 - 1) / (2 * c) * asked.directions[0], rtol=1e-14)
         state = search.tell(state, asked, [5.0, 1.0])

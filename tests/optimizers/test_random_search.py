@@ -22,7 +22,9 @@ def test_candidates_are_normal_around_the_start_for_ever():
     learned = search.tell(state, first, first.thetas[:, 0])
     assert abs(learned.theta[0] - 1.0) > 1.5  # far out, and still not the centre
     for seed, where in ((1, state), (2, learned)):
-        offsets = ask(search, where, seed).thetas - START
+        asked = ask(search, where, seed)
+        assert asked.sigma == 0.5
+        offsets = asked.thetas - START
         assert offsets.shape == (20_000, 3)
         assert np.abs(offsets.mean(axis=0)).max() < 4.5 * 0.5 / np.sqrt(20_000)
         np.testing.assert_allclose(np.cov(offsets.T), 0.25 * np.eye(3), atol=0.25 * 0.05)

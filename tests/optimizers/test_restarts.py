@@ -77,6 +77,7 @@ def test_bipops_budgets_populations_and_step_sizes():
         twin = copy.deepcopy(rng)
         asked = optimizer.ask(state, rng)
         begun = asked.begun
+        assert asked.sigma == begun.current.sigma
         if before.run.stop:
             over = before.run
             large, small = (
