@@ -37,6 +37,15 @@ def test_a_thing_is_registered_with_its_defaults_beside_its_definition() -> None
     assert registry.summaries() == {"cat": "Sleeps."}
 
 
+def test_a_thing_without_a_docstring_is_told_by_its_place() -> None:
+    registry = Registry[Any]("pet")
+    registry.add("dog", silent)
+    assert registry.summaries() == {"dog": f"{__name__}:silent"}
+
+
+def silent() -> None: ...
+
+
 def test_a_name_is_given_once() -> None:
     registry = pets()
     registry.add("cat", registry["cat"], lives=8)  # its module was loaded again

@@ -153,9 +153,11 @@ def _import_place(place: str) -> list[str]:
 
 
 def summary(thing: object) -> str:
-    """Return the first line of a docstring."""
+    """Return the first line of a docstring, or where the thing is defined if it has none."""
     lines = (thing.__doc__ or "").strip().splitlines()
-    return lines[0] if lines else ""
+    if lines:
+        return lines[0]
+    return f"{getattr(thing, '__module__', '?')}:{getattr(thing, '__qualname__', '?')}"
 
 
 def _identity(thing: Any) -> Any:
