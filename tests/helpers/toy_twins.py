@@ -112,6 +112,7 @@ class EchoFive(EchoOne):
 
 
 def echo_twin(action: str = "box", single: bool = True) -> EchoOne:
+    """The twin of Echo with this action space."""
     return {"two": EchoOne, "seven": EchoOne, "wide": EchoTwo, "box": EchoFive}[action](single)
 
 
@@ -296,7 +297,14 @@ DRIFTS: dict[str, Callable[..., CompiledEnv]] = {
     "undefined": Undefined,
 }
 gym.register("toy/Drift-v0", Drift, max_episode_steps=50, disable_env_checker=True)  # type: ignore[arg-type]
-register_twin("toy/Drift-v0", lambda twin="right": DRIFTS[twin]())
+
+
+@register_twin("toy/Drift-v0")
+def drift_twin(twin: str = "right") -> CompiledEnv:
+    """The right twin of Drift, or one with a fault."""
+    return DRIFTS[twin]()
+
+
 DRIFT = "toy_twins:toy/Drift-v0"
 
 
