@@ -22,7 +22,6 @@ from .sb3.algorithms import (
 )
 from .sb3.config import BaselineConfig as BaselineConfig
 from .search.agent import SearchAgent as SearchAgent
-from .search.backend_choice import Resources as Resources
 from .search.config import SearchConfig as SearchConfig
 from .training import (
     resume as resume,

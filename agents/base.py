@@ -73,6 +73,13 @@ class AgentConfig(Protocol):
             ConfigurationError: an object that the file does not lack.
         """
 
+    def resolved(self) -> Self:
+        """The configuration with a value for every option that was left to its default.
+
+        Raises:
+            UnknownNameError: an option that this agent does not have.
+        """
+
     def to_json(self) -> dict[str, Any]:
         """The configuration as JSON types."""
 
@@ -105,18 +112,22 @@ class Agent(Predictor, Protocol):
         """The seed of its random numbers."""
 
     @property
+    @abstractmethod
     def num_timesteps(self) -> int:
         """Env steps charged to training so far."""
 
     @property
+    @abstractmethod
     def num_episodes(self) -> int:
         """Episodes finished in training so far."""
 
     @property
+    @abstractmethod
     def num_records(self) -> int:
         """How many records it has made so far: the index of the next one."""
 
     @property
+    @abstractmethod
     def parameters(self) -> int:
         """Number of parameters of the policy that acts."""
 
@@ -142,15 +153,19 @@ class Agent(Predictor, Protocol):
     ) -> Self:
         """Train until `num_timesteps` has grown by `total_timesteps`, or until `stop()`."""
 
+    @abstractmethod
     def evaluate(self, seeds: Seeds) -> Evaluation:
         """One deterministic episode from each seed, on the training task; arrays (1, e)."""
 
+    @abstractmethod
     def save(self, path: str | Path) -> None:
         """Write the agent to one file, atomically."""
 
+    @abstractmethod
     def as_saved(self, path: str | Path) -> Self:
         """The agent as it was when it was saved to a file; closing this one frees both."""
 
+    @abstractmethod
     def close(self) -> None:
         """Free environments and processes."""
 
@@ -183,7 +198,7 @@ class BaseAgent(Agent):
     @classmethod
     def has(cls, agent: Any) -> bool:
         """Whether the family can make what a user named."""
-        return agent in cls.list_agents()
+        return isinstance(agent, str) and agent in cls.list_agents()
 
     @classmethod
     @abstractmethod
@@ -306,8 +321,9 @@ class BaseAgent(Agent):
         """Train until `num_timesteps` is at least `target`, or until `stop()`."""
 
 
+# The search first: it is what zorl is for.
 FAMILIES: Registry[type[BaseAgent]] = Registry(
-    "family of agents", "zorl.agents.search.agent", "zorl.agents.sb3.agent"
+    "family of agents", "zorl.agents.search.agent", "zorl.agents.*.agent"
 )
 
 A = TypeVar("A", bound=type[BaseAgent])

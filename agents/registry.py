@@ -110,7 +110,7 @@ def load_agent(
         policy: the network again, where it was given in Python and has no name to import.
         optimizer: the optimizer again, where it was given as an object that no file can hold.
         gate: likewise the gate.
-        resources: fields of `zorl.agents.Resources`: workers, timeout, ray, lanes.
+        resources: fields of `zorl.Resources`: workers, timeout, ray, lanes.
 
     Raises:
         FileFormatError: the file is missing, corrupt, truncated, newer, or not an agent's.

@@ -101,7 +101,7 @@ def resume(
         policy: see `load_agent`.
         optimizer: see `load_agent`.
         gate: see `load_agent`.
-        resources: fields of `zorl.agents.Resources`: workers, timeout, ray, lanes.
+        resources: fields of `zorl.Resources`: workers, timeout, ray, lanes.
 
     Raises:
         RunFolderError: the run is over, its checkpoint is of another configuration, or its family
@@ -124,7 +124,8 @@ def resume(
         agent = agent_of(config.with_objects(objects), Resources(**resources))
     else:
         agent = load_agent(folder.checkpoint, policy, optimizer, gate, **resources)
-    if agent.config != saved["agent"]:
+    # Resolved: the run may have been saved before some options existed.
+    if agent.config != {"family": saved["agent"]["family"], **config.resolved().to_json()}:
         raise RunFolderError(
             f"{folder.checkpoint} was written by another configuration than {folder.config}; "
             "one of the two was replaced"

@@ -10,13 +10,14 @@ from argparse import Namespace
 from contextlib import closing
 from pathlib import Path
 
-from zorl.agents import Resources, agent_of, run_config, train
+from zorl.agents import agent_of, run_config, train
 from zorl.cli.arguments import config_from, plan_from, resources_from, train_parser
 from zorl.cli.main import guarded
 from zorl.common.stop_signals import StopSignals
 from zorl.recorders import standard_recorders
+from zorl.rollout import Resources
 from zorl.runs.folder import RunFolder, run_name
-from zorl.runs.summary import summary
+from zorl.runs.report import summary
 
 
 def main(args: Namespace) -> int:

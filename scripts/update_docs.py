@@ -96,7 +96,14 @@ def updated(text: str) -> str:
     def new_names(match: re.Match[str]) -> str:
         names = ", ".join(f"`{name}`" for name in SECTIONS[match[2]].lines)
         begin = len(match[1])  # the markers are in the middle of a list's lines
-        lines = textwrap.wrap(names, 118, initial_indent=" " * begin, subsequent_indent="  ")
+        lines = textwrap.wrap(
+            names,
+            118,
+            initial_indent=" " * begin,
+            subsequent_indent="  ",
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
         return match[1] + "\n".join(lines).lstrip() + "<!-- end -->"
 
     text = re.sub(r"(<!-- table: ([^>]+) -->)\n.*?<!-- end -->", new_table, text, flags=re.S)

@@ -35,13 +35,13 @@ def test_the_wheel_holds_zorl_alone(wheel: Path) -> None:
         names = archive.namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"zorl"}
-    for name in (
-        "agents/registry.py",
-        "envs/wrappers/momentum_reward.py",
-        "__init__.pyi",
-        "py.typed",
-    ):
-        assert f"zorl/{name}" in names
+    expected = {
+        f"{inside}/{path.relative_to(ROOT / folder)}"
+        for folder, inside in (("zorl", "zorl"), ("agents", "zorl/agents"), ("envs", "zorl/envs"))
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".pyi", ".typed")
+    }
+    assert {name for name in names if name.startswith("zorl/")} == expected
 
 
 def test_the_installed_wheel_runs_from_another_directory(wheel: Path, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 from zorl.agents.base import DEFAULT_RESOURCES, NO_OBJECTS, BaseAgent, register_family
 from zorl.agents.sb3.algorithms import BASELINES
 from zorl.agents.sb3.config import BaselineConfig
-from zorl.agents.sb3.options import check_action_space, describe, keywords, resolve
+from zorl.agents.sb3.options import check_action_space, describe, keywords
 from zorl.agents.sb3.policy import BaselinePolicy, acting_parameters, restore, to_arrays
 from zorl.common.errors import ConfigurationError, FileFormatError
 from zorl.common.options import Option
@@ -63,7 +62,7 @@ class BaselineAgent(BaseAgent):
     def __init__(self, config: BaselineConfig) -> None:
         from zorl.agents.sb3.training import PrivateRandomness, silent_logger
 
-        self._config = replace(config, options=resolve(config.agent, config.options))
+        self._config = config.resolved()
         self.name = config.agent
         self.task = config.task
         self._episodes = self._records = 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gymnasium import spaces
 
+from zorl.common.errors import ConfigurationError
+from zorl.common.references import import_for
 from zorl.common.registry import Registry
 
 if TYPE_CHECKING:
@@ -28,9 +29,19 @@ class Algorithm:
 
     @classmethod
     def load(cls) -> type[BaseAlgorithm]:
-        """The class itself."""
+        """The class itself.
+
+        Raises:
+            ConfigurationError: its library is not installed, or has no such class.
+        """
         module, _, name = cls.reference.partition(":")
-        found: type[BaseAlgorithm] = getattr(import_module(module), name)
+        library = import_for(module, f"the baseline {cls.__name__}")
+        found: type[BaseAlgorithm] | None = getattr(library, name, None)
+        if found is None:
+            raise ConfigurationError(
+                f"the baseline {cls.__name__}: {module} {getattr(library, '__version__', '')} has "
+                f"no {name!r}; it may be too old"
+            )
         return found
 
 

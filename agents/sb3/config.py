@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from zorl.agents.published import tuned as published_settings
 from zorl.agents.sb3.algorithms import BASELINES
+from zorl.agents.sb3.options import resolve
 from zorl.agents.search.config import OPTIONS as SEARCH_OPTIONS
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.options import Options
@@ -79,6 +80,10 @@ class BaselineConfig:
         if objects:
             raise ConfigurationError(f"a baseline has no {' and no '.join(objects)}")
         return self
+
+    def resolved(self) -> BaselineConfig:
+        """See `zorl.agents.base.AgentConfig`: with every argument of the SB3 class."""
+        return replace(self, options=resolve(self.agent, self.options))
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as JSON types."""

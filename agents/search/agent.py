@@ -20,7 +20,6 @@ from zorl.agents.base import (
     read_agent,
     register_family,
 )
-from zorl.agents.search.backend_choice import make_backend, resolve_backend
 from zorl.agents.search.callbacks import Hook, as_hook
 from zorl.agents.search.config import SearchConfig
 from zorl.agents.search.objects import label
@@ -30,12 +29,13 @@ from zorl.common.storage import Arrays, flatten, save_archive, unflatten
 from zorl.common.streams import Seeds, Streams
 from zorl.common.types import Stop
 from zorl.optimizers.registry import METHODS
-from zorl.policies.mlp import MlpPolicy, Policy
+from zorl.policies.mlp import Policy
 from zorl.policies.normalization import Normalizer
-from zorl.policies.source import module_policy, tell_if_unnamed
+from zorl.policies.source import make_policy, tell_if_unnamed
 from zorl.policies.spaces import ActionDecoder, ObservationEncoder, check_spaces
 from zorl.recorders.base import Recorder
 from zorl.rollout.backend import BackendSetup, Resources
+from zorl.rollout.choice import make_backend, resolve_backend
 from zorl.rollout.compiled.backend import CompiledBackend
 from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.evaluator import RolloutEvaluator
@@ -43,7 +43,7 @@ from zorl.rollout.failures import FailedEpisode, FailureRule
 from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
 from zorl.rollout.local.serial import SerialBackend
 from zorl.rollout.processes.backend import ProcessBackend
-from zorl.runs.replay import save_episode
+from zorl.runs.failed_episodes import save_episode
 from zorl.runs.result import WorkersUsed
 from zorl.search.loop import Search
 from zorl.search.records import Budget, Counters
@@ -71,12 +71,13 @@ class SearchAgent(BaseAgent):
             self._decoder = ActionDecoder.for_space(env.action_space, config.stochastic)
         finally:
             env.close()
-        self.policy: Policy = (
-            MlpPolicy(
-                self._encoder.size, self._decoder, config.hidden, config.activation, config.bias
-            )
-            if config.policy is None
-            else module_policy(config.policy, self._encoder.size, self._decoder)
+        self.policy: Policy = make_policy(
+            self._encoder.size,
+            self._decoder,
+            config.policy,
+            config.hidden,
+            config.activation,
+            config.bias,
         )
         uniforms = self._decoder.outputs if config.stochastic else 0
         setup = BackendSetup(
@@ -237,7 +238,7 @@ class SearchAgent(BaseAgent):
         """Write configuration, policy, normalizer and the whole search state, atomically.
 
         Of a network without a name to import, only the parameters are written; of an optimizer or
-        gate that no file can hold, only the state. A notice says so, once.
+        gate that no file can hold, only the state. A warning says so, once.
         """
         if not self._told:
             self._told = True

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, cast
 
 from zorl.agents.published import tuned as published_settings
-from zorl.agents.search.backend_choice import BACKENDS  # with "auto", defined there
 from zorl.agents.search.objects import described, encoded, is_label, label, missing, rebuilt
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.options import parse_sizes, resolve_options
@@ -21,6 +20,7 @@ from zorl.optimizers.registry import METHODS
 from zorl.policies.activations import ACTIVATIONS
 from zorl.policies.normalization import MODES
 from zorl.policies.source import check_source, reference
+from zorl.rollout.backend import BACKENDS
 from zorl.rollout.failures import ON_FAILURE
 from zorl.search.gates import GATES, Gate, checked_gate, make_gate
 

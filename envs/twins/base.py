@@ -136,7 +136,7 @@ def find_twin(task: Task) -> Twin | None:
     if spec.id not in TWINS or task.success == "info" or spec.additional_wrappers:
         return None
     own = getattr(TWINS[spec.id], "__module__", "").startswith("zorl.")
-    if own and not str(spec.entry_point).startswith("gymnasium.envs."):
+    if own and not str(spec.entry_point).startswith(("gymnasium.envs.", "zorl.")):
         return None  # somebody has registered another environment under this id
     env = _made(TWINS[spec.id], {**spec.kwargs, **kwargs})
     rewards = []

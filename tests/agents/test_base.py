@@ -196,6 +196,9 @@ class ConstantConfig:
     def with_objects(self, objects: Mapping[str, Any]) -> ConstantConfig:
         return self
 
+    def resolved(self) -> ConstantConfig:
+        return self
+
     def to_json(self) -> dict[str, Any]:
         return {**vars(self), "task": self.task.to_json()}
 

@@ -17,7 +17,7 @@ from zorl.common.options import resolve_options
 from zorl.envs import make_task
 from zorl.optimizers import ars
 
-SB3_ROWS = [(agent, env_id) for agent in BASELINES for env_id in TABLES[agent]]
+SB3_ROWS = [(agent, env_id) for agent in BASELINES for env_id in TABLES.get(agent, ())]
 CLASSIC = ["CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Acrobot-v1", "Pendulum-v1"]
 
 

@@ -28,7 +28,7 @@ from zorl.common.errors import (
     RunFolderError,
     UnknownNameError,
 )
-from zorl.common.storage import read_json, write_json
+from zorl.common.storage import load_archive, read_json, save_archive, write_json
 from zorl.recorders.base import BaseRecorder, Run
 from zorl.runs.folder import RunFolder
 from zorl.runs.result import HeldOut
@@ -49,6 +49,28 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
         stop = None if count is None else StopAfter(count)
         result = resume(folder, recorders(folder), stop)
     assert outcome(folder) == expected
+
+
+@pytest.mark.parametrize("checkpoint", ["older", "newer"])
+def test_a_run_from_before_some_options_existed_goes_on(checkpoint: str, tmp_path: Path) -> None:
+    """The checkpoint may have been written since, by a zorl that had them."""
+    agent, folder = begin(tmp_path / "run", gate="off", gate_options={}, max_episodes=None)
+    train(agent, PLAN, folder, stop=StopAfter(2))
+    saved = folder.read_config()
+    for values in (saved["agent"], saved["agent"]["options"]):
+        for name in ("max_episodes", "source", "top"):
+            values.pop(name, None)
+    write_json(folder.config, saved)
+    if checkpoint == "older":
+        _, metadata, arrays = load_archive(folder.checkpoint, "agent")
+        metadata["config"] = {k: v for k, v in saved["agent"].items() if k != "family"}
+        save_archive(folder.checkpoint, "agent", metadata, arrays)
+        assert resume(folder, stop=StopAfter(2)).status == "interrupted"
+    else:
+        source = load_agent(folder.checkpoint).config["source"]
+        saved["agent"]["source"] = source
+        write_json(folder.config, saved)
+    assert resume(folder).finished
 
 
 @pytest.mark.parametrize("at", ["start", "early", "late"])

@@ -9,7 +9,6 @@ import pytest
 from cli_runs import Capture
 
 from zorl.agents.registry import list_agents
-from zorl.agents.search.backend_choice import BACKENDS
 from zorl.cli.main import main
 from zorl.common.registry import Registry
 from zorl.envs import WRAPPERS
@@ -17,6 +16,7 @@ from zorl.envs.twins.base import TWINS
 from zorl.policies.activations import ACTIVATIONS
 from zorl.policies.normalization import MODES
 from zorl.recorders import RECORDERS
+from zorl.rollout.backend import BACKENDS
 from zorl.search.gates import GATES, AlwaysAccept
 from zorl.studies.base import list_studies
 

@@ -74,6 +74,26 @@ def test_a_recorder_is_added_by_name_or_module_also_to_a_resumed_run(
     assert (interrupted / "tally.txt").read_text() == str(lines - 3)
 
 
+def test_a_resumed_run_has_the_recorders_that_it_began_with(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    assert train(path, "--quiet", "--recorder", "toy_recorders:Tally(every=2)") == 0
+    expected = (path / "tally.txt").read_text()
+    for name in ("tally.txt", "agent.zip", "result.json", "checkpoint.zip"):
+        (path / name).unlink()  # as if it had been stopped before its first checkpoint
+    assert main(["resume", str(path), "--quiet", "--no-tensorboard"]) == 0
+    assert (path / "tally.txt").read_text() == expected
+
+
+def test_modules_of_this_folder_are_found(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from toy_recorders import Tally\n")
+    command = [str(Path(sys.executable).with_name("zorl")), "train", "--env", WALK, *SMALL]
+    done = subprocess.run(
+        [*command, "--recorder", "mine:Taly"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "unknown class or function of 'mine': 'Taly'" in done.stderr
+    assert done.returncode == 2
+
+
 def test_quiet_prints_the_summary_alone(tmp_path: Path, capsys: Capture) -> None:
     assert train(tmp_path / "run", "--quiet") == 0
     out, err = capsys.readouterr()

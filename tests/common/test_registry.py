@@ -55,6 +55,34 @@ def test_a_name_is_given_once() -> None:
         registry.add("dog", 5)
 
 
+def test_lambdas_of_one_name_are_two_things() -> None:
+    registry = Registry[Any]("pet")
+    registry.add("dog", lambda: 1)
+    with pytest.raises(ConfigurationError, match="the pet 'dog' is registered already"):
+        registry.add("dog", lambda: 2)
+
+
+def test_a_place_may_be_a_module_of_each_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register = "from zorl_zoo.registry import ANIMALS\nANIMALS.add({!r}, dict)\n"
+    for path, text in {
+        "registry.py": "from zorl.common.registry import Registry\n"
+        "ANIMALS = Registry('animal', 'zorl_zoo.wild.animal', 'zorl_zoo.*.animal')\n",
+        "__init__.py": "",
+        "alone.py": "raise AssertionError('imported')\n",
+        "farm/__init__.py": "",
+        "farm/animal.py": register.format("cow"),
+        "farm/other.py": register.format("tree"),
+        "wild/__init__.py": "",
+        "wild/animal.py": register.format("wolf"),
+    }.items():
+        (tmp_path / "zorl_zoo" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "zorl_zoo" / path).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert list(importlib.import_module("zorl_zoo.registry").ANIMALS) == ["wolf", "cow"]
+
+
 def test_names_are_resolved_or_the_nearest_is_named() -> None:
     registry = pets()
     assert registry.resolve("cat") is registry["cat"]

@@ -20,7 +20,6 @@ from zorl.common.stats import (
     iqm,
     mean_interval,
     paired_difference,
-    probability_of_improvement,
     proportion_interval,
     step_interpolate,
 )
@@ -233,18 +232,6 @@ def test_pairing_removes_what_the_runs_share() -> None:
     assert interval.low < narrower.low < narrower.high < interval.high
 
 
-def test_probability_of_improvement_counts_pairs() -> None:
-    assert probability_of_improvement([3.0, 4.0], [1.0, 2.0]) == 1.0
-    assert probability_of_improvement([1.0, 2.0], [3.0, 4.0]) == 0.0
-    assert probability_of_improvement([1.0, 1.0, 1.0], [1.0, 1.0]) == 0.5
-    assert probability_of_improvement([1.0, 2.0, 2.0], [2.0, 0.0]) == (1 + 1.5 + 1.5) / 6
-    rng = np.random.default_rng(6)
-    x, y = rng.integers(0, 6, size=11), rng.integers(1, 7, size=8)  # many ties
-    expected = scipy.stats.mannwhitneyu(x, y).statistic / (11 * 8)
-    assert probability_of_improvement(x, y) == pytest.approx(expected, abs=1e-12)
-    assert probability_of_improvement(y, x) == pytest.approx(1 - expected, abs=1e-12)
-
-
 @pytest.mark.parametrize("statistic", ["iqm", "mean"])
 def test_each_point_of_a_band_is_its_bootstrap(statistic: str) -> None:
     curves = np.random.default_rng(7).exponential(size=(6, 4)).cumsum(axis=1)
@@ -298,8 +285,6 @@ def test_interpolation_carries_the_last_value_forward() -> None:
         (lambda: proportion_interval(1, 2, level=1.0), "between 0 and 1"),
         (lambda: paired_difference([1.0, 2.0], [1.0]), "got 2 and 1 runs"),
         (lambda: paired_difference([1.0], [math.nan]), "b: 1 of 1"),
-        (lambda: probability_of_improvement([], [1.0]), "x is empty"),
-        (lambda: probability_of_improvement([1.0], [math.inf]), "y: 1 of 1"),
         (lambda: curve_band([1.0, 2.0]), r"2 dimension\(s\)"),
         (lambda: curve_band([[1.0, math.nan], [1.0, 2.0]]), "curves: 1 of 4"),
         (lambda: curve_band(np.empty((0, 3))), "curves is empty"),

@@ -39,7 +39,7 @@ def test_the_log_takes_only_gifs_as_gifs(tmp_path: Path) -> None:
 def test_writing_a_log_imports_neither_torch_nor_tensorflow_nor_pygame(tmp_path: Path) -> None:
     code = (
         "import json, sys\n"
-        "import zorl.recorders.tensorboard, zorl.recorders.video, zorl.runs.watch\n"
+        "import zorl.recorders.tensorboard, zorl.recorders.video, zorl.runs.playback\n"
         "from zorl.recorders.event_log import EventLog\n"
         "log = EventLog(sys.argv[1]); log.open(); log.session(0); log.hparams({'a': 1})\n"
         "log.scalars({'a': 1.0}, 1); log.histograms({'b': [1.0]}, 1); log.text('c', 'c', 1)\n"

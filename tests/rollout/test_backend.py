@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from zorl.agents.registry import make_agent
-from zorl.agents.search.backend_choice import BACKENDS
 from zorl.common.errors import ConfigurationError
-from zorl.rollout.backend import Backend, BackendSetup, Resources, register_backend
+from zorl.rollout.backend import BACKENDS, Backend, BackendSetup, Resources, register_backend
 from zorl.rollout.gymnasium_backend import gymnasium_backend
 
 

@@ -16,6 +16,8 @@ from zorl.optimizers.weights import SCHEMES, CentredRanks, NormalisedReturns, Si
 from zorl.search.gates import GATES
 from zorl.testing import check_estimator, check_gate, check_optimizer, linear_relative_mse
 
+# Directions whose variance has a closed form.
+CLOSED_FORMS = ("gaussian", "uniform", "rademacher", "sphere", "orthogonal", "coordinate")
 RANKS = ("monotone", "affine", "translation")
 RATIOS = ("affine", "scale", "offset", "translation")
 DIFFERENCES = ("offset", "translation")
@@ -107,9 +109,13 @@ def test_every_option_of_a_method_is_explained(name):
 @pytest.mark.parametrize("directions", DIRECTIONS)
 def test_every_direction_and_scheme_estimates_the_gradient(directions, scheme):
     search = GradientSearch(SGD(1.0), 0.3, 3, directions, scheme)
-    reports = check_estimator(
-        search, draws=400, theory=lambda dim: linear_relative_mse(directions, dim, 3)
-    )
+    theory = None
+    if directions in CLOSED_FORMS:
+
+        def theory(dim):
+            return linear_relative_mse(directions, dim, 3)
+
+    reports = check_estimator(search, draws=400, theory=theory)
     assert [(r.function, r.dim) for r in reports] == [
         (function, dim) for dim in (2, 11, 51) for function in ("linear", "quadratic")
     ]

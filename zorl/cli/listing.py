@@ -56,12 +56,12 @@ def list_names(name: str | None = None) -> None:
 def sections() -> list[Section]:
     """All that has a name, kind by kind."""
     from zorl.agents.registry import list_agents
-    from zorl.agents.search.backend_choice import BACKENDS  # with "auto", which it registers
     from zorl.envs import WRAPPERS
     from zorl.envs.twins.base import TWINS
     from zorl.policies.activations import ACTIVATIONS
     from zorl.policies.normalization import MODES
     from zorl.recorders import RECORDERS
+    from zorl.rollout.backend import BACKENDS
     from zorl.search.gates import GATES
     from zorl.studies.base import list_studies, study_options
 

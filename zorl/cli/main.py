@@ -36,7 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Matrices are small here: threads would wait for each other. Takes effect because numpy is not
     # imported yet; whoever sets the variable has the last word.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    arguments = sys.argv[1:] if argv is None else list(argv)
+    if argv is None:
+        argv = sys.argv[1:]
+        sys.path.append(str(Path.cwd()))  # for "module:name", as with `python -m zorl`
+    arguments = list(argv)
     parser = command_parser(arguments[0] if arguments else "")
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
         return _complain(UnknownNameError("command", arguments[0], COMMANDS))
@@ -108,7 +111,8 @@ def train_command(args: argparse.Namespace) -> int:
     recorders = recorders_for(args)  # refuses bad options before there is a folder
     agent = agent_of(config, Resources(**resources_from(args)))
     try:
-        folder = RunFolder.create(path, run_config(agent, plan))
+        config_json = {**run_config(agent, plan), "recorders": args.recorders}
+        folder = RunFolder.create(path, config_json)
         with StopSignals() as signals:
             result = train(agent, plan, folder, recorders, stop=signals)
     finally:
@@ -123,6 +127,8 @@ def resume_command(args: argparse.Namespace) -> int:
     from zorl.runs.folder import RunFolder
 
     folder = RunFolder.open(args.folder)
+    saved = folder.read_config().get("recorders", [])
+    args.recorders = [*saved, *(text for text in args.recorders if text not in saved)]
     with StopSignals() as signals:
         recorders = recorders_for(args)
         result = resume(folder, recorders, stop=signals, **resources_from(args))
@@ -131,7 +137,7 @@ def resume_command(args: argparse.Namespace) -> int:
 
 def report(result: Any, folder: Any, signals: Any) -> int:
     """Print the summary of a run; the exit status is 0, or 128 + the signal that stopped it."""
-    from zorl.runs.summary import summary
+    from zorl.runs.report import summary
 
     print(summary(result, folder.path))
     return 0 if result.finished else 128 + int(signals.received or 0)
@@ -147,8 +153,8 @@ def _load(path: Path) -> Any:
 def evaluate_command(args: argparse.Namespace) -> int:
     """`zorl evaluate`."""
     from zorl.common.streams import held_out_seeds
+    from zorl.runs.report import held_out_lines
     from zorl.runs.result import HeldOut
-    from zorl.runs.summary import held_out_lines
 
     with closing(_load(args.path)) as agent:
         task, seeds = agent.task, held_out_seeds(args.episodes)
@@ -170,7 +176,7 @@ def compare_command(args: argparse.Namespace) -> int:
 def watch_command(args: argparse.Namespace) -> int:
     """`zorl watch`."""
     from zorl.runs.folder import latest_run
-    from zorl.runs.watch import watch
+    from zorl.runs.playback import watch
 
     path = latest_run(Path("runs")) if args.path is None else args.path
     with closing(_load(path)) as agent:
@@ -186,7 +192,7 @@ def replay_command(args: argparse.Namespace) -> int:
     """`zorl replay`; the exit status is 1 if the episode failed again, 0 if it did not."""
     import faulthandler
 
-    from zorl.runs.replay import load_episode, replay
+    from zorl.runs.failed_episodes import load_episode, replay
 
     if sys.__stderr__ is not None:  # the traceback of an environment that ends this process
         faulthandler.enable(sys.__stderr__)

@@ -19,7 +19,7 @@ from typing import Any, cast
 # offer their names themselves.
 MOVED = {
     "zorl.activations": "zorl.policies.activations",
-    "zorl.agents.backends": "zorl.agents.search.backend_choice",
+    "zorl.agents.backends": "zorl.rollout.choice",
     "zorl.agents.baseline_config": "zorl.agents.sb3.config",
     "zorl.agents.baselines": "zorl.agents.sb3.agent",
     "zorl.agents.callbacks": "zorl.agents.search.callbacks",
@@ -59,7 +59,7 @@ MOVED = {
     "zorl.parameters": "zorl.policies.parameters",
     "zorl.plot_style": "zorl.common.plotting",
     "zorl.policy_source": "zorl.policies.source",
-    "zorl.replay": "zorl.runs.replay",
+    "zorl.replay": "zorl.runs.failed_episodes",
     "zorl.rollout.backends": "zorl.rollout.local.serial",
     "zorl.rollout.dispatch": "zorl.rollout.ray.scheduler",
     "zorl.rollout.episodes": "zorl.rollout.local.gymnasium_runner",
@@ -77,8 +77,8 @@ MOVED = {
     "zorl.storage": "zorl.common.storage",
     "zorl.streams": "zorl.common.streams",
     "zorl.study": "zorl.studies.base",
-    "zorl.summary": "zorl.runs.summary",
-    "zorl.watch": "zorl.runs.watch",
+    "zorl.summary": "zorl.runs.report",
+    "zorl.watch": "zorl.runs.playback",
 }
 
 

@@ -21,8 +21,9 @@ class Registry(Mapping[str, T]):
 
     Args:
         kind: used in messages, for example "gate".
-        places: modules that register things when they are imported, and packages of such modules.
-            They are imported when the registry is first used, by whichever thread uses it.
+        places: modules that register things when they are imported, packages of such modules, and
+            "package.*.module", the module of that name in each package inside of a package. They
+            are imported when the registry is first used, by whichever thread uses it.
 
     Example:
         >>> PETS = Registry[type]("pet")
@@ -122,7 +123,7 @@ class Registry(Mapping[str, T]):
 
     def _sort(self, modules: list[str]) -> None:
         """In the order of the places' modules, whichever was imported before; others come last."""
-        ranks = {name: rank for rank, name in enumerate(modules)}
+        ranks = {name: rank for rank, name in enumerate(dict.fromkeys(modules))}
 
         def rank(item: tuple[str, T]) -> int:
             return ranks.get(getattr(item[1], "__module__", ""), len(ranks))
@@ -143,13 +144,14 @@ class Registry(Mapping[str, T]):
 
 
 def _import_place(place: str) -> list[str]:
-    """Import a module and, if it is a package, the modules in it. Returns their names."""
-    module = importlib.import_module(place)
-    inner = pkgutil.iter_modules(getattr(module, "__path__", ()))
-    names = [f"{module.__name__}.{item.name}" for item in inner]
+    """Import what a place stands for; returns the modules' names."""
+    package, star, inside = place.partition(".*")
+    module = importlib.import_module(package)
+    inner = list(pkgutil.iter_modules(getattr(module, "__path__", ())))
+    names = [f"{package}.{item.name}{inside}" for item in inner if item.ispkg or not star]
     for name in names:
         importlib.import_module(name)
-    return [module.__name__, *names]
+    return names if star else [package, *names]
 
 
 def summary(thing: object) -> str:
@@ -163,4 +165,5 @@ def summary(thing: object) -> str:
 def _identity(thing: Any) -> Any:
     """Return a key that stays equal when the module of a class or function is loaded again."""
     where = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
-    return where if None not in where else thing
+    # Lambdas, and what functions define, share their names.
+    return thing if None in where or "<" in str(where[1]) else where

@@ -127,13 +127,6 @@ def paired_difference(a: ArrayLike, b: ArrayLike, level: float = 0.95, seed: int
     return bootstrap(first - second, level=level, seed=seed)
 
 
-def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
-    """P(X > Y) + P(X = Y) / 2 of runs x (n_x,), y (n_y,): Mann-Whitney's U / (n_x · n_y)."""
-    left, right = _finite(x, "x", ndim=1), np.sort(_finite(y, "y", ndim=1))
-    twice = np.searchsorted(right, left, "left") + np.searchsorted(right, left, "right")
-    return float(twice.sum() / (2 * left.size * right.size))
-
-
 def curve_band(
     curves: ArrayLike, level: float = 0.95, statistic: Literal["iqm", "mean"] = "iqm", seed: int = 0
 ) -> tuple[Array, Array, Array]:

@@ -105,7 +105,7 @@ def run_comparison(
         out: folder; the run folders go to its subfolder runs/.
         jobs: runs at a time; None for one a core.
         resume: keep the finished runs in `out`, go on with searches that were stopped, and start
-            the rest anew.
+            the rest from the beginning.
         stop: asked several times a second; at True the runs under way are saved and stopped.
         report: called with a line about every run that ends.
 

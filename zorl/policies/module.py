@@ -37,7 +37,7 @@ class ModulePolicy:
     always 32 rows long: kernels then have the same shapes whatever the number of lanes, and no
     remainder that is computed in another way than the rest. Whether a row comes out the same in
     every place and among any neighbours is tried out here, once; a module for which it does not,
-    or that vmap cannot run, is run row by row, which is slower, and a notice says so.
+    or that vmap cannot run, is run row by row, which is slower; a warning says so.
 
     Args:
         source: a module, whose parameters are the starting point; or a factory that makes one

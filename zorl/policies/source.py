@@ -1,17 +1,15 @@
-"""Where a network of the user's own comes from: a module, a factory, or a factory by name."""
+"""Which policy a search has: zorl's network, or a module, a factory, a factory by name."""
 
 from __future__ import annotations
 
 import logging
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zorl.common.errors import ConfigurationError
 from zorl.common.references import import_for
+from zorl.policies.mlp import MlpPolicy, Policy
 from zorl.policies.spaces import ActionDecoder
-
-if TYPE_CHECKING:  # torch loads where such a policy is made
-    from zorl.policies.module import ModulePolicy
 
 log = logging.getLogger("zorl")
 
@@ -45,7 +43,7 @@ def reference(source: Any) -> str:
 
 
 def tell_if_unnamed(source: Any) -> None:
-    """Give a notice if a file with this source's reference cannot be loaded without more."""
+    """Warn if a file with this source's reference cannot be loaded without more."""
     if source is not None and _unnamed(reference(source)):
         log.warning(
             "saved are the parameters of the network %s, not the network, which has no name to "
@@ -76,13 +74,30 @@ def find_source(text: str) -> Any:
         ) from None
 
 
-def module_policy(source: Any, inputs: int, decoder: ActionDecoder) -> ModulePolicy:
-    """The policy of a source.
+def make_policy(
+    inputs: int,
+    decoder: ActionDecoder,
+    source: Any = None,
+    hidden: tuple[int, ...] = (8,),
+    activation: str = "tanh",
+    bias: bool = True,
+) -> Policy:
+    """The policy that a configuration describes.
+
+    Args:
+        inputs: o, number of features.
+        decoder: what the outputs mean.
+        source: a network of the user's own, as `check_source` takes it; None for zorl's.
+        hidden: sizes of the hidden layers of zorl's network.
+        activation: its nonlinearity.
+        bias: whether its layers have biases.
 
     Raises:
-        ConfigurationError: see `find_source` and `ModulePolicy`.
+        ConfigurationError: see `find_source`, `ModulePolicy` and `MlpPolicy`.
     """
-    from zorl.policies.module import ModulePolicy
+    if source is None:
+        return MlpPolicy(inputs, decoder, hidden, activation, bias)
+    from zorl.policies.module import ModulePolicy  # torch loads where such a policy is made
 
     return ModulePolicy(find_source(source) if isinstance(source, str) else source, inputs, decoder)
 

@@ -94,6 +94,7 @@ BackendFactory = Callable[[BackendSetup], Backend]
 
 BACKENDS: Registry[BackendFactory] = Registry(
     "backend",
+    "zorl.rollout.choice",
     "zorl.rollout.gymnasium_backend",
     "zorl.rollout.compiled.backend",
     "zorl.rollout.vector.runner",

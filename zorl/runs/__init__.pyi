@@ -3,13 +3,17 @@ from .curves import (
     read_curve as read_curve,
     write_curve as write_curve,
 )
+from .failed_episodes import (
+    load_episode as load_episode,
+    replay as replay,
+    save_episode as save_episode,
+)
 from .folder import RunFolder as RunFolder, latest_run as latest_run, run_name as run_name
-from .replay import load_episode as load_episode, replay as replay, save_episode as save_episode
+from .playback import watch as watch
+from .report import summary as summary
 from .result import (
     HeldOut as HeldOut,
     RunResult as RunResult,
     Spent as Spent,
     WorkersUsed as WorkersUsed,
 )
-from .summary import summary as summary
-from .watch import watch as watch

@@ -83,7 +83,7 @@ class ScoreToBeat:
     best: float = -np.inf
 
 
-GATES: Registry[Callable[..., Gate[Any]]] = Registry("gate")
+GATES: Registry[Callable[..., Gate[Any]]] = Registry("gate", "zorl.search")
 register_gate = GATES.register
 
 

@@ -125,7 +125,7 @@ def _side(theta: Vector) -> str:
 
 @dataclass(frozen=True)
 class _Case:
-    """A gate under check, and what it was declared to be."""
+    """A gate to check, and what its author says of it."""
 
     gate: Gate[Any]
     always: bool

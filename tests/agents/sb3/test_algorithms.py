@@ -7,19 +7,38 @@ from typing import Any
 import pytest
 from toy_baselines import PPO, REPLAY, SMALL, Maker, play
 
+from zorl.agents.sb3.algorithms import Algorithm
 from zorl.common.errors import ConfigurationError, UnsupportedSpaceError
 from zorl.envs import Task
 
 
 @pytest.mark.parametrize(
     ("agent", "env", "fitting"),
-    [("dqn", "Pendulum-v1", "ppo, a2c, sac, td3"), ("sac", "CartPole-v1", "ppo, a2c, dqn")],
+    [
+        ("dqn", "Pendulum-v1", {"ppo", "a2c", "sac", "td3"}),
+        ("sac", "CartPole-v1", {"ppo", "a2c", "dqn"}),
+    ],
 )
 def test_a_wrong_action_space_names_the_agents_that_fit(
-    make: Maker, agent: str, env: str, fitting: str
+    make: Maker, agent: str, env: str, fitting: set[str]
 ) -> None:
-    with pytest.raises(ConfigurationError, match=f"{agent} needs .* that fit: {fitting}$"):
+    with pytest.raises(ConfigurationError, match=f"{agent} needs .* that fit: ") as caught:
         make(agent, env)
+    named = set(str(caught.value).rpartition(": ")[2].split(", "))
+    assert named & {"ppo", "a2c", "dqn", "sac", "td3"} == fitting
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("sb4_contrib:TRPO", "the baseline Mine: no module named 'sb4_contrib'; is it installed"),
+        ("stable_baselines3:PPO9", "stable_baselines3 .* has no 'PPO9'; it may be too old"),
+    ],
+)
+def test_a_library_that_is_missing_or_old_is_named(reference: str, message: str) -> None:
+    mine: Any = type("Mine", (Algorithm,), {"reference": reference})
+    with pytest.raises(ConfigurationError, match=message):
+        mine.load()
 
 
 def test_spaces_that_cannot_work_are_refused(make: Maker) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium as gym
 import pytest
+from registries import forget_afterwards
 from toy_twins import DRIFT, ECHO, EchoFive, EchoTwo, RightDrift
 
 from zorl.common.errors import ConfigurationError
@@ -44,6 +45,20 @@ def test_options_and_wrappers_reach_the_twin() -> None:
         EchoTwo(single=False), (), 8
     )
     assert find_twin(make_task(ECHO)) == Twin(EchoFive(), (), 8)
+
+
+@pytest.mark.parametrize(("place", "taken"), [("zorl.envs.drift", True), ("elsewhere", False)])
+def test_zorl_s_twins_are_of_gymnasium_s_and_zorl_s_environments(
+    place: str, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_afterwards(TWINS, monkeypatch)
+    monkeypatch.setitem(
+        gym.registry,
+        "zorltest/Own-v0",
+        gym.envs.registration.EnvSpec("zorltest/Own-v0", f"{place}:Own", max_episode_steps=9),
+    )
+    register_twin("zorltest/Own-v0", twins.Pendulum)
+    assert (find_twin(Task("zorltest/Own-v0")) is not None) == taken
 
 
 def test_the_twin_of_momentum_has_its_defaults() -> None:

@@ -20,7 +20,7 @@ from zorl.envs import (
     register_wrapper,
 )
 
-# One working use of every listed wrapper: (environment, options).
+# A use of a listed wrapper, where it needs options or another environment than CartPole-v1.
 USES: dict[str, tuple[str, dict[str, Any]]] = {
     "clip-reward": ("Pendulum-v1", {"min_reward": -0.5, "max_reward": 0.5}),
     "flatten-observation": ("FrozenLake-v1", {}),
@@ -53,7 +53,7 @@ def same(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
 
 @pytest.mark.parametrize("name", sorted(WRAPPERS))
 def test_every_listed_wrapper_changes_something_and_comes_back_from_json(name: str) -> None:
-    env_id, options = USES[name]
+    env_id, options = USES.get(name, ("CartPole-v1", {}))
     task = make_task(env_id, [(name, options)])
     env = task.make()
     assert isinstance(env, WRAPPERS[name])

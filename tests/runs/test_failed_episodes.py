@@ -25,8 +25,8 @@ from zorl.rollout.batch import EpisodeBatch
 from zorl.rollout.failures import FailedEpisode
 from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
 from zorl.rollout.local.serial import SerialBackend
+from zorl.runs.failed_episodes import MOST_FILES, load_episode, replay, save_episode
 from zorl.runs.folder import RunFolder
-from zorl.runs.replay import MOST_FILES, load_episode, replay, save_episode
 
 ROOT = Path(__file__).parents[2]
 BOUNDS = np.full(3, np.inf)

@@ -5,13 +5,7 @@ from __future__ import annotations
 import logging
 
 from zorl.common.errors import ConfigurationError
-from zorl.rollout.backend import (
-    BACKENDS as BACKENDS,
-    Backend,
-    BackendSetup,
-    Resources as Resources,
-    register_backend,
-)
+from zorl.rollout.backend import BACKENDS, Backend, BackendSetup, register_backend
 from zorl.rollout.compiled.backend import why_not_compiled
 from zorl.rollout.compiled.cache import why_no_numba
 

@@ -1,4 +1,4 @@
-"""`zorl.runs.watch`: a policy in a window or in a file."""
+"""`zorl.runs.playback`: a policy in a window or in a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zorl.common.errors import ConfigurationError, ZorlError
 from zorl.common.streams import Purpose, Streams
 from zorl.envs import Task, make_task
 from zorl.recorders.frames import PlayedEpisode
-from zorl.runs.watch import watch
+from zorl.runs.playback import watch
 
 CARTPOLE = make_task("CartPole-v1")
 NOTHING: Any = None

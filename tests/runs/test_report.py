@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from zorl.common.stats import Interval
+from zorl.runs.report import held_out_lines, summary
 from zorl.runs.result import HeldOut, RunResult, Spent, WorkersUsed
-from zorl.runs.summary import held_out_lines, summary
 from zorl.search.records import Counters
 
 RATE = Interval(0.9, 0.8, 1.0, 0.95)
