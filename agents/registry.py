@@ -60,6 +60,7 @@ def make_agent(
     workers: int | None = None,
     timeout: float | None = None,
     ray: str | None = None,
+    lanes: int | None = None,
     **options: Any,
 ) -> Agent:
     """An agent, ready to learn.
@@ -69,14 +70,15 @@ def make_agent(
             "module:function"; or an optimizer, which a search agent then uses.
         env: an environment id, a task, or an environment made by `gymnasium.make`.
         settings: see `make_config`.
-        workers: see `Resources`, as for the next two; for search agents only.
+        workers: see `Resources`, as for the next three; for search agents only.
         timeout: likewise.
         ray: likewise; `backend="ray"` is `ray="local"`.
+        lanes: likewise.
         options: see `make_config`; `gate` and `policy` may be objects.
     """
     if options.get("backend") == "ray":
         options["backend"], ray = "gymnasium", ray or "local"
-    resources = Resources(workers, timeout, ray)
+    resources = Resources(workers, timeout, ray, lanes)
     return agent_of(make_config(agent, env, settings, **options), resources)
 
 

@@ -22,13 +22,14 @@ import zorl
 from zorl.agents.base import FAMILIES, Agent
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import agent_of, config_from_json, given_objects, load_agent
-from zorl.common.errors import FileFormatError, RunFolderError
+from zorl.common.errors import FileFormatError, Interrupted, RunFolderError
 from zorl.common.storage import remove_leftovers, write_json
 from zorl.common.streams import Streams, held_out_seeds
 from zorl.common.types import Stop
 from zorl.optimizers.base import Optimizer
 from zorl.recorders.base import Recorder, Recorders, Run
 from zorl.rollout.backend import Resources
+from zorl.rollout.evaluation import Evaluation
 from zorl.runs.curves import Row, read_curve, write_curve
 from zorl.runs.folder import RunFolder
 from zorl.runs.result import HeldOut, RunResult, Spent
@@ -197,11 +198,17 @@ class _Training:
             recorders.start(self._description())
             try:
                 self._learn()
+            except Interrupted:  # in a validation, which a resumed run makes again
+                self.status = "interrupted"
             finally:
                 # Also after an error: the state is that of the last whole generation.
                 self._checkpoint()
             final = self._final()
-            result = self._result(final)
+            try:
+                held_out = self._held_out(final)
+            except Interrupted:
+                self.status, held_out = "interrupted", None
+            result = self._result(held_out)
             recorders.result.update(result.to_json())
         if self.folder is not None:
             write_json(self.folder.result, result.to_json())
@@ -261,7 +268,11 @@ class _Training:
         """Add a point to the learning curve."""
         seconds, began = self.seconds, time.perf_counter()
         seeds = Streams(self.agent.seed).validation(self.plan.validate_episodes)
-        evaluation = self.agent.evaluate(seeds)
+        try:
+            evaluation = self.agent.evaluate(seeds)
+        except Interrupted:
+            self.paused += time.perf_counter() - began
+            raise
         row: Row = {
             "env_steps": self.agent.num_timesteps,
             "episodes": self.agent.num_episodes,
@@ -299,13 +310,22 @@ class _Training:
             return self.agent.as_saved(self.best)
         return self.agent
 
-    def _result(self, final: Agent) -> RunResult:
+    def _held_out(self, final: Agent) -> Evaluation | None:
+        """The held-out episodes of the final policy, of a run that is finished."""
+        if self.status != "finished":
+            return None
+        began = time.perf_counter()
+        try:
+            return final.evaluate(held_out_seeds(self.plan.held_out))
+        finally:
+            self.paused += time.perf_counter() - began
+
+    def _result(self, held_out: Evaluation | None) -> RunResult:
         agent, task, seconds = self.agent, self.agent.task, self.seconds
-        held_out, steps, episodes = None, None, None
-        if self.status == "finished":
-            evaluation = final.evaluate(held_out_seeds(self.plan.held_out))
-            held_out = HeldOut.from_evaluation(evaluation)
-            steps, episodes = evaluation.env_steps, evaluation.episodes
+        estimate, steps, episodes = None, None, None
+        if held_out is not None:
+            estimate = HeldOut.from_evaluation(held_out)
+            steps, episodes = held_out.env_steps, held_out.episodes
         validation_steps = int(sum(row["validation_steps"] for row in self.rows))
         validation_episodes = self.plan.validate_episodes * len(self.rows)
         return RunResult(
@@ -323,7 +343,7 @@ class _Training:
             curve=tuple(self.rows),
             env_steps=Spent(agent.num_timesteps, validation_steps, steps),
             episodes=Spent(agent.num_episodes, validation_episodes, episodes),
-            held_out=held_out,
+            held_out=estimate,
             **agent.result_fields,
         )
 

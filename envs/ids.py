@@ -91,7 +91,9 @@ def make_env(env_id: str, kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:
     except Exception as error:
         unknown = re.search(r"got an unexpected keyword argument '(\w+)'", str(error))
         if isinstance(error, TypeError) and unknown is not None and unknown[1] in kwargs:
-            names = _option_names(spec)
+            # render_mode is an argument of Task.make, not an option of the task.
+            known = [name for name in option_names(spec.entry_point) if name != "render_mode"]
+            names = [*known, "max_episode_steps"]
             raise UnknownNameError(f"option of {env_id}", unknown[1], names) from error
         raise EnvironmentFailure(
             f"cannot make {env_id} with {dict(kwargs)}: {type(error).__name__}: {error}"
@@ -121,15 +123,16 @@ def _cure(spec: EnvSpec, reason: str, missing: bool) -> str:
     return cure
 
 
-def _option_names(spec: EnvSpec) -> list[str]:
-    """List the keyword arguments of an environment's constructor and of `gymnasium.make`."""
-    creator: Any = spec.entry_point
+def option_names(creator: Any) -> list[str]:
+    """List the keyword arguments of an environment's constructor.
+
+    Args:
+        creator: an entry point: a class or function, or "module:name" of one.
+    """
     if isinstance(creator, str):
         creator = load_env_creator(creator)
-    own = [
+    return [
         parameter.name
         for parameter in inspect.signature(creator).parameters.values()
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     ]
-    # render_mode is an argument of Task.make, not an option of the task.
-    return [name for name in own if name != "render_mode"] + ["max_episode_steps"]

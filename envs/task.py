@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -12,22 +13,28 @@ from gymnasium.envs.registration import EnvSpec
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.common.options import Options
+from zorl.common.validation import at_least
 from zorl.envs.ids import find_spec, make_env
 from zorl.envs.wrappers.native_return import NativeReturn
-from zorl.envs.wrappers.registry import apply_wrapper, check_wrapper, parse_wrapper
+from zorl.envs.wrappers.registry import (
+    apply_wrapper,
+    check_wrapper,
+    keeps_rewards,
+    parse_wrapper,
+)
 
 Success: TypeAlias = Literal["terminated", "threshold", "info", "none"]
 SUCCESS: Final = get_args(Success)
+
+# Env steps after which an episode is truncated where neither environment nor user set a limit.
+DEFAULT_LIMIT: Final = 10_000
+
+log = logging.getLogger("zorl")
 
 # Gymnasium's environments that terminate at their goal and nowhere else. For all others
 # `terminated` may be a failure (CartPole, Hopper), so that success is a return at or above the
 # threshold. An environment of your own says it with `success="terminated"`.
 GOAL_TASKS: Final = frozenset({"MountainCar", "MountainCarContinuous", "Acrobot"})
-
-# Wrappers, by zorl's names, that leave rewards alone.
-_REWARDS_UNCHANGED: Final = frozenset(
-    {"flatten-observation", "frame-stack", "time-aware-observation"}
-)
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ class Task:
     @property
     def shaped(self) -> bool:
         """Whether a wrapper may change rewards, so that searched and native return may differ."""
-        return any(name not in _REWARDS_UNCHANGED for name, _ in self.wrappers)
+        return not all(keeps_rewards(name) for name, _ in self.wrappers)
 
     def make(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """Build the environment: `gymnasium.make`, then `NativeReturn`, then the wrappers.
@@ -181,6 +188,7 @@ def make_task(
     env_kwargs: Mapping[str, Any] | None = None,
     threshold: float | None = None,
     success: Success | None = None,
+    max_episode_steps: int | None = None,
 ) -> Task:
     """Build a task, its names checked and its idea of success filled in.
 
@@ -193,6 +201,8 @@ def make_task(
         threshold: the native return that counts as solved; None for Gymnasium's, if it has one.
         success: None for "terminated" where the environment ends at its goal, else "threshold"
             where there is one, else "none".
+        max_episode_steps: env steps after which an episode is truncated; −1 for no limit. None
+            for the environment's own limit, or `DEFAULT_LIMIT` if it has none, with a warning.
 
     Raises:
         UnknownNameError: for an unknown environment, wrapper or wrapper option.
@@ -211,6 +221,19 @@ def make_task(
     )
     for name, options in pairs:
         check_wrapper(name, options)
+    kwargs = dict(Options(env_kwargs))
+    if max_episode_steps is not None:
+        kwargs["max_episode_steps"] = max_episode_steps
+    if spec.max_episode_steps is None and "max_episode_steps" not in kwargs:
+        kwargs["max_episode_steps"] = DEFAULT_LIMIT
+        log.warning(
+            "%s has no time limit, and zorl plays whole episodes: here they are truncated after "
+            "%s steps; set another limit with --max-episode-steps, or max_episode_steps= in Python "
+            "(-1: none)",
+            spec.id,
+            f"{DEFAULT_LIMIT:,}",
+        )
+    _check_limit(kwargs.get("max_episode_steps", 1))
     if threshold is None:
         threshold = spec.reward_threshold
     if success is None:
@@ -218,7 +241,7 @@ def make_task(
     module, colon, _ = env_id.rpartition(":")
     return Task(
         env_id=f"{module}{colon}{spec.id}",
-        env_kwargs=Options(env_kwargs),
+        env_kwargs=Options(kwargs),
         wrappers=pairs,
         success=success,
         threshold=threshold,
@@ -229,6 +252,11 @@ def _default_success(spec: EnvSpec, threshold: float | None) -> Success:
     if spec.namespace is None and spec.name in GOAL_TASKS:
         return "terminated"
     return "none" if threshold is None else "threshold"
+
+
+def _check_limit(limit: Any) -> None:
+    if limit is None or isinstance(limit, bool) or limit != -1:
+        at_least("max_episode_steps", limit, 1)
 
 
 def _finite(threshold: Any) -> float:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure
 from zorl.common.options import Options
-from zorl.envs.ids import find_spec
+from zorl.envs.ids import find_spec, option_names
 from zorl.envs.task import Task
 
 Array = NDArray[Any]
@@ -231,6 +231,10 @@ def _make_native(task: Task, count: int) -> VectorEnv[Any, Any, Any]:
             "backend"
         )
     kwargs = Options(task.env_kwargs).thaw()
+    if spec.max_episode_steps is None and "max_episode_steps" not in option_names(
+        spec.vector_entry_point
+    ):
+        kwargs.pop("max_episode_steps", None)  # it ends its episodes itself, or never
     try:
         with warnings.catch_warnings():  # of a missing autoreset mode, which is refused below
             warnings.simplefilter("ignore", UserWarning)

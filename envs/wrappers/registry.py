@@ -15,6 +15,8 @@ from zorl.common.registry import Registry
 
 Wrapper: TypeAlias = gym.Wrapper[Any, Any, Any, Any]
 
+_KEEP_REWARDS = (gym.ObservationWrapper, gym.ActionWrapper, wrappers.FrameStackObservation)
+
 WRAPPERS: Registry[type[Wrapper]] = Registry("wrapper", "zorl.envs.wrappers")
 register_wrapper = WRAPPERS.register
 
@@ -58,6 +60,15 @@ def find_wrapper(name: str) -> type[Wrapper]:
         raise ConfigurationError(f"wrapper {name!r}: {found!r} is not a gymnasium.Wrapper class")
     wrapper: type[Wrapper] = found
     return wrapper
+
+
+def keeps_rewards(name: str) -> bool:
+    """Whether a wrapper leaves rewards alone, as those that only change observations or actions."""
+    try:
+        wrapper = find_wrapper(name)
+    except ConfigurationError:  # it is not installed here: it may do anything
+        return False
+    return issubclass(wrapper, _KEEP_REWARDS)
 
 
 def check_wrapper(name: str, options: Mapping[str, Any]) -> None:

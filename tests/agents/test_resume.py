@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import toy_envs
 from run_outcomes import outcome
-from toy_envs import WALK
+from toy_envs import ENDLESS, WALK
 from toy_runs import PLAN, StopAfter, begin, recorders
 
 from zorl.agents.plan import TrainingPlan
@@ -25,6 +25,7 @@ from zorl.agents.training import resume, run_config, train
 from zorl.common.errors import (
     ConfigurationError,
     FileFormatError,
+    Interrupted,
     RunFolderError,
     UnknownNameError,
 )
@@ -49,6 +50,34 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
         stop = None if count is None else StopAfter(count)
         result = resume(folder, recorders(folder), stop)
     assert outcome(folder) == expected
+
+
+@pytest.mark.parametrize("at", [0, 60, 500, 960])
+def test_a_run_that_gave_up_episodes_under_way_goes_on_to_the_same_bits(
+    at: int,
+    unbroken: tuple[TrainingPlan, dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the first validation, in generations and in the held-out episodes: steps 0 to 973."""
+    plan, expected = unbroken
+    steps = 0
+
+    def interrupt() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == at + 1:
+            raise Interrupted("by a signal")
+
+    monkeypatch.setattr("zorl.rollout.local.gymnasium_runner.raise_if_overdue", interrupt)
+    agent, folder = begin(tmp_path / "unbroken", plan)
+    result = train(agent, plan, folder, recorders(folder))
+    assert result.status == read_json(folder.result)["status"] == "interrupted"
+    assert result.held_out is None
+    assert not folder.agent.exists()
+    assert resume(folder, recorders(folder)).finished
+    assert outcome(folder) == expected
+    assert steps > 960
 
 
 @pytest.mark.parametrize("checkpoint", ["older", "newer"])
@@ -272,3 +301,28 @@ def test_a_signal_stops_a_real_run_and_resume_finishes_it(
     assert main(["train", *options, "--run", str(again), "--quiet"]) == 0
     expected = outcome(RunFolder(again))
     assert left == expected
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_stops_an_episode_that_never_ends(workers: int, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    environment = {**os.environ, "PYTHONPATH": str(Path(toy_envs.__file__).parent)}
+    command = [sys.executable, "-m", "zorl", "train", "--agent", "spsa", "--env", ENDLESS]
+    options = ["--max-episode-steps=-1", "--timesteps=1000", "--no-tensorboard"]
+    process = subprocess.Popen(
+        [*command, *options, f"--workers={workers}", "--run", folder.path],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not folder.generations.exists():  # recorders have started
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in err
+    assert "interrupted" in out
+    assert "no update moved" not in out
+    assert load_agent(folder.checkpoint).num_timesteps == 0

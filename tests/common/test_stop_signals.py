@@ -8,6 +8,8 @@ import threading
 
 import pytest
 
+from zorl.common import stop_signals
+from zorl.common.errors import Interrupted
 from zorl.common.stop_signals import StopSignals
 
 
@@ -31,6 +33,19 @@ def test_a_second_ctrl_c_interrupts_and_a_second_sigterm_does_not() -> None:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
         assert signals.received is signal.SIGTERM
+
+
+def test_work_under_way_is_given_up_some_time_after_a_signal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with StopSignals():
+        stop_signals.raise_if_overdue()
+        os.kill(os.getpid(), signal.SIGTERM)
+        stop_signals.raise_if_overdue()  # it is given a moment
+        monkeypatch.setattr(stop_signals, "PATIENCE", 0.0)
+        with pytest.raises(Interrupted, match="a signal asked to stop"):
+            stop_signals.raise_if_overdue()
+    stop_signals.raise_if_overdue()
 
 
 def test_handlers_are_put_back_after_an_error() -> None:

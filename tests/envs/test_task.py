@@ -9,6 +9,7 @@ import pytest
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.envs import MomentumReward, NativeReturn, Task, make_task, native_recorder
+from zorl.envs.task import DEFAULT_LIMIT
 
 FULL = Task(
     "CartPole-v1",
@@ -76,6 +77,55 @@ def test_a_task_does_not_follow_the_dict_it_was_made_of() -> None:
 def test_bad_data_is_refused(data: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Task.from_json(data)
+
+
+def test_a_task_without_a_time_limit_gets_one_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    task = make_task("CliffWalking-v1")
+    assert task.env_kwargs == {"max_episode_steps": DEFAULT_LIMIT}
+    assert "CliffWalking-v1 has no time limit" in caplog.text
+    assert "truncated after 10,000 steps; set another limit with --max-episode-steps" in caplog.text
+    env = make_task("CliffWalking-v1", max_episode_steps=3).make()
+    env.reset(seed=0)
+    assert [env.step(0)[3] for _ in range(3)] == [False, False, True]
+    caplog.clear()
+    for limit in (-1, 7):
+        limited = make_task("CliffWalking-v1", max_episode_steps=limit)
+        assert limited.env_kwargs == {"max_episode_steps": limit}
+        assert make_task("CliffWalking-v1", env_kwargs={"max_episode_steps": limit}) == limited
+    assert Task.from_json({"env_id": "CliffWalking-v1"}).env_kwargs == {}  # a task of before
+    assert make_task("CartPole-v1").env_kwargs == {}
+    assert not caplog.records
+    spec = make_task("CliffWalking-v1", max_episode_steps=-1).make().spec
+    assert spec is not None
+    assert spec.max_episode_steps is None
+
+
+@pytest.mark.parametrize("limit", [0, -2, 2.5, "soon", True])
+def test_a_time_limit_is_a_number_of_steps(limit: Any) -> None:
+    with pytest.raises(ConfigurationError, match="max_episode_steps must be an integer ≥ 1"):
+        make_task("CartPole-v1", max_episode_steps=limit)
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "shaped"),
+    [
+        ("flatten-observation", False),
+        ("time-aware-observation", False),
+        ("frame-stack(stack_size=2)", False),
+        ("gymnasium.wrappers:ClipAction", False),
+        ("clip-reward(min_reward=0)", True),
+        ("gymnasium.wrappers:OrderEnforcing", True),  # it might do anything
+    ],
+)
+def test_a_task_is_shaped_where_a_wrapper_may_change_rewards(wrapper: str, shaped: bool) -> None:
+    assert make_task("Pendulum-v1", [wrapper]).shaped == shaped
+    assert make_task("Pendulum-v1", [wrapper, "clip-reward(min_reward=0)"]).shaped
+
+
+def test_a_wrapper_that_is_not_installed_may_change_rewards() -> None:
+    assert Task("Pendulum-v1", wrappers=(("zorl_elsewhere:Wrapper", {}),)).shaped
 
 
 def test_make_without_wrappers_is_plain_gymnasium() -> None:

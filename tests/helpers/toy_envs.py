@@ -348,4 +348,22 @@ class Loose(gym.Env[Any, Any]):
         return self._observe(), int(self._x[0]), self._steps >= 9, False, {}
 
 
+class Endless(gym.Env[Any, Any]):
+    """An episode of it never ends."""
+
+    observation_space = spaces.Box(-1, 1, (1,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return np.zeros(1, np.float32), float(action), False, False, {}
+
+
+gym.register("toy/Endless-v0", Endless)  # type: ignore[arg-type]
+ENDLESS = "toy_envs:toy/Endless-v0"
+
+
 gym.register("toy/Loose-v0", Loose, disable_env_checker=True)  # type: ignore[arg-type]

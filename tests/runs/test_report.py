@@ -72,7 +72,7 @@ def test_the_estimate_leaves_out_what_the_task_does_not_have() -> None:
             {"counters": Counters(updates=1, gate_steps=2000, gate_episodes=20)},
             "of these the gate took 2,000 env steps, 20 episodes",
         ),
-        ({"counters": Counters()}, "no update moved the parameters"),
+        ({"counters": Counters(search_episodes=8)}, "no update moved the parameters"),
         (
             {"counters": Counters(updates=1, non_finite=4)},
             "4 returns were NaN or infinite: scored worst",

@@ -144,7 +144,7 @@ def list_parser(parser: argparse.ArgumentParser) -> None:
 def task_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that describe a task."""
     from zorl.envs import WRAPPERS
-    from zorl.envs.task import SUCCESS
+    from zorl.envs.task import DEFAULT_LIMIT, SUCCESS
 
     parser.add_argument(
         "--env", default="MountainCar-v0", metavar="ID", help="Gymnasium id, or module:Id-v0"
@@ -159,6 +159,13 @@ def task_options(parser: argparse.ArgumentParser) -> None:
         "repeatable, the first is the innermost",
     )
     named_values(parser, "--env-set", "env_options", "an argument of gymnasium.make; repeatable")
+    parser.add_argument(
+        "--max-episode-steps",
+        type=int,
+        metavar="STEPS",
+        help="truncate episodes after so many steps; -1 for no limit (default: the environment's "
+        f"own limit, or {DEFAULT_LIMIT:,} where it has none)",
+    )
     parser.add_argument(
         "--threshold",
         type=float,
@@ -238,7 +245,9 @@ def task_from(args: argparse.Namespace) -> Any:
     from zorl.envs import make_task
 
     options = parse_options(args.env_options)
-    return make_task(args.env, args.wrappers, options, args.threshold, args.success)
+    return make_task(
+        args.env, args.wrappers, options, args.threshold, args.success, args.max_episode_steps
+    )
 
 
 def resources_from(args: argparse.Namespace) -> dict[str, Any]:

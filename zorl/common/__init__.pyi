@@ -13,6 +13,7 @@ from .errors import (
     DivergedError as DivergedError,
     EnvironmentFailure as EnvironmentFailure,
     FileFormatError as FileFormatError,
+    Interrupted as Interrupted,
     NonFiniteRewardError as NonFiniteRewardError,
     RunFolderError as RunFolderError,
     UnknownNameError as UnknownNameError,

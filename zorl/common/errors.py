@@ -63,5 +63,9 @@ class NonFiniteRewardError(EnvironmentFailure):
     """An environment returned a NaN or infinite reward or observation."""
 
 
+class Interrupted(ZorlError):
+    """A signal asked to stop, and the episodes under way were given up."""
+
+
 class DivergedError(ZorlError):
     """The parameters of a search left the range of the network's float32 numbers."""

@@ -151,7 +151,10 @@ def parse_call(text: str, kind: str) -> tuple[str, dict[str, Any]]:
 
 def split_call(text: str, kind: str) -> tuple[str, dict[str, str]]:
     """Return the name and the options of `parse_call`, with each value as it was written."""
-    form = f"expected {kind} or {kind}(option=value, …), got {text!r}"
+    form = (
+        f"expected {kind} or {kind}(option=value, …), got {text!r}; a value with / or : is put "
+        "in quotes"
+    )
     match = re.fullmatch(r"\s*([^\s()=,]+)\s*(?:\((.*)\))?\s*", text, flags=re.DOTALL)
     if match is None:
         raise ConfigurationError(form)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,3 +209,11 @@ class LinearPolicy(MlpPolicy):
     """A policy without a hidden layer (ARS uses bias=False)."""
 
     hidden: tuple[int, ...] = field(default=(), init=False)
+
+
+def is_mlp(policy: object) -> TypeGuard[MlpPolicy]:
+    """Whether a policy is one of these two, not of a class of its own that is derived from them.
+
+    Compiled code and saved episodes know what these two compute.
+    """
+    return type(policy) in (MlpPolicy, LinearPolicy)

@@ -28,7 +28,10 @@ class Record(Protocol):
 
     @property
     def scalars(self) -> Mapping[str, float]:
-        """Figures by "group/name"; groups are search/, gate/, task/, time/, train/."""
+        """Figures by "group/name"; groups are search/, gate/, task/, time/, train/.
+
+        Not every record has all of them: some need several records first, or more than one episode.
+        """
 
     @property
     def histograms(self) -> Mapping[str, NDArray[np.float64]]:

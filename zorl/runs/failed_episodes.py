@@ -14,7 +14,7 @@ import numpy as np
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, FileFormatError
 from zorl.common.storage import flatten, load_archive, save_archive, unflatten
 from zorl.envs.task import Task
-from zorl.policies.mlp import LinearPolicy, MlpPolicy
+from zorl.policies.mlp import MlpPolicy, is_mlp
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import ActionDecoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
@@ -41,7 +41,7 @@ def save_episode(
     Raises:
         ConfigurationError: the policy is of another class, or the folder is full.
     """
-    if type(policy) not in (MlpPolicy, LinearPolicy):
+    if not is_mlp(policy):
         raise ConfigurationError(
             f"a {type(policy).__name__} cannot be rebuilt from a file without pickle; only an "
             "MlpPolicy or LinearPolicy can"

@@ -91,7 +91,7 @@ def _search(result: RunResult) -> list[str]:
             f"of these the gate took {counters.gate_steps:,} env steps, "
             f"{counters.gate_episodes:,} episodes"
         )
-    if not counters.updates:
+    if not counters.updates and counters.episodes:
         lines.append(
             "no update moved the parameters: all candidates of every generation scored alike; "
             "try a larger perturbation, other settings, or a shaped reward"
@@ -119,7 +119,7 @@ def _processes(result: RunResult) -> list[str]:
 def _measured(result: RunResult) -> list[str]:
     parts = {"validation": result.env_steps.validation, "held-out": result.env_steps.held_out}
     words = ", ".join(f"{steps:,} env steps of {name}" for name, steps in parts.items() if steps)
-    return [f"measured as well: {words}"]
+    return [f"measured as well: {words}"] if words else []
 
 
 def _next(result: RunResult, folder: Path | None) -> list[str]:

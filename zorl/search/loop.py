@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zorl.common.errors import ConfigurationError, DivergedError
+from zorl.common.errors import ConfigurationError, DivergedError, Interrupted
 from zorl.common.streams import Streams
 from zorl.common.types import Matrix, Stop, Vector
 from zorl.optimizers.base import Asked, Optimizer
@@ -112,10 +112,14 @@ class Search:
             state: of `init`, or where a search was interrupted.
             until: whether it is over, as `Budget(generations=100)`; asked before every generation,
                 the first too. None: it never is.
-            stop: whether to stop, asked after every generation.
+            stop: whether to stop, asked after every generation. A generation that is under way when
+                a signal comes may be given up; see `zorl.common.stop_signals`.
         """
         while until is None or not until(state):
-            generation = self.step(state)
+            try:
+                generation = self.step(state)
+            except Interrupted:  # it will be the same again, from the same state
+                return
             yield generation
             state = generation.state
             if stop is not None and stop():

@@ -11,8 +11,13 @@ from compiled_cases import (
 
 from zorl.common.errors import ConfigurationError
 from zorl.envs import find_twin
+from zorl.policies.mlp import MlpPolicy
 from zorl.rollout.compiled.backend import CompiledBackend
 from zorl.rollout.compiled.source import why_not
+
+
+class Negated(MlpPolicy):
+    """Another network than that of its base class."""
 
 
 def test_policies_that_no_kernel_runs_are_named() -> None:
@@ -24,6 +29,7 @@ def test_policies_that_no_kernel_runs_are_named() -> None:
         (several, "not multi-discrete"),
         (replace(here.policy, hidden=(512,) * 8), "units"),  # they would not fit on the stack
         (object(), "not a object"),
+        (Negated(**vars(here.policy)), "not a Negated"),  # it may compute something else
     ]:
         assert words in str(why_not(policy))
         with pytest.raises(ConfigurationError, match=words):

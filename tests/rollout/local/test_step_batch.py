@@ -16,6 +16,7 @@ from rollout_cases import (
     walk,
 )
 
+from zorl.policies.mlp import MlpPolicy
 from zorl.rollout.local import step_batch
 from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
 from zorl.rollout.local.step_batch import CompiledStepBatch, StepBatch
@@ -66,6 +67,15 @@ def test_what_is_prepared_is_all_that_is_compiled(monkeypatch: pytest.MonkeyPatc
         run_jobs(runner(name, 4, compiled=True), here.thetas, JOBS, here.normalizer)
     assert called
     assert called <= prepared
+
+
+def test_a_class_derived_from_the_network_decides_by_itself() -> None:
+    class Negated(MlpPolicy):
+        pass
+
+    policy = setting("cart-pole").policy
+    assert step_batch.step_batch_class(policy) is CompiledStepBatch
+    assert step_batch.step_batch_class(Negated(policy.inputs, policy.decoder)) is StepBatch
 
 
 def test_numpy_serves_with_a_notice_where_numba_is_missing(

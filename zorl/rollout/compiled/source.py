@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zorl.policies.mlp import MlpPolicy
+from zorl.policies.mlp import is_mlp
 from zorl.rollout.compiled.parts import LANES, Parts, Spec
 
 _MOST_UNITS = 4096  # they lie on the stack, for all lanes; there are some megabytes of it
@@ -18,7 +18,7 @@ _MOST_UNITS = 4096  # they lie on the stack, for all lanes; there are some megab
 
 def why_not(policy: Any) -> str | None:
     """What keeps a policy from kernels, as a sentence; None: nothing."""
-    if not isinstance(policy, MlpPolicy):
+    if not is_mlp(policy):
         return f"kernels run linear policies and MLPs, not a {type(policy).__name__}"
     if policy.decoder.kind not in ("discrete", "box"):
         return f"kernels take Discrete and Box actions, not {policy.decoder.kind}"

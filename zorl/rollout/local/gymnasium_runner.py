@@ -20,6 +20,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
+from zorl.common.stop_signals import raise_if_overdue
 from zorl.common.streams import action_rng
 from zorl.envs import NativeReturn, Task, native_recorder
 from zorl.policies.spaces import ObservationEncoder
@@ -168,6 +169,7 @@ class _Play:
         runner, step_batch = self._runner, self._step_batch
         draw = self._draw if runner.uniforms else None
         while self._active:
+            raise_if_overdue()
             n = self._active
             actions = step_batch.decide(n, draw)
             if actions is None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zorl.policies.activations import ACTIVATIONS
-from zorl.policies.mlp import Actor, MlpPolicy
+from zorl.policies.mlp import Actor, MlpPolicy, is_mlp
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import Actions
 
@@ -196,7 +196,7 @@ class CompiledStepBatch(StepBatch):
 
 def step_batch_class(policy: BatchPolicy) -> type[StepBatch]:
     """`CompiledStepBatch` where it can be used; the first call in a process loads the code."""
-    return CompiledStepBatch if isinstance(policy, MlpPolicy) and _kernels() else StepBatch
+    return CompiledStepBatch if is_mlp(policy) and _kernels() else StepBatch
 
 
 def warm(policy: BatchPolicy) -> None:

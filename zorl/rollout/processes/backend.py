@@ -18,6 +18,7 @@ import cloudpickle
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure
 from zorl.common.spawning import require_posix
+from zorl.common.stop_signals import raise_if_overdue
 from zorl.common.validation import at_least
 from zorl.rollout.backend import Backend
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
@@ -30,6 +31,7 @@ from zorl.rollout.tracking import OVER
 # Deaths in a row, per worker, without an episode ending in between.
 _MOST_FRUITLESS = 10
 _POLL_SHARE = 8  # looks at the workers' progress per timeout
+_LOOK_SECONDS = 1.0  # between two looks at whether a signal asked to stop
 
 
 class ProcessBackend(Backend):
@@ -168,11 +170,13 @@ class _BatchRun:
 
     def _wait(self) -> None:
         """Wait until a worker answers or ends."""
+        raise_if_overdue()
         timeout = self._backend.timeout
         sources: dict[Any, Worker] = {}
         for worker in self._pool.workers:
             sources[worker.connection] = sources[worker.process.sentinel] = worker
-        ready = wait(list(sources), None if timeout is None else timeout / _POLL_SHARE)
+        patience = min(_LOOK_SECONDS, math.inf if timeout is None else timeout / _POLL_SHARE)
+        ready = wait(list(sources), patience)
         for worker in {sources[source].index: sources[source] for source in ready}.values():
             answer = None
             with contextlib.suppress(EOFError, OSError):  # OSError: in the middle of an answer

@@ -18,6 +18,7 @@ from typing import Any
 import cloudpickle
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure
+from zorl.common.stop_signals import raise_if_overdue
 from zorl.common.validation import at_least
 from zorl.rollout.backend import Backend
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
@@ -117,6 +118,7 @@ class RayBackend(Backend):
         results = EpisodeResults.empty(batch)
         began = checked = time.monotonic()
         while not scheduler.finished:
+            raise_if_overdue()
             now = time.monotonic()
             if now - checked > _TICK:
                 checked = now

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zorl.common.errors import EnvironmentFailure, NonFiniteRewardError
+from zorl.common.stop_signals import raise_if_overdue
 from zorl.envs.task import Task
 from zorl.envs.vector.lanes import Lanes
 from zorl.policies.spaces import ObservationEncoder
@@ -68,6 +69,7 @@ class VectorEpisodes:
 
     def step(self) -> None:
         """Take one step in every lane."""
+        raise_if_overdue()
         n = self.playing
         state = self._step_batch.state[:n]
         if not math.isfinite(np.vdot(state, state)):  # of large finite numbers it overflows too
