@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from typing import Any, Final
 
 import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from zorl.common.errors import ConfigurationError
@@ -24,12 +28,17 @@ BYSTANDERS: Final = frozenset(
     }
 )
 
+TIME_LIMIT: Final = "gymnasium.wrappers.common:TimeLimit"
+
+log = logging.getLogger("zorl")
+
 
 def task_of(env: gym.Env[Any, Any]) -> Task:
     """Recover the task of an environment, so that workers can make it again from a plain value.
 
     The environment itself is left alone. Wrappers that only watch (video, statistics, SB3's
-    Monitor) and the render mode are left out: they are no part of a task.
+    Monitor) and the render mode are left out: they are no part of a task. Nor is what somebody has
+    set on the environment since it was made, of which a warning is given.
 
     Args:
         env: from `gymnasium.make`, with wrappers that record their arguments. An id that is
@@ -58,25 +67,59 @@ def task_of(env: gym.Env[Any, Any]) -> Task:
         if key != "render_mode"
         and (key not in registered.kwargs or registered.kwargs[key] != value)
     }
-    if spec.max_episode_steps != registered.max_episode_steps:
+    limit, wrappers = _limit_and_wrappers(env, spec, registered)
+    if limit != registered.max_episode_steps:
         # −1 is Gymnasium's word for no limit.
-        limit = -1 if spec.max_episode_steps is None else spec.max_episode_steps
-        env_kwargs["max_episode_steps"] = limit
+        env_kwargs["max_episode_steps"] = -1 if limit is None else limit
     if spec.disable_env_checker != registered.disable_env_checker:
         env_kwargs["disable_env_checker"] = spec.disable_env_checker
-    names = {f"{cls.__module__}:{cls.__name__}": name for name, cls in WRAPPERS.items()}
-    wrappers = []
+    task = make_task(spec.id, wrappers, env_kwargs)
+    _tell_what_is_lost(env, task)
+    return task
+
+
+def _limit_and_wrappers(
+    env: gym.Env[Any, Any], spec: EnvSpec, registered: EnvSpec
+) -> tuple[int | None, list[tuple[str, Any]]]:
+    """The time limit of `gymnasium.make`, and the wrappers outside of it, innermost first.
+
+    Time limits directly around the innermost one are one with it: the shortest counts. Any other
+    is a wrapper like all others, in its place.
+    """
     own = max(_built_in(env), len(registered.additional_wrappers))
-    for wrapper in spec.additional_wrappers[own:]:
-        if wrapper.entry_point in BYSTANDERS:
-            continue
-        if wrapper.kwargs is None:
-            raise ConfigurationError(
-                f"wrapper {wrapper.entry_point} does not record its arguments, so that no worker "
-                "could make it again; derive it from gymnasium.utils.RecordConstructorArgs"
-            )
-        wrappers.append((names.get(wrapper.entry_point, wrapper.entry_point), wrapper.kwargs))
-    return make_task(spec.id, wrappers, env_kwargs)
+    names = {f"{cls.__module__}:{cls.__name__}": name for name, cls in WRAPPERS.items()}
+    named = iter(spec.additional_wrappers)  # all but Gymnasium's own three, innermost first
+    limits: list[int] = []
+    wrappers: list[tuple[str, Any]] = []
+    passed = 0
+    for layer in reversed(list(_layers(env))):
+        if type(layer) is TimeLimit:
+            if wrappers or (limits and passed):
+                limit = {"max_episode_steps": layer._max_episode_steps}
+                wrappers.append((TIME_LIMIT, limit))
+            else:
+                limits.append(layer._max_episode_steps)
+        elif not isinstance(layer, (OrderEnforcing, PassiveEnvChecker)):
+            wrapper = next(named)
+            if passed < own:
+                passed += 1
+            elif wrapper.entry_point not in BYSTANDERS:
+                if wrapper.kwargs is None:
+                    raise ConfigurationError(
+                        f"wrapper {wrapper.entry_point} does not record its arguments, so that no "
+                        "worker could make it again; derive it from "
+                        "gymnasium.utils.RecordConstructorArgs"
+                    )
+                name = names.get(wrapper.entry_point, wrapper.entry_point)
+                wrappers.append((name, wrapper.kwargs))
+    return min(limits, default=None), wrappers
+
+
+def _layers(env: gym.Env[Any, Any]) -> Iterator[gym.Wrapper[Any, Any, Any, Any]]:
+    """The wrappers of an environment, outermost first."""
+    while isinstance(env, gym.Wrapper):
+        yield env
+        env = env.env
 
 
 def _built_in(env: gym.Env[Any, Any]) -> int:
@@ -86,10 +129,57 @@ def _built_in(env: gym.Env[Any, Any]) -> int:
     the task would put them on twice.
     """
     inside = count = 0
-    while isinstance(env, gym.Wrapper):
-        if isinstance(env, (TimeLimit, OrderEnforcing, PassiveEnvChecker)):
+    for layer in _layers(env):
+        if isinstance(layer, (TimeLimit, OrderEnforcing, PassiveEnvChecker)):
             inside, count = 1, 0
         else:
             count += inside
-        env = env.env
     return count
+
+
+def _tell_what_is_lost(env: gym.Env[Any, Any], task: Task) -> None:
+    """Warn of plain attributes that somebody has set on the environment: a new one lacks them.
+
+    Attributes that reset and step change, or that differ between two new environments, are left
+    out. Where no other environment can be made, nothing is said.
+    """
+    given = _plain_attributes(env)
+    if not given:
+        return
+    try:
+        first, second = task.make(), task.make()
+        try:
+            fresh = _plain_attributes(first)
+            first.reset(seed=0)
+            first.action_space.seed(0)
+            first.step(first.action_space.sample())
+            steady = [_plain_attributes(first), _plain_attributes(second)]
+        finally:
+            first.close()
+            second.close()
+    except Exception:  # its author's code; training meets the same, and says what it is
+        return
+    set_by_hand = {
+        name: value
+        for name, value in fresh.items()
+        if given.get(name, value) != value and all(other.get(name) == value for other in steady)
+    }
+    if set_by_hand:
+        log.warning(
+            "%s: the environment that was given has %s, one that is made again has %s; zorl makes "
+            "its own environments: pass such values to gymnasium.make, or register an environment "
+            "that has them",
+            task.env_id,
+            ", ".join(f"{name} = {given[name]}" for name in set_by_hand),
+            ", ".join(f"{name} = {value}" for name, value in set_by_hand.items()),
+        )
+
+
+def _plain_attributes(env: gym.Env[Any, Any]) -> dict[str, str]:
+    """The numbers, texts and arrays that are attributes of the innermost environment, as text."""
+    plain = (bool, int, float, str, np.number, np.ndarray)
+    return {
+        name: repr(value)
+        for name, value in vars(env.unwrapped).items()
+        if isinstance(value, plain) and np.size(value) <= 1000
+    }

@@ -21,6 +21,7 @@ from zorl.envs.wrappers.registry import (
     check_wrapper,
     keeps_rewards,
     parse_wrapper,
+    refuse_statistics,
 )
 
 Success: TypeAlias = Literal["terminated", "threshold", "info", "none"]
@@ -221,6 +222,7 @@ def make_task(
     )
     for name, options in pairs:
         check_wrapper(name, options)
+        refuse_statistics(name)
     kwargs = dict(Options(env_kwargs))
     if max_episode_steps is not None:
         kwargs["max_episode_steps"] = max_episode_steps

@@ -25,6 +25,7 @@ from zorl.common.options import Option
 from zorl.common.storage import Arrays, save_archive
 from zorl.common.streams import Purpose, Seeds, Streams
 from zorl.common.types import Stop
+from zorl.envs.repeatable import warn_if_not_repeatable
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import ObservationEncoder, check_spaces
 from zorl.recorders.base import Recorder
@@ -81,6 +82,7 @@ class BaselineAgent(BaseAgent):
         probe = self.task.make()
         try:
             check_spaces(probe)
+            warn_if_not_repeatable(probe, self.task)
             check_action_space(config.agent, self.task.env_id, probe.action_space)
             self._encoder = ObservationEncoder.for_space(probe.observation_space)
             if config.normalize and self._encoder.kind != "box":

@@ -28,6 +28,7 @@ from zorl.common.options import Option, describe_options
 from zorl.common.storage import Arrays, flatten, save_archive, unflatten
 from zorl.common.streams import Seeds, Streams
 from zorl.common.types import Stop
+from zorl.envs.repeatable import warn_if_not_repeatable
 from zorl.optimizers.registry import METHODS
 from zorl.policies.mlp import Policy
 from zorl.policies.normalization import Normalizer
@@ -67,6 +68,7 @@ class SearchAgent(BaseAgent):
         env = self.task.make()
         try:
             check_spaces(env)
+            warn_if_not_repeatable(env, self.task)
             self._encoder = ObservationEncoder.for_space(env.observation_space)
             self._decoder = ActionDecoder.for_space(env.action_space, config.stochastic)
         finally:

@@ -15,14 +15,28 @@ from zorl.common.registry import Registry
 
 Wrapper: TypeAlias = gym.Wrapper[Any, Any, Any, Any]
 
-_KEEP_REWARDS = (gym.ObservationWrapper, gym.ActionWrapper, wrappers.FrameStackObservation)
+_KEEP_REWARDS = (
+    gym.ObservationWrapper,
+    gym.ActionWrapper,
+    wrappers.FrameStackObservation,
+    wrappers.TimeLimit,
+)
+
+# Wrappers that are refused, and what to use instead.
+_STATISTICS: Mapping[type[Wrapper], str] = {
+    wrappers.NormalizeObservation: "--normalize running does it right for a search agent, and "
+    "--set normalize=true for a baseline",
+    wrappers.NormalizeReward: "most searches rank or standardise returns, and need none; a "
+    "baseline has it with --set normalize=true",
+}
 
 WRAPPERS: Registry[type[Wrapper]] = Registry("wrapper", "zorl.envs.wrappers")
 register_wrapper = WRAPPERS.register
 
 # Gymnasium's wrappers whose arguments are JSON values and which come back from `env.spec` (tested).
-# Two are left out on purpose: a second TimeLimit (`max_episode_steps` in env_kwargs does it), and
-# RescaleAction (policies map [−1, 1] to the bounds; given Python floats it warns of precision).
+# Two are left out on purpose: TimeLimit (`max_episode_steps` in env_kwargs does it; outside of
+# other wrappers it is named by its class), and RescaleAction (policies map [−1, 1] to the bounds;
+# given Python floats it warns of precision).
 for _name, _class in {
     "clip-reward": wrappers.ClipReward,
     "flatten-observation": wrappers.FlattenObservation,
@@ -92,6 +106,21 @@ def check_wrapper(name: str, options: Mapping[str, Any]) -> None:
     for option, parameter in known.items():
         if parameter.default is parameter.empty and option not in options:
             raise ConfigurationError(f"wrapper {name!r} needs the option {option!r}")
+
+
+def refuse_statistics(name: str) -> None:
+    """Refuse Gymnasium's wrappers that normalise by statistics of all episodes before.
+
+    Raises:
+        ConfigurationError: says what to use instead.
+    """
+    wrapper = find_wrapper(name)
+    for kind, cure in _STATISTICS.items():
+        if issubclass(wrapper, kind):
+            raise ConfigurationError(
+                f"{name} keeps statistics from episode to episode: results would depend on the "
+                f"number of environments, and a saved policy would lack them; {cure}"
+            )
 
 
 def apply_wrapper(env: gym.Env[Any, Any], name: str, options: Options) -> gym.Env[Any, Any]:

@@ -6,9 +6,15 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.wrappers import (
+    MaxAndSkipObservation as MaxAndSkip,
+    TimeAwareObservation as TimeAware,
+    TimeLimit,
+)
 
 from zorl.common.errors import ConfigurationError
 from zorl.envs import Task, make_task, task_of
+from zorl.envs.from_env import TIME_LIMIT
 
 
 class Silent(gym.Wrapper):
@@ -97,3 +103,59 @@ def test_wrappers_of_the_environment_itself_are_not_put_on_twice(prewrapped: Any
 def test_environments_that_cannot_be_made_again_are_refused(env: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         task_of(env())
+
+
+def length(env: gym.Env[Any, Any]) -> int:
+    """Steps of an episode that nothing but a time limit ends."""
+    env.reset(seed=0)
+    for step in range(1, 3000):
+        _, _, terminated, truncated, _ = env.step(np.zeros(1, np.float32))
+        if terminated or truncated:
+            return step
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("build", "steps"),
+    [
+        (lambda: TimeLimit(gym.make("Pendulum-v1"), 1000), 200),  # the inner one ends it
+        (lambda: TimeLimit(gym.make("Pendulum-v1"), 50), 50),
+        (lambda: TimeLimit(MaxAndSkip(gym.make("Pendulum-v1"), 4), 20), 20),
+        (lambda: TimeLimit(MaxAndSkip(gym.make("Pendulum-v1"), 4), 70), 50),
+        (lambda: MaxAndSkip(TimeLimit(gym.make("Pendulum-v1"), 20), 4), 5),
+        (lambda: TimeLimit(TimeLimit(TimeAware(gym.make("Pendulum-v1")), 90), 30), 30),
+        (lambda: TimeLimit(gym.make("Pendulum-v1").unwrapped, 30), 30),
+        (lambda: gym.make("Pendulum-v1", max_episode_steps=-1), 0),
+    ],
+)
+def test_time_limits_stay_in_their_places(build: Any, steps: int) -> None:
+    env = build()
+    task = task_of(env)
+    again = task.make()
+    assert length(env) == length(again) == steps
+    assert again.observation_space == env.observation_space
+    assert task_of(again) == task == Task.from_json(task.to_json())
+
+
+def test_a_time_limit_around_the_wrappers_of_the_registration_stays_outside(
+    prewrapped: Any,
+) -> None:
+    task = task_of(TimeLimit(make_task(prewrapped).make(), 5))
+    assert task.env_kwargs == {}
+    assert task.wrappers == ((TIME_LIMIT, {"max_episode_steps": 5}),)
+    assert not task.shaped
+
+
+def test_what_was_set_on_the_environment_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    env = gym.make("Pendulum-v1")
+    env.unwrapped.g = 100.0  # type: ignore[attr-defined]
+    assert task_of(env) == make_task("Pendulum-v1")
+    assert "has g = 100.0, one that is made again has g = 10.0" in caplog.text
+    caplog.clear()
+    envs = [gym.make("Pendulum-v1", g=3.0), gym.make("CartPole-v1"), gym.make("Acrobot-v1")]
+    for env in envs:
+        env.reset(seed=3)
+        for _ in range(3):
+            env.step(env.action_space.sample())
+        task_of(env)
+    assert not caplog.records
