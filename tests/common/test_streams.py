@@ -103,6 +103,7 @@ def test_init_and_search_are_their_purposes_streams() -> None:
     assert streams.episodes(4, 3) == streams.seeds(Purpose.EPISODES, 4, 3)
     assert streams.episodes(4, 3) != streams.episodes(5, 3)
     assert streams.validation(3) == streams.seeds(Purpose.VALIDATION, 0, 3)
+    assert streams.gate(4, 3) == streams.seeds(Purpose.GATE, 4, 3) != streams.gate(5, 3)
 
 
 def test_numbers_are_pinned_so_that_old_runs_and_published_estimates_stay_comparable() -> None:

@@ -130,6 +130,27 @@ def test_a_path_is_too_long_for_its_age(mirrored, length):
     np.testing.assert_allclose(optimizer.tell(state, asked, returns).path_c, path_c, rtol=1e-10)
 
 
+@pytest.mark.parametrize("t", [0, 3, 400])
+@pytest.mark.parametrize("d", [1, 2, 7, 30])
+def test_p_c_stalls_from_the_tutorials_threshold_on(d, t):
+    """‖p_sigma‖ of (1.4 + 2 / (d + 1)) E‖N(0, I)‖, at its age, to a thousandth."""
+    optimizer = CMAES(mirrored=False)
+    state = replace(optimizer.init(np.zeros(d)), t=t)
+    asked = optimizer.ask(state, np.random.default_rng(1))
+    returns = np.random.default_rng(2).standard_normal(len(asked))
+    # p_sigma is affine in the one before, so that any new one can be had.
+    away = optimizer.tell(state, asked, returns).path_sigma
+    along = replace(state, path_sigma=np.eye(d)[0])
+    kept = (optimizer.tell(along, asked, returns).path_sigma - away)[0]
+    chi = math.sqrt(2) * math.gamma((d + 1) / 2) / math.gamma(d / 2)
+    threshold = (1.4 + 2 / (d + 1)) * chi * math.sqrt(1 - kept ** (2 * (t + 1)))
+    for factor, stalls in ((0.999, False), (1.001, True)):
+        path = (factor * threshold * np.eye(d)[0] - away) / kept
+        told = optimizer.tell(replace(state, path_sigma=path), asked, returns)
+        np.testing.assert_allclose(np.linalg.norm(told.path_sigma), factor * threshold, rtol=1e-9)
+        assert (not told.path_c.any()) is stalls  # it was empty before
+
+
 # ------------------------------------------------------------------ the candidates
 
 

@@ -18,6 +18,7 @@ from zorl.optimizers import (
     ars,
     es,
     es_normalised,
+    guided_es,
     mpge,
     mpge_average,
     openai_es,
@@ -26,7 +27,7 @@ from zorl.optimizers import (
     two_point,
     two_point_unit,
 )
-from zorl.optimizers.directions import orthogonal, sphere
+from zorl.optimizers.directions import Guide, orthogonal, sphere
 
 RECIPES = {
     "spsa": spsa(m=3),
@@ -89,6 +90,9 @@ def test_recipes_are_values_made_of_the_parts():
     assert es().weights == Standardised() and ars(top=3).weights == SigmaR(3)
     assert openai_es(0.1).step_rule == Adam(0.1) and openai_es().weights == CentredRanks()
     assert spsa().weights == Raw()
+    assert guided_es(memory=2, share=0.2) == GradientSearch(
+        SGD(0.1), 0.1, 8, "gaussian", guide=Guide(2, 0.2)
+    )
 
 
 def test_openai_es_is_adam_on_the_ranked_gradient_with_weight_decay():

@@ -101,6 +101,16 @@ def test_the_radius_is_the_measured_noise():
     assert search.radius == pytest.approx(0.3, rel=0.06)
 
 
+def test_the_noise_of_few_measurements_is_not_underestimated():
+    """The variance of 0 and 1 is 1/2: that of the sample, 1/4, is half of it on average."""
+
+    def measure(thetas):
+        return np.arange(len(thetas)) % 2 + (thetas[:, 0] > 0)
+
+    search = calibrated_spsa(measure, [0.0], rng_of(), 100, 0.1, pairs=2, m=1)
+    assert search.radius == pytest.approx(np.sqrt(1 / 2), rel=1e-12)
+
+
 @pytest.mark.parametrize("m", [1, 4, 16])
 @pytest.mark.parametrize("slope", ["one", "even", "sparse", "generic"])
 def test_first_steps_are_as_long_as_wished_for_every_average(m, slope):

@@ -153,6 +153,15 @@ def test_equal_returns_weigh_nothing_and_a_small_difference_weighs_something(wei
     assert weights(returns, scheme, 0.1)[0] > 0
 
 
+@pytest.mark.parametrize(("weights", "scheme"), NO_SCALE)
+def test_a_small_difference_counts_beside_a_large_common_return(weights, scheme):
+    # A task that costs −200 whatever the policy does, and a thousandth of a thousandth on top.
+    returns = np.zeros(candidates_of(scheme, 4))
+    returns[0] = 1e-6
+    alone = weights(returns, scheme, 0.1)
+    np.testing.assert_allclose(weights(returns - 200.0, scheme, 0.1), alone, rtol=1e-6, atol=1e-9)
+
+
 RETURNS = st.lists(st.integers(-1000, 1000), min_size=8, max_size=8)
 
 

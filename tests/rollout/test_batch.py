@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from toy_batches import RUNNING, batch
 
-from zorl.policies.normalization import Normalizer
+from zorl.policies.normalization import Moments, Normalizer
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 
 
@@ -36,13 +36,15 @@ def test_nan_returns_are_no_success_and_spare_the_others() -> None:
 
 def test_moments_are_those_of_all_observations() -> None:
     seen = np.random.default_rng(0).normal(2, 3, size=(9, 3))
+    earlier = Moments(2, np.array([1.0, -5.0, 0.5]), np.array([2.0, 3.0, 4.0]))
+    normalizer = RUNNING.merge(earlier)  # its center, which the sums are shifted by, is not 0
     results = EpisodeResults.empty(batch(2, (7,)))
-    shifted = seen - RUNNING.affine()[0]
+    shifted = seen - normalizer.affine()[0]
     for job, rows in enumerate((slice(0, 4), slice(4, 9))):
         results.lengths[job] = len(seen[rows])
         results.sums[job] = shifted[rows].sum(axis=0)
         results.squares[job] = (shifted[rows] ** 2).sum(axis=0)
-    moments = results.moments(RUNNING)
+    moments = results.moments(normalizer)
     assert moments is not None and moments.count == 9
     np.testing.assert_allclose(moments.mean, seen.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(moments.std, seen.std(axis=0), rtol=1e-12)

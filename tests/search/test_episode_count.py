@@ -109,3 +109,10 @@ def test_episodes_per_candidate_follow_the_noise_between_their_bounds() -> None:
 def test_bounds_of_the_episodes_are_checked(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         make_search(**options)
+
+
+def test_reliability_of_two_candidates_and_two_episodes_by_hand() -> None:
+    """Means 1.5 and 3.5, of variance 2; residuals ±1/2 at one degree of freedom, of variance 1."""
+    assert reliability(np.array([[1.0, 2.0], [4.0, 3.0]])) == pytest.approx(
+        1 - 1 / 2 / 2, rel=1e-12
+    )

@@ -124,6 +124,13 @@ def test_later_looks_of_a_sequential_gate_are_at_new_seeds() -> None:
     seen = tuple(seed for seeds in looks for seed in seeds)
     assert seen == Streams(3).gate(0, len(seen))
     assert only.state.counters.gate_episodes == 2 * len(seen)
+    # Accepted or not, both sides are known: what was kept, and the proposal made again.
+    search = make_search()
+    asked = search.optimizer.ask(search.init(np.zeros(3)).optimizer, Streams(3).search(0))
+    returns = only.evaluation.returns.mean(axis=1)
+    proposal = search.optimizer.tell(search.init(np.zeros(3)).optimizer, asked, returns).theta
+    both = Noisy().evaluate(np.stack([only.previous, proposal]), seen, RUNNING)
+    assert only.state.counters.gate_steps == both.env_steps
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -15,6 +15,7 @@ from search_toys import CENTER, sphere, spheres
 
 import zorl
 from zorl.common.errors import ConfigurationError, DivergedError, UnknownNameError
+from zorl.common.streams import Purpose
 from zorl.common.types import Matrix, Vector
 from zorl.optimizers import CMAES, SGD, GradientSearch
 
@@ -94,6 +95,17 @@ def test_evaluations_are_counted_exactly_and_the_best_of_all_is_returned() -> No
     assert result.fun == best
     np.testing.assert_array_equal(result.x, x)
     assert result.status == 2 and not result.success
+
+
+@pytest.mark.parametrize(("budget", "generations"), [(12, 3), (13, 3), (14, 4)])
+def test_a_budget_that_is_met_exactly_buys_no_further_generation(
+    budget: int, generations: int
+) -> None:
+    """The start is one evaluation, and the final point is one."""
+    optimizer = CMAES(popsize=4)
+    result = zorl.minimize(sphere, np.zeros(3), optimizer, max_evaluations=budget)
+    assert (result.nit, result.nfev) == (generations, 1 + 4 * generations + 1)
+    assert result.status == 2
 
 
 def test_no_result_is_worse_than_the_start() -> None:
@@ -202,10 +214,31 @@ def test_seeded_noise_is_common_to_a_generation_and_fresh_in_the_next() -> None:
     assert sphere(result.x) < 0.1
 
 
+def test_fresh_values_are_at_seeds_that_the_search_never_saw() -> None:
+    """The search's own seeds are lucky, so that each generation asks whether the target is met."""
+    seen: list[int] = []
+    values: list[float] = []
+
+    def lucky(x: Any, seed: int) -> float:
+        seen.append(seed)
+        values.append(float(x @ x) + seed % 3 - 1000 * (seed >> 28 == Purpose.EPISODES))
+        return values[-1]
+
+    result = zorl.minimize(lucky, [1.0, 1.0], seeded=True, target=-900.0, max_evaluations=150)
+    assert not result.success and result.fun == pytest.approx(np.mean(values[-20:]), rel=1e-12)
+    error = np.std(values[-20:], ddof=1) / np.sqrt(20)
+    assert result.fun_error == pytest.approx(error, rel=1e-12) and error > 0
+    purposes = [seed >> 28 for seed in seen]
+    assert purposes[-20:] == [Purpose.HELD_OUT] * 20 and Purpose.HELD_OUT not in purposes[:-20]
+    fresh = [seed for seed in seen if seed >> 28 == Purpose.VALIDATION]
+    assert len(set(fresh)) == len(fresh) == 20 * result.nit > 20
+    assert set(purposes) == {Purpose.EPISODES, Purpose.VALIDATION, Purpose.HELD_OUT}
+
+
 def test_repeats_of_a_function_without_noise_cost_nothing() -> None:
     calls = Counted()
-    zorl.minimize(calls, [0.0] * 3, repeats=5, max_evaluations=50)
-    assert calls.count < 60
+    result = zorl.minimize(calls, [0.0] * 3, repeats=5, max_evaluations=50)
+    assert 50 <= calls.count == result.nfev < 60
 
 
 # -- stopping ------------------------------------------------------------------------------------
