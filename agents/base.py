@@ -11,11 +11,14 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from typing_extensions import Self
 
+from zorl.agents.plan import SELECT, TrainingPlan
+from zorl.agents.validation import Validator
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.options import Option
 from zorl.common.registry import Registry
@@ -150,6 +153,7 @@ class Agent(Predictor, Protocol):
         progress_bar: bool = False,
         recorders: Iterable[Recorder] = (),
         stop: Stop | None = None,
+        select: str = "last",
     ) -> Self:
         """Train until `num_timesteps` has grown by `total_timesteps`, or until `stop()`."""
 
@@ -273,11 +277,16 @@ class BaseAgent(Agent):
         progress_bar: bool = False,
         recorders: Iterable[Recorder] = (),
         stop: Stop | None = None,
+        select: str = "last",
     ) -> Self:
         """Train until at least `total_timesteps` more env steps are taken.
 
         A search stops after the generation that takes the last of them, candidates and gate
         together; on-policy algorithms of SB3 take whole rollouts.
+
+        The agent is left with its last policy. With `select="best"` it is left as it was at the
+        best of 21 validations, as `zorl.train` and `zorl train` do: 20 episodes on validation
+        seeds, at the start and after every twentieth of the steps; their steps are not counted.
 
         Args:
             total_timesteps: env steps to take.
@@ -287,12 +296,16 @@ class BaseAgent(Agent):
             recorders: consumers of the records. They are started and finished here, all but those
                 that the caller has started: the caller finishes these.
             stop: asked between records whether to stop.
+            select: "last" or "best".
 
         Raises:
             ConfigurationError: `total_timesteps` is below 1, or `callback` is none.
+            UnknownNameError: `select` is neither.
         """
         if total_timesteps < 1:
             raise ConfigurationError(f"total_timesteps must be ≥ 1, got {total_timesteps}")
+        if select not in SELECT:
+            raise UnknownNameError("selection", select, SELECT)
         target = self.num_timesteps + total_timesteps
         run = Run(
             self.name,
@@ -311,10 +324,39 @@ class BaseAgent(Agent):
         with Recorders([*recorders, *bar]) as group:
             group.result["status"] = "failed"
             group.start(run)
-            self._learn(target, callback, group, stop)
-            finished = self.num_timesteps >= target
+            if select == "best":
+                reached = self._learn_best(target, callback, group, stop)
+            else:
+                self._learn(target, callback, group, stop)
+                reached = self.num_timesteps
+            finished = reached >= target
             group.result["status"] = "finished" if finished else "interrupted"
         return self
+
+    def _learn_best(self, target: int, callback: Any, recorder: Recorder, stop: Stop | None) -> int:
+        """As `_learn`, but then return to the best policy by validation; the steps it came to."""
+        interval = max(1, (target - self.num_timesteps) // 20)
+        plan = TrainingPlan(target, validate_every=interval, select="best")
+        with TemporaryDirectory() as folder:
+            best = Path(folder) / "best.zip"
+            validator = Validator(self, plan, best)
+            validator.measure(0.0)
+
+            def after_record() -> bool:
+                if validator.due():
+                    validator.measure(0.0)
+                return stop is not None and stop()
+
+            self._learn(target, callback, recorder, after_record)
+            if validator.rows[-1]["env_steps"] < self.num_timesteps:
+                validator.measure(0.0)
+            reached = self.num_timesteps
+            self._return_to(best)
+        return reached
+
+    @abstractmethod
+    def _return_to(self, path: Path) -> None:
+        """Become the agent again that this one was when it was saved to a file."""
 
     @abstractmethod
     def _learn(self, target: int, callback: Any, recorder: Recorder, stop: Stop | None) -> None:

@@ -16,15 +16,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 import zorl
 from zorl.agents.base import FAMILIES, Agent
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import agent_of, config_from_json, given_objects, load_agent
+from zorl.agents.validation import COLUMNS, Validator
 from zorl.common.errors import FileFormatError, Interrupted, RunFolderError
 from zorl.common.storage import remove_leftovers, write_json
-from zorl.common.streams import Streams, held_out_seeds
+from zorl.common.streams import held_out_seeds
 from zorl.common.types import Stop
 from zorl.optimizers.base import Optimizer
 from zorl.recorders.base import Recorder, Recorders, Run
@@ -36,15 +35,6 @@ from zorl.runs.result import HeldOut, RunResult, Spent
 from zorl.search.gates import Gate
 
 CHECKPOINT_SECONDS = 10.0
-COLUMNS = (
-    "env_steps",
-    "episodes",
-    "seconds",
-    "native_return",
-    "return",
-    "success_rate",
-    "validation_steps",
-)  # columns of validation.csv
 _LIBRARIES = ("numpy", "scipy", "gymnasium", "stable-baselines3", "torch")
 
 
@@ -162,7 +152,8 @@ class _Training:
             agent.failures = folder.failures
         rows = self._rows_before()
         # Rows from beyond the checkpoint will be measured again, to the same values.
-        self.rows: list[Row] = [row for row in rows if row["env_steps"] <= agent.num_timesteps]
+        rows = [row for row in rows if row["env_steps"] <= agent.num_timesteps]
+        self.validator = Validator(agent, plan, best, rows)
         self.spent = self._seconds_before()
         self.paused = 0.0
         self.began = self.saved = time.perf_counter()
@@ -185,6 +176,11 @@ class _Training:
         if self.folder is not None and self.folder.result.exists():
             known.append(RunResult.read(self.folder.result).seconds)
         return max(known, default=0.0)
+
+    @property
+    def rows(self) -> list[Row]:
+        """The learning curve."""
+        return self.validator.rows
 
     @property
     def seconds(self) -> float:
@@ -246,16 +242,11 @@ class _Training:
 
     def _after_record(self) -> bool:
         """Between two generations: validate, save, and say whether to stop."""
-        # The last point is measured after learning: PPO still updates after its last step.
-        if self._next_validation() <= self.agent.num_timesteps < self.plan.total_timesteps:
+        if self.validator.due():
             self._validate()
         if time.perf_counter() - self.saved > CHECKPOINT_SECONDS:
             self._checkpoint()
         return self._goal_reached() or (self.stop is not None and self.stop())
-
-    def _next_validation(self) -> int:
-        interval = self.plan.interval
-        return (int(self.rows[-1]["env_steps"]) // interval + 1) * interval
 
     def _goal_reached(self) -> bool:
         goal = self.plan.stop_at
@@ -267,26 +258,11 @@ class _Training:
     def _validate(self) -> None:
         """Add a point to the learning curve."""
         seconds, began = self.seconds, time.perf_counter()
-        seeds = Streams(self.agent.seed).validation(self.plan.validate_episodes)
         try:
-            evaluation = self.agent.evaluate(seeds)
-        except Interrupted:
+            row = self.validator.measure(seconds)
+        finally:
             self.paused += time.perf_counter() - began
-            raise
-        row: Row = {
-            "env_steps": self.agent.num_timesteps,
-            "episodes": self.agent.num_episodes,
-            "seconds": seconds,
-            "native_return": float(evaluation.native_returns.mean()),
-            "return": float(evaluation.returns.mean()),
-            "success_rate": float(evaluation.successes.mean()),
-            "validation_steps": evaluation.env_steps,
-        }
-        # A NaN, which --non-finite worst lets through, is never better than what there is.
-        best = max((_score(r) for r in self.rows), default=-np.inf)
-        self.rows.append(row)
-        if self.plan.select == "best" and _score(row) >= best:
-            self.agent.save(self.best)  # before the row, which says that this was considered
+        began = time.perf_counter()
         if self.folder is not None:
             write_curve(self.folder.validation, self.rows)
         self.recorders.validation(
@@ -341,13 +317,9 @@ class _Training:
             resumable=not agent.not_resumable,
             seconds=seconds,
             curve=tuple(self.rows),
+            select=self.plan.select,
             env_steps=Spent(agent.num_timesteps, validation_steps, steps),
             episodes=Spent(agent.num_episodes, validation_episodes, episodes),
             held_out=estimate,
             **agent.result_fields,
         )
-
-
-def _score(row: Row) -> float:
-    value = row["native_return"]
-    return value if np.isfinite(value) else -np.inf

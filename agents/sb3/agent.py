@@ -15,7 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from zorl.agents.base import DEFAULT_RESOURCES, NO_OBJECTS, BaseAgent, register_family
+from zorl.agents.base import (
+    DEFAULT_RESOURCES,
+    NO_OBJECTS,
+    BaseAgent,
+    read_agent,
+    register_family,
+)
 from zorl.agents.sb3.algorithms import BASELINES
 from zorl.agents.sb3.config import BaselineConfig
 from zorl.agents.sb3.options import check_action_space, describe, keywords
@@ -264,6 +270,10 @@ class BaselineAgent(BaseAgent):
         agent = self.load(path)
         self._saved.append(agent)
         return agent
+
+    def _return_to(self, path: Path) -> None:
+        metadata, arrays = read_agent(path, self.family)
+        self._restore(metadata["num_timesteps"], metadata["num_episodes"], arrays)
 
     def close(self) -> None:
         """Free environments."""

@@ -302,6 +302,9 @@ class SearchAgent(BaseAgent):
         agent.state = unflatten(self.state, "state", metadata["scalars"], arrays)
         return agent
 
+    def _return_to(self, path: Path) -> None:
+        self.state = self.as_saved(path).state
+
     def close(self) -> None:
         """Free environments and processes."""
         self._evaluator.close()

@@ -283,6 +283,9 @@ class Constant(BaseAgent):
         metadata = {"family": self.family, "config": config, "steps": self._steps}
         save_archive(path, "agent", metadata, {"nothing": np.zeros(1)})
 
+    def _return_to(self, path: Path) -> None:
+        self._steps = self.load(path)._steps
+
     def as_saved(self, path: str | Path) -> Constant:
         return self.load(path)
 

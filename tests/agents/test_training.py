@@ -17,7 +17,8 @@ from zorl.agents import training
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import load_agent, make_agent
 from zorl.agents.training import resume, run_config, train
-from zorl.common.errors import NonFiniteRewardError
+from zorl.agents.validation import COLUMNS
+from zorl.common.errors import NonFiniteRewardError, UnknownNameError
 from zorl.common.stats import mean_interval, proportion_interval
 from zorl.common.storage import read_json
 from zorl.common.streams import Streams, held_out_seeds
@@ -70,9 +71,39 @@ def test_the_learning_curve_has_a_point_at_the_start_every_interval_and_at_the_e
             due = (steps // 1100 + 1) * 1100
     assert [row["env_steps"] for row in curve] == expected
     assert len(expected) >= 5
-    assert left["validation"][0] == [c for c in training.COLUMNS if c != "seconds"]
+    assert left["validation"][0] == [c for c in COLUMNS if c != "seconds"]
     assert len(left["validation"]) == len(expected) + 1
     assert [row["episodes"] for row in curve][-1] == left["result"]["episodes"]["training"]
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "options"),
+    [
+        ("cma-es", 12_000, {}),
+        ("ppo", 1500, {"n_steps": 64, "batch_size": 64, "learning_rate": 0.02}),
+    ],
+)
+def test_learning_may_end_with_the_best_policy_as_training_does(
+    name: str, steps: int, options: dict[str, Any]
+) -> None:
+    plan = TrainingPlan(steps, held_out=5, select="best")
+
+    def agent() -> Any:
+        return make_agent(name, "CartPole-v1", settings="default", **options)
+
+    result = train(agent(), plan)
+    assert result.held_out is not None
+    expected = list(result.held_out.native_returns)
+    seeds = held_out_seeds(5)
+    learned = agent().learn(steps, select="best")
+    assert learned.evaluate(seeds).native_returns[0].tolist() == expected
+    best = max(reversed(result.curve), key=lambda row: row["native_return"])
+    assert learned.num_timesteps == best["env_steps"] < result.env_steps.training
+    last = agent().learn(steps)
+    assert last.num_timesteps == result.env_steps.training
+    assert last.evaluate(seeds).native_returns[0].tolist() != expected
+    with pytest.raises(UnknownNameError, match="unknown selection 'bst'; did you mean 'best'"):
+        last.learn(10, select="bst")
 
 
 def test_a_point_of_the_curve_is_the_mean_of_the_validation_episodes(tmp_path: Path) -> None:

@@ -49,6 +49,36 @@ def test_a_summary_names_the_run_and_what_it_cost() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("select", "returns", "words"),
+    [
+        (
+            "best",
+            (9.0, 500.0, 253.75),
+            "the best of 3 validations, at 100 env steps (500 there; the last one 253.8)",
+        ),
+        (
+            "last",
+            (9.0, 500.0, 253.75),
+            "the last, at 200 env steps (253.8 in validation; the best of 3 validations 500)",
+        ),
+        ("best", (9.0, 500.0, 500.0), "the last, at 200 env steps, and the best of 3 validations"),
+        ("last", (9.0,), "the last, at 0 env steps, and the best of 1 validation"),
+        (
+            "best",
+            (9.0, float("nan")),
+            "the best of 2 validations, at 0 env steps (9 there; the last one nan)",
+        ),
+    ],
+)
+def test_it_is_said_which_policy_the_final_one_is(
+    select: str, returns: tuple[float, ...], words: str
+) -> None:
+    curve = tuple({"env_steps": 100 * i, "native_return": r} for i, r in enumerate(returns))
+    assert f"  final policy: {words}" in lines(select=select, curve=curve)
+    assert "final policy" not in "".join(lines(select=select, curve=curve, status="interrupted"))
+
+
 def test_the_estimate_leaves_out_what_the_task_does_not_have() -> None:
     assert len(held_out_lines(ESTIMATE, shaped=True, succeeds=True)) == 3
     assert len(held_out_lines(ESTIMATE, shaped=False, succeeds=False)) == 1

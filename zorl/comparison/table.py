@@ -33,6 +33,7 @@ class AgentRow:
         held_out_iqm: their interquartile mean.
         difference: mean of the agent's minus the reference's, paired by seed.
         pairs: how many pairs that is.
+        last_validation: mean over runs of the last point of the learning curve, a native return.
         success_rate: mean over runs of the held-out success rate.
         solved: how many finished runs have a mean held-out native return at or above the task's
             threshold.
@@ -52,6 +53,7 @@ class AgentRow:
     held_out_iqm: Interval | None
     difference: Interval | None
     pairs: int
+    last_validation: float | None
     success_rate: float | None
     solved: int
     reached: int
@@ -108,6 +110,7 @@ def _row(
         if pairs
         else None,
         pairs=len(pairs),
+        last_validation=over(np.mean, [r.curve[-1]["native_return"] for r in results if r.curve]),
         success_rate=over(np.mean, [e.success_rate.estimate for e in estimates]),
         solved=solved,
         reached=len(firsts),
@@ -209,6 +212,7 @@ def markdown(comparison: Comparison, rows: Sequence[AgentRow], runs: Sequence[Co
         "held-out return, mean": lambda row: _cell(row.held_out_mean),
         "IQM": lambda row: _cell(row.held_out_iqm),
         f"minus {comparison.reference}": lambda row: _cell(row.difference),
+        "last validation": lambda row: _cell(row.last_validation, ".4g"),
         "success": lambda row: _cell(row.success_rate, ".0%"),
         "solved": lambda row: f"{row.solved}/{row.finished + row.failed}",
     }
@@ -263,6 +267,12 @@ def _notes(comparison: Comparison) -> str:
         f"Held-out: {plan.held_out} episodes for each run, from seeds that no training saw and "
         "that are the same for all runs; policies act deterministically. Brackets: 95 % bootstrap "
         "interval over runs.",
+        (
+            "The held-out return is of the best policy by validation (--select best)"
+            if plan.select == "best"
+            else "The held-out return is of the last policy (--select last)"
+        )
+        + "; last validation is the mean return of the last one on validation episodes.",
         f"Minus {comparison.reference}: mean difference of runs with the same seed.",
         "Success: share of held-out episodes, mean over runs. Solved: runs whose mean held-out "
         "return is at or above the threshold.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -45,6 +46,17 @@ def _number(text: str) -> float:
         return int(text)
     except ValueError:
         return float(text)
+
+
+def score(row: Row) -> float:
+    """What policies are chosen by: the mean native return, −∞ where that is not finite."""
+    value = row["native_return"]
+    return value if math.isfinite(value) else -math.inf
+
+
+def best_row(rows: Iterable[Row]) -> Row | None:
+    """The row with the highest score, the last of several; None of no rows."""
+    return max(reversed(list(rows)), key=score, default=None)
 
 
 def first_reaching(rows: Iterable[Row], column: str, threshold: float) -> Row | None:

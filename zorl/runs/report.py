@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zorl.runs.curves import best_row
 from zorl.runs.result import HeldOut, RunResult
 
 
@@ -21,6 +22,7 @@ def summary(result: RunResult, folder: Path | None = None) -> str:
     )
     lines = [
         *_estimate(result),
+        *_selection(result),
         *_threshold(result),
         *_training(result),
         *_search(result),
@@ -56,6 +58,23 @@ def _estimate(result: RunResult) -> list[str]:
     if result.held_out is None:
         return []
     return held_out_lines(result.held_out, result.shaped, result.success != "none")
+
+
+def _selection(result: RunResult) -> list[str]:
+    """Which policy the final one is, and how the best and the last one compare."""
+    best = best_row(result.curve)
+    if not result.finished or result.select is None or best is None:
+        return []
+    last = result.curve[-1]
+    of = f"of {len(result.curve)} validation{'s' * (len(result.curve) > 1)}"
+    if best is last:
+        return [f"final policy: the last, at {last['env_steps']:,.0f} env steps, and the best {of}"]
+    first, second = f"{best['native_return']:.4g}", f"{last['native_return']:.4g}"
+    if result.select == "best":
+        where = f"the best {of}, at {best['env_steps']:,.0f} env steps"
+        return [f"final policy: {where} ({first} there; the last one {second})"]
+    where = f"the last, at {last['env_steps']:,.0f} env steps"
+    return [f"final policy: {where} ({second} in validation; the best {of} {first})"]
 
 
 def _threshold(result: RunResult) -> list[str]:

@@ -157,6 +157,7 @@ class RunResult:
         claimed_return: the score that a search's gate holds of its policy; NaN if it holds none.
         compile_seconds: what compiling took, where compiled code played the episodes.
         workers: the worker processes, where there were some.
+        select: which policy the final one is: "best" by validation, or "last".
         more: fields of other families of agents.
     """
 
@@ -179,6 +180,7 @@ class RunResult:
     claimed_return: float | None = None
     compile_seconds: float | None = None
     workers: WorkersUsed | None = None
+    select: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -1,0 +1,77 @@
+"""Validation: the learning curve of an agent, and which of its policies is the best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zorl.agents.plan import TrainingPlan
+from zorl.common.streams import Streams
+from zorl.runs.curves import Row, best_row, score
+
+if TYPE_CHECKING:
+    from zorl.agents.base import Agent
+
+COLUMNS = (
+    "env_steps",
+    "episodes",
+    "seconds",
+    "native_return",
+    "return",
+    "success_rate",
+    "validation_steps",
+)  # of a learning curve
+
+
+class Validator:
+    """Measures an agent's policies on validation seeds while it learns, and keeps the best.
+
+    Args:
+        agent: is measured.
+        plan: when, on how many episodes, and whether the best is kept.
+        best: the file where it is kept.
+        rows: the learning curve so far.
+    """
+
+    def __init__(
+        self, agent: Agent, plan: TrainingPlan, best: Path, rows: Iterable[Row] = ()
+    ) -> None:
+        self.rows: list[Row] = list(rows)
+        self._agent, self._plan, self._best = agent, plan, best
+
+    def due(self) -> bool:
+        """Whether the next point of the curve is to be measured now.
+
+        The last point is none of these: it is measured after learning, because PPO still updates
+        after its last step.
+        """
+        interval, steps = self._plan.interval, self._agent.num_timesteps
+        following = (int(self.rows[-1]["env_steps"]) // interval + 1) * interval
+        return following <= steps < self._plan.total_timesteps
+
+    def measure(self, seconds: float) -> Row:
+        """Add a point to the curve.
+
+        Args:
+            seconds: of training so far.
+        """
+        agent, plan = self._agent, self._plan
+        evaluation = agent.evaluate(Streams(agent.seed).validation(plan.validate_episodes))
+        row: Row = {
+            "env_steps": agent.num_timesteps,
+            "episodes": agent.num_episodes,
+            "seconds": seconds,
+            "native_return": float(evaluation.native_returns.mean()),
+            "return": float(evaluation.returns.mean()),
+            "success_rate": float(evaluation.successes.mean()),
+            "validation_steps": evaluation.env_steps,
+        }
+        # A NaN, which --non-finite worst lets through, is never better than what there is.
+        best = best_row(self.rows)
+        if plan.select == "best" and score(row) >= (-np.inf if best is None else score(best)):
+            agent.save(self._best)  # before the row, which says that this was considered
+        self.rows.append(row)
+        return row
