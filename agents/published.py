@@ -73,7 +73,7 @@ def _linear(initial: float) -> dict[str, Any]:
 
 def _ars(
     n_timesteps: float, m: int, top: int, learning_rate: float, radius: float,
-    normalize: bool = True, hidden: int = 0, **left_out: Any,
+    normalize: bool = True, hidden: int = 0, **more: Any,
 ) -> Settings:  # fmt: skip
     """A row of ARS; `hidden` 0 is the Zoo's LinearPolicy, else its MlpPolicy."""
     settings = {
@@ -86,9 +86,10 @@ def _ars(
         "activation": "relu" if hidden else "tanh",  # of no layer, in the latter case
         "normalize": "running" if normalize else "off",
         "episodes": 1,
+        **more,
     }
-    if hidden:  # a tanh on Box actions, where zorl clips
-        left_out["squash_output"] = True
+    # A tanh on Box actions, where zorl clips.
+    left_out = {"squash_output": True} if hidden else {}
     return Settings(settings, "", 1, normalize, int(n_timesteps), left_out)
 
 

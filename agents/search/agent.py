@@ -92,7 +92,7 @@ class SearchAgent(BaseAgent):
         )
         self._config = replace(config, backend=resolve_backend(config.backend, setup))
         self._backend = make_backend(self._config.backend, setup)
-        self._evaluator = RolloutEvaluator(self._backend)
+        self._evaluator = RolloutEvaluator(self._backend, config.alive_bonus_offset)
         streams = Streams(config.seed)
         self.search = Search(
             config.optimizer(),
@@ -103,7 +103,9 @@ class SearchAgent(BaseAgent):
             config.max_episodes,
         )
         normalizer = Normalizer.create(config.normalize, self._encoder.low, self._encoder.high)
-        self.state = self.search.init(self.policy.init(streams.init()), normalizer)
+        theta = self.policy.init(streams.init())
+        start = np.zeros_like(theta) if config.zero_policy else theta
+        self.state = self.search.init(start, normalizer)
         allow_non_finite = config.non_finite == "worst"
         self._greedy = GymnasiumRunner(self.task, self.policy, allow_non_finite=allow_non_finite)
         self._told = False
@@ -195,7 +197,8 @@ class SearchAgent(BaseAgent):
         """
         thetas = self.state.theta[None]
         if self._config.backend == "gymnasium" and not self._config.stochastic:
-            return self._evaluator.evaluate(thetas, seeds, self.state.normalizer)
+            evaluator = RolloutEvaluator(self._backend)
+            return evaluator.evaluate(thetas, seeds, self.state.normalizer)
         backend = SerialBackend(
             self._greedy, FailureRule(self._config.on_failure, partial(self._keep, 0))
         )

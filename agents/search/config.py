@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, cast
@@ -12,7 +13,7 @@ from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameE
 from zorl.common.options import parse_sizes, resolve_options
 from zorl.common.registry import Registry
 from zorl.common.streams import Streams
-from zorl.common.validation import at_least
+from zorl.common.validation import at_least, is_finite
 from zorl.envs import Task
 from zorl.optimizers.base import Optimizer
 from zorl.optimizers.checks import check_wrapped
@@ -23,6 +24,8 @@ from zorl.policies.source import check_source, reference
 from zorl.rollout.backend import BACKENDS
 from zorl.rollout.failures import ON_FAILURE
 from zorl.search.gates import GATES, Gate, checked_gate, make_gate
+
+log = logging.getLogger("zorl")
 
 NON_FINITE = ("raise", "worst")
 
@@ -58,6 +61,9 @@ class SearchConfig:
         episodes: episodes per candidate, on common seeds.
         max_episodes: let the episodes per candidate grow up to this number where noise drowns the
             differences between candidates.
+        alive_bonus_offset: is added to the reward of every step in the search and the gate alone,
+            as -1 against a bonus for staying alive; figures of the task are without it.
+        zero_policy: start with all parameters 0, as a linear policy does.
         seed: of the run.
         non_finite: raise an error at a NaN or infinite reward, or score the candidate worst.
         on_failure: fail the run when an environment raises, hangs or kills its worker process for
@@ -79,6 +85,8 @@ class SearchConfig:
     gate_options: Mapping[str, Any] = field(default_factory=dict)
     episodes: int = 5
     max_episodes: int | None = None
+    alive_bonus_offset: float = 0.0
+    zero_policy: bool = False
     seed: int = 0
     non_finite: str = "raise"
     on_failure: str = "fail"
@@ -96,7 +104,7 @@ class SearchConfig:
         ):
             if value not in known:
                 raise UnknownNameError(name, value, known)
-        for name in ("bias", "stochastic"):
+        for name in ("bias", "stochastic", "zero_policy"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(
                     f"{name} must be True or False, got {getattr(self, name)!r}"
@@ -110,6 +118,10 @@ class SearchConfig:
                     f"{name} must be names with values, got {getattr(self, name)!r}"
                 )
         at_least("episodes", self.episodes, 1)
+        if not is_finite(self.alive_bonus_offset):
+            raise ConfigurationError(
+                f"alive_bonus_offset must be a finite number, got {self.alive_bonus_offset!r}"
+            )
         if self.max_episodes is not None:
             at_least("max_episodes", self.max_episodes, 2)
         Streams(self.seed)  # refuses what is no seed
@@ -149,6 +161,10 @@ class SearchConfig:
             chosen, source = dict(METHODS.defaults(agent)), "zorl defaults"
         else:
             chosen, source = dict(published.settings), published.source
+            if published.left_out:
+                lacking = ", ".join(f"{k}={value}" for k, value in published.left_out.items())
+                source += f"; without {lacking}, which zorl does not have"
+                log.warning("%s on %s: settings of %s", agent, task.env_id, source)
         given = {name: value for name, value in options.items() if name in OPTIONS}
         values = {name: chosen.pop(name) for name in list(chosen) if name in OPTIONS}
         if given.get("policy") is not None:

@@ -10,11 +10,12 @@ import gymnasium as gym
 import pytest
 
 from zorl.agents.published import TABLES, Settings, tuned
+from zorl.agents.registry import make_config
 from zorl.agents.sb3.algorithms import BASELINES
 from zorl.agents.sb3.options import check_action_space, keywords, resolve
 from zorl.agents.search.config import SearchConfig
 from zorl.common.options import resolve_options
-from zorl.envs import make_task
+from zorl.envs import Task, make_task
 from zorl.optimizers import ars
 
 SB3_ROWS = [(agent, env_id) for agent in BASELINES for env_id in TABLES.get(agent, ())]
@@ -140,7 +141,8 @@ def test_ars_rows_are_a_configuration_of_the_search_agent(env_id: str) -> None:
     names = {field.name for field in fields(SearchConfig)}
     own = {name: value for name, value in row.settings.items() if name in names}
     rest = {name: value for name, value in row.settings.items() if name not in names}
-    assert set(own) == {"hidden", "bias", "activation", "normalize", "episodes"}
+    more = {"alive_bonus_offset", "zero_policy"}
+    assert set(own) - more == {"hidden", "bias", "activation", "normalize", "episodes"}
     resolve_options(ars, rest, "option of ars")
     assert set(rest) == {"m", "top", "learning_rate", "radius"}
     assert 1 <= rest["top"] <= rest["m"]
@@ -151,10 +153,18 @@ def test_ars_rows_are_a_configuration_of_the_search_agent(env_id: str) -> None:
 
 
 def test_what_zorl_cannot_do_is_said() -> None:
-    assert row_of("ars", "Hopper-v5").left_out == {"alive_bonus_offset": -1}
-    assert row_of("ars", "HalfCheetah-v5").left_out == {}
-    assert row_of("ars", "BipedalWalker-v3").left_out == {
-        "alive_bonus_offset": -0.1,
-        "squash_output": True,
-        "zero_policy": True,
-    }
+    assert row_of("ars", "Hopper-v5").left_out == {}
+    assert row_of("ars", "BipedalWalker-v3").left_out == {"squash_output": True}
+
+
+def test_what_is_left_out_of_published_settings_is_told_where_they_are_used(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config: Any = make_config("ars", make_task("MountainCarContinuous-v0"))
+    assert config.source.endswith("; without squash_output=True, which zorl does not have")
+    assert config.source in caplog.text
+    config = make_config("ars", Task("BipedalWalker-v3"))
+    assert (config.alive_bonus_offset, config.zero_policy, config.hidden) == (-0.1, True, (16,))
+    caplog.clear()
+    assert make_config("ars", Task("Hopper-v5")).to_json()["alive_bonus_offset"] == -1
+    assert not caplog.records

@@ -49,7 +49,8 @@ def test_train_prints_progress_and_a_summary(tmp_path: Path, capsys: Capture) ->
     assert float(summary[1].split()[3]) == pytest.approx(estimate, abs=0.51)
     assert "held-out shaped return" in summary[2]
     assert "held-out success 100%" in summary[3]
-    assert "threshold -99: first reached after 0 env steps" in summary[4]
+    assert "final policy: the last" in summary[4]
+    assert "threshold -99: first reached after 0 env steps" in summary[5]
     steps = result["env_steps"]
     assert f"trained {steps['training']:,} env steps" in out
     assert f"of these the gate took {result['counters']['gate_steps']:,} env steps" in out

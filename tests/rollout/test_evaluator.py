@@ -40,6 +40,16 @@ def test_results_are_matrices_of_candidates_and_seeds() -> None:
     assert evaluation.episodes == 15
 
 
+def test_an_offset_of_the_reward_is_not_in_the_native_return() -> None:
+    task = batch()
+    results = SerialBackend(runner()).run(task)
+    evaluator = RolloutEvaluator(SerialBackend(runner()), reward_offset=-0.5)
+    evaluation = evaluator.evaluate(task.thetas, task.seeds, RUNNING)
+    expected = (results.returns - 0.5 * results.lengths).reshape(5, 3)
+    assert evaluation.returns.tolist() == expected.tolist()
+    assert evaluation.native_returns.ravel().tolist() == results.native_returns.tolist()
+
+
 def test_candidates_reach_the_backend_in_single_precision() -> None:
     backend = Recording(uses_origin=False)
     evaluator = RolloutEvaluator(backend)

@@ -20,10 +20,12 @@ class RolloutEvaluator(Evaluator):
 
     Args:
         backend: where the episodes run.
+        reward_offset: is added to the reward of every step; native returns are without it.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, reward_offset: float = 0.0) -> None:
         self._backend = backend
+        self._reward_offset = reward_offset
         self.takes_origin = backend.uses_origin
 
     def evaluate(
@@ -38,8 +40,11 @@ class RolloutEvaluator(Evaluator):
         batch = EpisodeBatch(rows, tuple(seeds), normalizer, origin)
         results = self._backend.run(batch)
         shape = (len(batch.thetas), len(batch.seeds))
+        returns = results.returns
+        if self._reward_offset:
+            returns = returns + self._reward_offset * results.lengths
         return Evaluation(
-            results.returns.reshape(shape),
+            returns.reshape(shape),
             results.native_returns.reshape(shape),
             results.lengths.reshape(shape),
             results.successes.reshape(shape),

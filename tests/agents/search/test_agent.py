@@ -212,6 +212,33 @@ def test_a_stochastic_agent_searches_by_chance_and_is_evaluated_without() -> Non
     assert chance.counters != sure.counters
 
 
+@pytest.mark.parametrize("backend", ["gymnasium", "compiled"])
+def test_an_offset_of_the_reward_counts_in_search_and_gate_alone(backend: str) -> None:
+    """With −1 a step CartPole pays 0, and nothing moves; nobody else hears of it."""
+    options: Any = {"m": 2, "backend": backend, "gate": "paired", "normalize": "off", "seed": 3}
+    plain: Any = zorl.make_agent("spsa", "CartPole-v1", **options)
+    agent: Any = zorl.make_agent("spsa", "CartPole-v1", alive_bonus_offset=-1.0, **options)
+    records: list[Any] = []
+    agent.learn(500, callback=lambda generation: records.append(generation))
+    assert all((record.evaluation.returns == 0.0).all() for record in records)
+    assert all((record.evaluation.native_returns >= 8).all() for record in records)
+    assert (agent.state.theta == plain.state.theta).all()
+    expected = plain.evaluate((1, 2, 3)).returns
+    assert (agent.evaluate((1, 2, 3)).returns == expected).all()
+    assert (expected >= 8).all()
+
+
+def test_a_search_may_start_with_all_parameters_0() -> None:
+    agent: Any = zorl.make_agent("ars", "CartPole-v1", hidden=(4,), zero_policy=True)
+    usual: Any = zorl.make_agent("ars", "CartPole-v1", hidden=(4,))
+    assert not agent.state.theta.any()
+    assert usual.state.theta.any()
+    for name, value in (("zero_policy", "yes"), ("alive_bonus_offset", float("nan"))):
+        options: Any = {name: value}
+        with pytest.raises(ConfigurationError, match=name):
+            zorl.make_agent("ars", "CartPole-v1", **options)
+
+
 def test_evaluation_is_not_charged_and_changes_nothing() -> None:
     agent = small("ars").learn(300)
     before = bits(agent)
