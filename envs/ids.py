@@ -24,6 +24,9 @@ _EXTRAS = {
 }
 
 
+_CALLED: set[str] = set()  # functions that have registered their environments in this process
+
+
 def find_spec(env_id: str) -> EnvSpec:
     """Find the registered spec of an environment id; without a version, the newest.
 
@@ -32,7 +35,8 @@ def find_spec(env_id: str) -> EnvSpec:
 
     Args:
         env_id: "Name-v0", "namespace/Name-v0", "Name", or "module:Name-v0" for an id that is
-            registered when `module` is imported.
+            registered when `module` is imported, or "module.function():Name-v0" for one that a
+            function without arguments registers.
 
     Raises:
         UnknownNameError: for an id that is not registered; names the nearest ones.
@@ -42,7 +46,7 @@ def find_spec(env_id: str) -> EnvSpec:
         raise ConfigurationError(f"an environment id is text such as 'CartPole-v1', got {env_id!r}")
     module, _, name = env_id.rpartition(":")
     if module:
-        import_for(module, f"environment {env_id!r}")
+        _import(module, env_id)
     spec: EnvSpec | None = gym.registry.get(name)
     if spec is not None:
         return spec
@@ -54,7 +58,10 @@ def find_spec(env_id: str) -> EnvSpec:
         hint = "(the newest version that is registered)"
         raise UnknownNameError("environment", name, [newest[wanted].id], hint)
     if module:
-        hint = f"(importing {module!r} did not register it)"
+        hint = (
+            f"({module!r} did not register it; if a function of it does, call that, as "
+            f"'{module.partition('(')[0]}.register_envs():{name}')"
+        )
     else:
         hint = f"(if a package registers it, name its module: 'module:{name}')"
     namespace, slash, _ = name.rpartition("/")
@@ -62,6 +69,29 @@ def find_spec(env_id: str) -> EnvSpec:
     if slash and namespace not in namespaces:
         raise UnknownNameError(f"namespace of {name!r}:", namespace, namespaces, hint)
     raise UnknownNameError("environment", name, (known.id for known in newest.values()), hint)
+
+
+def _import(module: str, env_id: str) -> None:
+    """Import a module, or call a function of one, which registers environments."""
+    what = f"environment {env_id!r}"
+    if not module.endswith("()"):
+        import_for(module, what)
+        return
+    place, _, function = module[:-2].rpartition(".")
+    if not place:
+        raise ConfigurationError(f"{what}: expected module.function():Name-v0")
+    register = getattr(import_for(place, what), function, None)
+    if not callable(register):
+        raise ConfigurationError(f"{what}: the module {place!r} has no function {function!r}")
+    if module in _CALLED:
+        return
+    try:
+        register()
+    except Exception as error:  # its author's code
+        raise ConfigurationError(
+            f"{what}: {module} raised {type(error).__name__}: {error}"
+        ) from error
+    _CALLED.add(module)
 
 
 def make_env(env_id: str, kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:

@@ -135,9 +135,10 @@ def apply_wrapper(env: gym.Env[Any, Any], name: str, options: Options) -> gym.En
         return find_wrapper(name)(env, **options.thaw())
     except ConfigurationError:
         raise
-    except (TypeError, ValueError, AssertionError, gym.error.Error) as error:
+    except Exception as error:  # its author's code
+        reason = str(error) or type(error).__name__
         raise ConfigurationError(
-            f"wrapper {name!r} cannot be put on {env.unwrapped}: {error}"
+            f"wrapper {name!r} cannot be put on {env.unwrapped}: {reason}"
         ) from error
 
 

@@ -74,7 +74,7 @@ def test_an_agent_shows_its_options_with_the_defaults_that_zorl_chose(capsys: Ca
     table = rows(text)
     # Those of the function are 0.02 and None.
     assert table["learning_rate"][:2] == ["float", "0.3"]
-    assert table["top"][:4] == ["int", "|", "None", "4"]
+    assert table["top"][:4] == ["float", "|", "None", "0.5"]
     # And what every search agent has.
     assert table["max_episodes"][:4] == ["int", "|", "None", "50"]
     assert table["normalize"][:2] == ["str", "running"]

@@ -54,7 +54,7 @@ def test_an_older_version_that_works_makes_no_noise() -> None:
         ("ALE/Pong-v5", "'module:ALE/Pong-v5'"),
         ("not an id!", "unknown environment 'not an id!'; known: Acrobot-v1"),
         ("math:CartPole-v9", "did you mean 'CartPole-v1'"),
-        ("math:Zzzzz-v0", "importing 'math' did not register it"),
+        ("math:Zzzzz-v0", "'math' did not register it"),
     ],
 )
 def test_unknown_ids_suggest_the_nearest(env_id: str, message: str) -> None:
@@ -137,3 +137,36 @@ def test_a_missing_package_names_what_to_install(
 def test_an_old_version_that_fails_names_the_newest() -> None:
     with pytest.raises(ConfigurationError, match=r"the newest version is 'Hopper-v5'$"):
         make_task("Hopper-v2").make()
+
+
+def test_a_function_of_a_module_may_register(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "zorl_test_callers.py").write_text(
+        "import gymnasium\n"
+        "count = 0\n"
+        "def register_envs():\n"
+        "    global count\n"
+        "    count += 1\n"
+        "    gymnasium.register('zorltest/Called-v0', 'gymnasium.envs.classic_control:CartPoleEnv',"
+        " max_episode_steps=9)\n"
+        "def broken():\n"
+        "    raise OSError('no such file')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    name = "zorl_test_callers.register_envs():zorltest/Called-v0"
+    for _ in range(3):
+        assert find_spec(name).id == "zorltest/Called-v0"
+    import zorl_test_callers  # type: ignore[import-not-found]
+
+    assert zorl_test_callers.count == 1
+    gym.registry.pop("zorltest/Called-v0")
+    for wrong, message in (
+        ("zorl_test_callers:zorltest/Called-v0", "register_envs\\(\\):zorltest/Called-v0'"),
+        ("zorl_test_callers.broken():A-v0", "broken\\(\\) raised OSError: no such file"),
+        ("zorl_test_callers.brokn():A-v0", "has no function 'brokn'"),
+        ("broken():A-v0", "expected module.function"),
+        ("zorl_test_absent.f():A-v0", "no module named 'zorl_test_absent'"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            find_spec(wrong)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zorl.common.errors import UnknownNameError
+from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.optimizers import (
     SGD,
     Adam,
@@ -184,6 +184,17 @@ def test_unit_conventions_are_zorls_with_scaled_settings(published, draw):
         state, asked = asked_of(search, d)
         after.append(search.tell(state, asked, quartic(asked.thetas)).theta)
     np.testing.assert_allclose(after[0], after[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("m", "top", "b"),
+    [(8, 0.5, 4), (2, 0.5, 1), (1, 0.5, 1), (10, 0.25, 2), (8, 3, 3), (8, None, None)],
+)
+def test_the_best_directions_of_ars_are_a_number_or_a_share(m, top, b):
+    assert ars(m=m, top=top).weights == SigmaR(b)
+    for wrong in (0.0, 1.0, -0.5, float("nan")):
+        with pytest.raises(ConfigurationError, match="a share in \\(0, 1\\), got"):
+            ars(top=wrong)
 
 
 @pytest.mark.parametrize("top", [None, 3])

@@ -70,6 +70,23 @@ def test_unsupported_observations_that_cannot_be_flattened_promise_no_cure() -> 
     assert "flatten" not in str(caught.value)
 
 
+class Mission(gym.Space[Any]):
+    """A space that does not say whether it can be flattened, as MiniGrid's."""
+
+
+def test_parts_that_cannot_be_flattened_are_left_out_by_the_cure() -> None:
+    parts: Any = {"direction": spaces.Discrete(4), "image": BOX, "mission": Mission()}
+    with pytest.raises(UnsupportedSpaceError) as caught:
+        check_spaces(Spaces(spaces.Dict(parts), spaces.Discrete(2)))
+    cure = "gymnasium.wrappers:FilterObservation(filter_keys=['image', 'direction'])"
+    assert cure in str(caught.value) or cure.replace(
+        "'image', 'direction'", "'direction', 'image'"
+    ) in str(caught.value)
+    with pytest.raises(UnsupportedSpaceError) as caught:
+        check_spaces(Spaces(spaces.Tuple([BOX, Mission()]), spaces.Discrete(2)))
+    assert "flatten" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "action",
     [spaces.Dict({"a": BOX}), spaces.Tuple([BOX]), spaces.Box(0, 5, (2,), np.int64)],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -40,6 +40,11 @@ class Interval:
     low: float
     high: float
     level: float
+
+    def within(self, low: float, high: float) -> Interval:
+        """The part of the interval that is possible; the estimate is in the range anyway."""
+        bounds = min(max(self.low, low), self.estimate), max(min(self.high, high), self.estimate)
+        return replace(self, low=bounds[0], high=bounds[1])
 
     def __format__(self, spec: str) -> str:
         width = self.high - self.low

@@ -18,7 +18,7 @@ import numpy as np
 from zorl.common.plotting import COLORS, GREY, MARKERS, STYLE
 from zorl.common.stats import Array, bootstrap, curve_band, step_interpolate
 from zorl.common.storage import write_atomically
-from zorl.comparison.runs import ComparedRun
+from zorl.comparison.runs import ComparedRun, return_range
 from zorl.comparison.spec import Comparison
 from zorl.runs.curves import Row
 from zorl.runs.result import RunResult
@@ -102,6 +102,7 @@ def _curves(
         grid = (np.geomspace if logarithmic else np.linspace)(start, end, _POINTS)
         returns = [_on_grid(curve, over, grid) for curve in curves]
         center, low, high = curve_band(returns)
+        low, high = np.clip((low, high), *return_range(group.results))
         (line,) = axes.plot(
             grid, center, color=group.color, linewidth=1.9, drawstyle="steps-post",
             marker=group.marker, markersize=5.5, markeredgecolor="white", markeredgewidth=0.6,
@@ -151,7 +152,7 @@ def _held_out(comparison: Comparison, groups: list[_Group]) -> Figure:
     everything = [threshold]
     for y, group in enumerate(groups):
         returns = [r.held_out.native_return.estimate for r in group.results if r.held_out]
-        interval = bootstrap(returns)
+        interval = bootstrap(returns).within(*return_range(group.results))
         everything += returns
         heights = [y + 0.24] * len(returns)
         axes.scatter(returns, heights, s=24, color=group.color, alpha=0.5, linewidth=0)

@@ -6,9 +6,10 @@ interrupted goes on from them.
 
 from __future__ import annotations
 
+import math
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,6 +147,23 @@ def run_comparison(
             done += run.status in ("finished", "failed")
             report(f"[{done}/{len(runs)}] {run}")
     return read_runs(comparison, out)
+
+
+def return_range(results: Iterable[RunResult]) -> tuple[float, float]:
+    """The lowest and the highest return of any episode or validation of some runs; no mean can lie
+    far outside, whatever an interval that was computed from few runs says.
+    """
+    seen = [
+        value
+        for result in results
+        for values in (
+            [row["native_return"] for row in result.curve],
+            () if result.held_out is None else result.held_out.native_returns,
+        )
+        for value in values
+        if math.isfinite(value)
+    ]
+    return min(seen, default=-math.inf), max(seen, default=math.inf)
 
 
 def _check_same(folder: RunFolder, config: Mapping[str, Any]) -> None:

@@ -13,10 +13,12 @@ import numpy as np
 
 from zorl.common.stats import Interval, bootstrap, paired_difference
 from zorl.common.storage import write_atomically, write_json
-from zorl.comparison.runs import ComparedRun
+from zorl.comparison.runs import ComparedRun, return_range
 from zorl.comparison.spec import Comparison
+from zorl.runs.result import RunResult
 
 FILES = ("table.md", "table.csv", "table.json")
+FEW = 5  # fewer runs say too little for an interval that is printed
 _LONG = ("native_returns", "lengths", "successes")  # one number per episode; in result.json
 
 
@@ -66,7 +68,7 @@ class AgentRow:
 
 def summarize(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[AgentRow]:
     """A row of figures for each agent, from what its runs have come to."""
-    reference = _returns(runs, comparison.reference)
+    reference = [run for run in runs if run.label == comparison.reference]
     return [
         _row(agent.label, comparison, [run for run in runs if run.label == agent.label], reference)
         for agent in comparison.agents
@@ -84,10 +86,17 @@ def _returns(runs: Sequence[ComparedRun], label: str) -> dict[int, float]:
     }
 
 
+def finished(runs: Sequence[ComparedRun]) -> list[RunResult]:
+    """The results of the runs that came to their end."""
+    return [r.result for r in runs if r.status == "finished" and r.result is not None]
+
+
 def _row(
-    label: str, comparison: Comparison, runs: Sequence[ComparedRun], reference: dict[int, float]
+    label: str, comparison: Comparison, runs: Sequence[ComparedRun], others: Sequence[ComparedRun]
 ) -> AgentRow:
-    results = [r.result for r in runs if r.status == "finished" and r.result is not None]
+    results = finished(runs)
+    reference = _returns(others, comparison.reference)
+    (low, high), (least, most) = return_range(results), return_range(finished(others))
     estimates = [r.held_out for r in results if r.held_out is not None]
     failed = sum(run.status == "failed" for run in runs)
     own = _returns(runs, label)
@@ -104,9 +113,11 @@ def _row(
         finished=len(results),
         failed=failed,
         unfinished=len(runs) - len(results) - failed,
-        held_out_mean=bootstrap(values) if values else None,
-        held_out_iqm=bootstrap(values, "iqm") if values else None,
-        difference=paired_difference([own[s] for s in pairs], [reference[s] for s in pairs])
+        held_out_mean=bootstrap(values).within(low, high) if values else None,
+        held_out_iqm=bootstrap(values, "iqm").within(low, high) if values else None,
+        difference=paired_difference([own[s] for s in pairs], [reference[s] for s in pairs]).within(
+            low - most, high - least
+        )
         if pairs
         else None,
         pairs=len(pairs),
@@ -209,9 +220,9 @@ def markdown(comparison: Comparison, rows: Sequence[AgentRow], runs: Sequence[Co
     results: dict[str, Callable[[AgentRow], str]] = {
         "agent": lambda row: row.agent,
         "runs": _runs,
-        "held-out return, mean": lambda row: _cell(row.held_out_mean),
-        "IQM": lambda row: _cell(row.held_out_iqm),
-        f"minus {comparison.reference}": lambda row: _cell(row.difference),
+        "held-out return, mean": lambda row: _interval(row.held_out_mean, row.finished),
+        "IQM": lambda row: _interval(row.held_out_iqm, row.finished),
+        f"minus {comparison.reference}": lambda row: _interval(row.difference, row.pairs),
         "last validation": lambda row: _cell(row.last_validation, ".4g"),
         "success": lambda row: _cell(row.success_rate, ".0%"),
         "solved": lambda row: f"{row.solved}/{row.finished + row.failed}",
@@ -247,6 +258,12 @@ def _runs(row: AgentRow) -> str:
     return f"{row.finished} ({more})" if more else str(row.finished)
 
 
+def _interval(value: Interval | None, runs: int) -> str:
+    if value is None or runs >= FEW:
+        return _cell(value)
+    return f"{value.estimate:.4g}"
+
+
 def _cell(value: Any, spec: str = "") -> str:
     return "–" if value is None else format(value, spec)
 
@@ -266,7 +283,8 @@ def _notes(comparison: Comparison) -> str:
     notes = [
         f"Held-out: {plan.held_out} episodes for each run, from seeds that no training saw and "
         "that are the same for all runs; policies act deterministically. Brackets: 95 % bootstrap "
-        "interval over runs.",
+        f"interval over runs, within what episodes returned; of fewer than {FEW} runs, which are "
+        "too few for one, only the mean is shown.",
         (
             "The held-out return is of the best policy by validation (--select best)"
             if plan.select == "best"

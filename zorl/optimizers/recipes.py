@@ -6,7 +6,7 @@ reproduce reports; each docstring says how it differs. SPSA has its own module.
 
 from __future__ import annotations
 
-from zorl.common.errors import UnknownNameError
+from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.optimizers.directions import Guide
 from zorl.optimizers.gradient_search import GradientSearch
 from zorl.optimizers.registry import GROWING_EPISODES, register_method
@@ -102,9 +102,9 @@ def guided_es(
     return GradientSearch(SGD(learning_rate), sigma, m, "gaussian", guide=guide)
 
 
-@register_method("ars", learning_rate=0.3, radius=0.3, m=8, top=4, **GROWING_EPISODES)
+@register_method("ars", learning_rate=0.3, radius=0.3, m=8, top=0.5, **GROWING_EPISODES)
 def ars(
-    learning_rate: float = 0.02, radius: float = 0.03, m: int = 8, top: int | None = None
+    learning_rate: float = 0.02, radius: float = 0.03, m: int = 8, top: float | None = None
 ) -> GradientSearch:
     """Augmented random search (Mania, Guy and Recht 2018): best directions, divided by σ_R.
 
@@ -114,9 +114,17 @@ def ars(
         learning_rate: α, step length per unit of the scaled estimate.
         radius: ν, standard deviation of the perturbation, in units of theta.
         m: directions per generation, two candidates each.
-        top: b, how many of the best directions are used; None means all.
+        top: b, how many of the best directions are used, or which share of them, as 0.5; None
+            means all.
     """
-    return GradientSearch(SGD(learning_rate), radius, m, "gaussian", weights=SigmaR(top))
+    b = top if top is None or isinstance(top, int) else _share_of(m, top)
+    return GradientSearch(SGD(learning_rate), radius, m, "gaussian", weights=SigmaR(b))
+
+
+def _share_of(m: int, share: float) -> int:
+    if not 0 < share < 1:
+        raise ConfigurationError(f"top must be an integer ≥ 1 or a share in (0, 1), got {share!r}")
+    return max(1, round(share * m))
 
 
 @register_method("openai-es", learning_rate=0.3, sigma=1.0, m=8, **GROWING_EPISODES)

@@ -230,8 +230,15 @@ def check_spaces(env: gym.Env[Any, Any]) -> None:
     )
     if not (numeric or isinstance(space, spaces.Discrete)):
         cure = ""
-        if isinstance(space, (spaces.Dict, spaces.Tuple, spaces.MultiDiscrete, spaces.MultiBinary)):
+        if _is_flattenable(space):
             cure = "; wrap the environment with flatten-observation"
+        elif isinstance(space, spaces.Dict):
+            kept = [name for name, part in space.items() if _is_flattenable(part)]
+            cure = (
+                f"; only {kept} of it are numbers: keep these with --wrapper "
+                f"'gymnasium.wrappers:FilterObservation(filter_keys={kept})', then add --wrapper "
+                "flatten-observation"
+            )
         raise UnsupportedSpaceError(
             f"{env.unwrapped}: the observation space {space} is not supported; policies read a Box "
             f"of numbers (any shape) or Discrete{cure}"
@@ -250,3 +257,18 @@ def check_spaces(env: gym.Env[Any, Any]) -> None:
             f"{env.unwrapped}: the action space {action} is not supported; policies give Discrete, "
             f"MultiDiscrete, MultiBinary or a Box of floats; {cure}"
         )
+
+
+def _is_flattenable(space: gym.Space[Any]) -> bool:
+    """Whether Gymnasium can turn it into a Box; spaces of others may not say so."""
+    parts: Any = ()
+    if isinstance(space, spaces.Dict):
+        parts = space.spaces.values()
+    elif isinstance(space, spaces.Tuple):
+        parts = space.spaces
+    if isinstance(space, spaces.Text):  # it can be, but what for?
+        return False
+    try:
+        return bool(space.is_np_flattenable) and all(map(_is_flattenable, parts))
+    except NotImplementedError:
+        return False
