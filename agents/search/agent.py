@@ -31,7 +31,14 @@ from zorl.common.types import Stop
 from zorl.optimizers.registry import METHODS
 from zorl.policies.mlp import Policy
 from zorl.policies.normalization import Normalizer
-from zorl.policies.source import make_policy, tell_if_unnamed
+from zorl.policies.source import (
+    check_network,
+    check_same_fixed,
+    fixed_of,
+    make_policy,
+    network_of,
+    tell_if_unnamed,
+)
 from zorl.policies.spaces import ActionDecoder, ObservationEncoder, check_spaces
 from zorl.recorders.base import Recorder
 from zorl.rollout.backend import BackendSetup, Resources
@@ -55,12 +62,20 @@ class SearchAgent(BaseAgent):
 
     Args:
         config: what and how to learn.
-        resources: where episodes run; results do not depend on it."""
+        resources: where episodes run; results do not depend on it.
+        fixed: saved buffers and frozen parameters of a network of the user's own; None leaves it
+            those that it has.
+    """
 
     config_class = SearchConfig
     _config: SearchConfig
 
-    def __init__(self, config: SearchConfig, resources: Resources = DEFAULT_RESOURCES) -> None:
+    def __init__(
+        self,
+        config: SearchConfig,
+        resources: Resources = DEFAULT_RESOURCES,
+        fixed: Arrays | None = None,
+    ) -> None:
         config = config.resolved()
         self.name = label(config.agent).strip("<>")
         self.task = config.task
@@ -78,6 +93,7 @@ class SearchAgent(BaseAgent):
             config.hidden,
             config.activation,
             config.bias,
+            fixed,
         )
         uniforms = self._decoder.outputs if config.stochastic else 0
         setup = BackendSetup(
@@ -237,8 +253,8 @@ class SearchAgent(BaseAgent):
     def save(self, path: str | Path) -> None:
         """Write configuration, policy, normalizer and the whole search state, atomically.
 
-        Of a network without a name to import, only the parameters are written; of an optimizer or
-        gate that no file can hold, only the state. A warning says so, once.
+        Of a network without a name to import, only the parameters and buffers are written; of an
+        optimizer or gate that no file can hold, only the state. A warning says so, once.
         """
         if not self._told:
             self._told = True
@@ -253,7 +269,9 @@ class SearchAgent(BaseAgent):
                         name,
                     )
         scalars, arrays = flatten(self.state, "state")
-        save_archive(path, "agent", {**self._metadata(), "scalars": scalars}, arrays)
+        network, fixed = network_of(self.policy)
+        metadata = {**self._metadata(), "scalars": scalars, "network": network}
+        save_archive(path, "agent", metadata, {**arrays, **fixed})
 
     def _metadata(self) -> dict[str, Any]:
         return {
@@ -289,13 +307,16 @@ class SearchAgent(BaseAgent):
             raise FileFormatError(f"the file lacks {error}") from error
         if not isinstance(scalars, Mapping):
             raise FileFormatError(f"the state of an agent is a mapping of names, got {scalars!r}")
-        agent = cls(config, resources)
+        network = metadata.get("network")
+        agent = cls(config, resources, fixed_of(network, arrays))
+        check_network(agent.policy, network)
         agent.state = unflatten(agent.state, "state", scalars, arrays)
         return agent
 
     def as_saved(self, path: str | Path) -> SearchAgent:
         """See `Agent`; the two share environments and processes."""
         metadata, arrays = read_agent(path, self.family)
+        check_same_fixed(self.policy, fixed_of(metadata.get("network"), arrays), path)
         agent = copy(self)
         agent.state = unflatten(self.state, "state", metadata["scalars"], arrays)
         return agent
