@@ -18,6 +18,7 @@ from typing_extensions import Self
 
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.options import Option
+from zorl.common.plain import plain
 from zorl.common.registry import Registry
 from zorl.common.storage import Arrays, load_archive
 from zorl.common.streams import Seeds
@@ -291,6 +292,7 @@ class BaseAgent(Agent):
         Raises:
             ConfigurationError: `total_timesteps` is below 1, or `callback` is none.
         """
+        total_timesteps = plain(total_timesteps)
         if total_timesteps < 1:
             raise ConfigurationError(f"total_timesteps must be ≥ 1, got {total_timesteps}")
         target = self.num_timesteps + total_timesteps

@@ -12,6 +12,7 @@ from zorl.agents.sb3.options import resolve
 from zorl.agents.search.config import OPTIONS as SEARCH_OPTIONS
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.options import Options
+from zorl.common.plain import plain
 from zorl.common.streams import Streams
 from zorl.envs import Task
 
@@ -41,6 +42,8 @@ class BaselineConfig:
     def __post_init__(self) -> None:
         if self.agent not in BASELINES:
             raise UnknownNameError("baseline", self.agent, BASELINES)
+        for name in ("n_envs", "normalize", "seed", "source"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
         if isinstance(self.n_envs, bool) or not isinstance(self.n_envs, int) or self.n_envs < 1:
             raise ConfigurationError(f"n_envs must be an integer ≥ 1, got {self.n_envs!r}")
         if not isinstance(self.normalize, bool):

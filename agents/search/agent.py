@@ -25,7 +25,7 @@ from zorl.agents.search.config import SearchConfig
 from zorl.agents.search.objects import label
 from zorl.common.errors import EnvironmentFailure, FileFormatError
 from zorl.common.options import Option, describe_options
-from zorl.common.storage import Arrays, flatten, save_archive, unflatten
+from zorl.common.storage import Arrays, check_writable, flatten, save_archive, unflatten
 from zorl.common.streams import Seeds, Streams
 from zorl.common.types import Stop
 from zorl.optimizers.registry import METHODS
@@ -118,6 +118,7 @@ class SearchAgent(BaseAgent):
         )
         normalizer = Normalizer.create(config.normalize, self._encoder.low, self._encoder.high)
         self.state = self.search.init(self.policy.init(streams.init()), normalizer)
+        check_writable(*self._contents())
         allow_non_finite = config.non_finite == "worst"
         self._greedy = GymnasiumRunner(self.task, self.policy, allow_non_finite=allow_non_finite)
         self._told = False
@@ -268,18 +269,21 @@ class SearchAgent(BaseAgent):
                         label(given),
                         name,
                     )
+        save_archive(path, "agent", *self._contents())
+
+    def _contents(self) -> tuple[dict[str, Any], Arrays]:
+        """Metadata and arrays of the agent's file."""
         scalars, arrays = flatten(self.state, "state")
         network, fixed = network_of(self.policy)
-        metadata = {**self._metadata(), "scalars": scalars, "network": network}
-        save_archive(path, "agent", metadata, {**arrays, **fixed})
-
-    def _metadata(self) -> dict[str, Any]:
-        return {
+        metadata = {
             "family": self.family,
             "config": self._config.to_json(),
             "num_timesteps": self.num_timesteps,
             "counters": asdict(self.counters),
+            "scalars": scalars,
+            "network": network,
         }
+        return metadata, {**arrays, **fixed}
 
     @classmethod
     def from_config(

@@ -10,6 +10,7 @@ from zorl.agents.published import tuned as published_settings
 from zorl.agents.search.objects import described, encoded, is_label, label, missing, rebuilt
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.options import parse_sizes, resolve_options
+from zorl.common.plain import plain
 from zorl.common.registry import Registry
 from zorl.common.streams import Streams
 from zorl.common.validation import at_least
@@ -86,6 +87,8 @@ class SearchConfig:
     source: str = "zorl defaults"
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            object.__setattr__(self, item.name, plain(getattr(self, item.name)))
         self._name_object("agent", "options", METHODS)
         self._name_object("gate", "gate_options", GATES)
         for name, value, known in (
