@@ -92,6 +92,14 @@ def check_action_space(agent: str, env_id: str, space: spaces.Space[Any]) -> Non
             f"baselines need finite action bounds, but those of {env_id} are {space}; use a search "
             "agent"
         )
+    if isinstance(space, spaces.Box) and BASELINES[agent].scales:
+        with np.errstate(over="ignore"):
+            width = space.high - space.low
+        if not np.isfinite(width).all():
+            raise ConfigurationError(
+                f"{agent} scales actions to the width of their space, which overflows for {space} "
+                f"of {env_id}; state bounds that are meant, or use ppo or a search agent"
+            )
     if np.any(getattr(space, "start", 0)):
         raise ConfigurationError(
             f"baselines number actions from 0, but those of {env_id} are {space}; use a search "

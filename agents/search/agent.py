@@ -86,6 +86,8 @@ class SearchAgent(BaseAgent):
             self._decoder = ActionDecoder.for_space(env.action_space, config.stochastic)
         finally:
             env.close()
+        if self._decoder.unscaled:
+            log.warning("%s: %s", self.task.env_id, self._decoder.unscaled)
         self.policy: Policy = make_policy(
             self._encoder.size,
             self._decoder,

@@ -61,6 +61,7 @@ class Broken(gym.Env[Any, Any]):
         spaces: dict[str, gym.Space[Any]] = {
             "discrete": gym.spaces.Discrete(2, start=start),
             "unbounded": gym.spaces.Box(-np.inf, np.inf, (1,)),
+            "huge": gym.spaces.Box(-3e38, 3e38, (1,)),
             "binary": gym.spaces.MultiBinary(3),
             "many": gym.spaces.MultiDiscrete([2, 3]),
         }

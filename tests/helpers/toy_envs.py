@@ -349,3 +349,20 @@ class Loose(gym.Env[Any, Any]):
 
 
 gym.register("toy/Loose-v0", Loose, disable_env_checker=True)  # type: ignore[arg-type]
+
+
+class Huge(gym.Env[Any, Any]):
+    """Pays for actions near 0.5, in a space that states the largest float32 for infinity."""
+
+    observation_space = spaces.Box(-1.0, 1.0, (1,))
+    action_space = spaces.Box(-3.4e38, 3.4e38, (1,))
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return np.ones(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return np.ones(1, np.float32), -float((action[0] - 0.5) ** 2), False, False, {}
+
+
+gym.register("toy/Huge-v0", Huge, max_episode_steps=5)  # type: ignore[arg-type]

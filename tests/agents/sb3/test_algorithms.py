@@ -48,6 +48,9 @@ def test_spaces_that_cannot_work_are_refused(make: Maker) -> None:
     ):
         with pytest.raises(ConfigurationError, match=message):
             make("ppo", Task("zorltest/Broken-v0", kwargs))
+    with pytest.raises(ConfigurationError, match=r"sac scales actions to the width .* overflows"):
+        make("sac", Task("zorltest/Broken-v0", {"actions": "huge"}))
+    make("ppo", Task("zorltest/Broken-v0", {"actions": "huge"}), PPO)  # it only clips
     with pytest.raises(ConfigurationError, match="normalize needs Box observations"):
         make("ppo", "FrozenLake-v1", normalize=True)
     with pytest.raises(UnsupportedSpaceError):
