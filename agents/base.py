@@ -379,6 +379,9 @@ def read_agent(path: str | Path, family: str | None = None) -> tuple[dict[str, A
     Raises:
         FileFormatError: the file is missing, corrupt, truncated, newer, or not such an agent's.
     """
+    path = Path(path)
+    if not path.suffix and not path.exists() and path.with_name(f"{path.name}.zip").exists():
+        path = path.with_name(f"{path.name}.zip")  # as SB3 writes and reads it
     _, metadata, arrays = load_archive(path, "agent")
     found = metadata.get("family")
     if found not in FAMILIES:

@@ -60,7 +60,8 @@ class BaselineAgent(BaseAgent):
     _config: BaselineConfig
 
     def __init__(self, config: BaselineConfig) -> None:
-        from zorl.agents.sb3.training import PrivateRandomness, silent_logger
+        from zorl.agents.sb3.callbacks import FiguresLogger
+        from zorl.agents.sb3.training import PrivateRandomness
 
         self._config = config.resolved()
         self.name = config.agent
@@ -70,7 +71,7 @@ class BaselineAgent(BaseAgent):
         self._private = PrivateRandomness()
         with self._alone():
             self.model = self._build(self._seed(0))
-        self.model.set_logger(silent_logger())
+        self.model.set_logger(FiguresLogger())
         self._normalizer = self.model.get_vec_normalize_env()
         self._runner: GymnasiumRunner | None = None
 
@@ -148,11 +149,12 @@ class BaselineAgent(BaseAgent):
         """See `BaseAgent`.
 
         On-policy algorithms take whole rollouts, so that they may take up to one rollout more.
-        Schedules are SB3's: their end is `target`. The callback sees the SB3 model; `stop` is
-        asked after every step of the environments.
+        Schedules are SB3's: their end is `target`. The callback sees the SB3 model; the files that
+        it saves can be loaded by zorl too. `stop` is asked after every step of the environments.
         """
         from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
 
+        from zorl.agents.sb3.callbacks import saved_for_both
         from zorl.agents.sb3.training import Reporter
 
         reporter = Reporter(recorder, stop, self._records, self._count)
@@ -162,7 +164,7 @@ class BaselineAgent(BaseAgent):
                 own = isinstance(item, BaseCallback)
                 callbacks.append(item if own else ConvertCallback(item))
         try:
-            with self._alone():
+            with self._alone(), saved_for_both(self.model, self._contents):
                 self.model.learn(
                     target - self.num_timesteps,
                     CallbackList(callbacks),
@@ -207,13 +209,17 @@ class BaselineAgent(BaseAgent):
 
     def save(self, path: str | Path) -> None:
         """Write configuration, networks and normalisation statistics, atomically."""
+        save_archive(path, "agent", *self._contents())
+
+    def _contents(self) -> tuple[dict[str, Any], Arrays]:
+        """Metadata and arrays of the agent's file."""
         metadata = {
             "family": self.family,
             "config": self._config.to_json(),
             "num_timesteps": self.num_timesteps,
             "num_episodes": self.num_episodes,
         }
-        save_archive(path, "agent", metadata, to_arrays(self.model))
+        return metadata, to_arrays(self.model)
 
     @classmethod
     def from_config(

@@ -16,10 +16,10 @@ import gymnasium as gym
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
+from zorl.agents.sb3.callbacks import FiguresLogger
 from zorl.common.errors import EnvironmentFailure, NonFiniteRewardError
 from zorl.common.types import Stop
 from zorl.envs import Task, native_recorder
@@ -110,7 +110,8 @@ class Reporter(BaseCallback):
     A record is made between two rollouts, once `REPORT_STEPS` have passed since the last one, and
     at the end. Its task/ figures are means over the episodes that ended since the last record;
     where none did, the former ones stand and "task/episodes" is 0. "time/env_steps_per_second"
-    includes SB3's gradient steps. train/ figures are SB3's, where it trained since.
+    includes SB3's gradient steps. train/ figures are SB3's, where it trained since;
+    others are what callbacks recorded in its logger.
     """
 
     def __init__(
@@ -160,19 +161,14 @@ class Reporter(BaseCallback):
             "task/episodes": float(len(episodes)),
             "time/env_steps_per_second": (steps - self._steps) / max(now - self._clock, 1e-9),
         }
-        for name, value in self.logger.name_to_value.items():
-            if name.startswith("train/"):
-                scalars[name] = float(value)
+        if isinstance(self.logger, FiguresLogger):
+            scalars.update(self.logger.take())
+        else:  # the user's own
+            self.logger.dump(steps)
         record = PlainRecord(self.index, steps, scalars)
-        self.logger.dump(steps)  # so that the next record has values of its own time
         self.index += 1
         self._episodes, self._steps, self._clock = [], steps, now
         self._recorder.record(record)
-
-
-def silent_logger() -> Logger:
-    """A logger of SB3 that keeps values for the reporter and writes nothing."""
-    return Logger(None, [])
 
 
 class PrivateRandomness:

@@ -179,13 +179,17 @@ class SearchAgent(BaseAgent):
         budget = Budget(total_timesteps=target)
         for generation in self.search.run(self.state, until=budget, stop=stop):
             self.state = generation.state
-            recorder.record(generation)
+            try:
+                goes_on = hook.record(generation)
+            finally:
+                figures = hook.take_figures()
+                recorder.record(replace(generation, figures=figures) if figures else generation)
             if not generation.evaluation.env_steps:
                 raise EnvironmentFailure(
                     f"not one episode of generation {generation.index} could be played to its "
                     "end, so that the budget of env steps would last for ever; mend the environment"
                 )
-            if not hook.record(generation):
+            if not goes_on:
                 return
 
     def predict(

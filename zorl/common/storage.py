@@ -82,19 +82,30 @@ def save_archive(path: str | Path, kind: str, metadata: Mapping[str, Any], array
     Raises:
         ConfigurationError: something that files cannot hold; see `check_writable`.
     """
-    check_writable(metadata, arrays)
-    from safetensors.numpy import save
-
-    header = {"format": FORMAT, "version": VERSION, "kind": kind, "metadata": dict(metadata)}
     buffer = io.BytesIO()
     # Stored, not deflated: noise does not compress, and zlib's bytes differ between its versions.
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in (
-            ("zorl.json", _encoded(header)),
-            ("arrays.safetensors", save({k: np.asarray(v, order="C") for k, v in arrays.items()})),
-        ):
+        for name, data in archive_members(kind, metadata, arrays):
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
     write_atomically(path, buffer.getvalue())
+
+
+def archive_members(
+    kind: str, metadata: Mapping[str, Any], arrays: Arrays
+) -> list[tuple[str, bytes]]:
+    """Names and contents of the files that make an archive, for a zip of them.
+
+    Raises:
+        ConfigurationError: see `check_writable`.
+    """
+    from safetensors.numpy import save
+
+    check_writable(metadata, arrays)
+    header = {"format": FORMAT, "version": VERSION, "kind": kind, "metadata": dict(metadata)}
+    return [
+        ("zorl.json", _encoded(header)),
+        ("arrays.safetensors", save({k: np.asarray(v, order="C") for k, v in arrays.items()})),
+    ]
 
 
 def check_writable(metadata: Mapping[str, Any], arrays: Arrays) -> None:
