@@ -10,15 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zorl.agents.base import DEFAULT_RESOURCES, NO_OBJECTS, BaseAgent, register_family
+from zorl.agents.base import DEFAULT_RESOURCES, NO_OBJECTS, BaseAgent, log, register_family
 from zorl.agents.sb3.algorithms import BASELINES
 from zorl.agents.sb3.config import BaselineConfig
-from zorl.agents.sb3.options import check_action_space, describe, keywords
+from zorl.agents.sb3.options import (
+    check_action_space,
+    check_observation_space,
+    describe,
+    keywords,
+)
 from zorl.agents.sb3.policy import BaselinePolicy, acting_parameters, restore, to_arrays
 from zorl.common.errors import ConfigurationError, FileFormatError
 from zorl.common.options import Option
@@ -82,6 +88,7 @@ class BaselineAgent(BaseAgent):
         probe = self.task.make()
         try:
             check_spaces(probe)
+            check_observation_space(self.task.env_id, probe.observation_space)
             check_action_space(config.agent, self.task.env_id, probe.action_space)
             self._encoder = ObservationEncoder.for_space(probe.observation_space)
             if config.normalize and self._encoder.kind != "box":
@@ -231,7 +238,23 @@ class BaselineAgent(BaseAgent):
                 f"{config.agent} is a baseline of stable-baselines3, which runs in this process: "
                 "neither on Ray nor with a timeout"
             )
-        return cls(config)
+        return cls(config)._told(resources)
+
+    def _told(self, resources: Resources) -> BaselineAgent:
+        """Return the agent; a notice names resources that it makes no use of."""
+        ignored = [
+            f"{item.name} = {getattr(resources, item.name)}"
+            for item in fields(resources)
+            if getattr(resources, item.name) not in (None, 1)
+        ]
+        if ignored:
+            log.warning(
+                "%s is a baseline of stable-baselines3, which trains in this process: %s has no "
+                "effect; n_envs is the number of its environments",
+                self.name,
+                " and ".join(ignored),
+            )
+        return self
 
     @classmethod
     def from_archive(
@@ -253,7 +276,7 @@ class BaselineAgent(BaseAgent):
         except (KeyError, RuntimeError, ValueError) as error:  # torch's and numpy's, of shapes
             agent.close()
             raise FileFormatError(f"the file does not fit its configuration: {error}") from error
-        return agent
+        return agent._told(resources)
 
     def _restore(self, num_timesteps: int, num_episodes: int, arrays: Arrays) -> None:
         restore(self.model, arrays)

@@ -107,6 +107,24 @@ def check_action_space(agent: str, env_id: str, space: spaces.Space[Any]) -> Non
         )
 
 
+def check_observation_space(env_id: str, space: spaces.Space[Any]) -> None:
+    """Refuse an observation space that the networks of SB3 cannot read.
+
+    Raises:
+        ConfigurationError: naming what would help.
+    """
+    cure = "wrap the environment with flatten-observation, or use a search agent"
+    if isinstance(space, spaces.Discrete) and space.start != 0:
+        raise ConfigurationError(
+            f"baselines number observations from 0, but those of {env_id} are {space}; {cure}"
+        )
+    if isinstance(space, spaces.Box) and space.shape == ():
+        raise ConfigurationError(
+            f"baselines need observations with an axis, but those of {env_id} are single numbers, "
+            f"{space}; {cure}"
+        )
+
+
 def resolve(agent: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """`options` as plain JSON values, completed with the defaults of the SB3 class.
 

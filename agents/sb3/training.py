@@ -64,6 +64,7 @@ class TrainingEnv(gym.Wrapper[Any, Any, Any, Any]):
         """Step the environment, unchanged but for the last `info` of an episode."""
         try:
             observation, reward, terminated, truncated, info = self.env.step(action)
+            info = {**info}  # SB3 and this class write into it; the environment may use it again
         except Exception as error:
             raise self._failure("step", error) from error
         self._total += float(reward)
