@@ -12,7 +12,7 @@ import random
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -349,6 +349,42 @@ class Loose(gym.Env[Any, Any]):
 
 
 gym.register("toy/Loose-v0", Loose, disable_env_checker=True)  # type: ignore[arg-type]
+
+
+class Shared(gym.Env[Any, Any]):
+    """All instances write into one observation, and into one info."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    action_space = spaces.Discrete(3, start=-1)
+    buffers: ClassVar[dict[str, Any]] = {
+        "single": np.zeros(3, np.float32),
+        "double": np.zeros(3),
+        "list": [0.0, 0.0, 0.0],
+        "view": np.zeros((2, 3), np.float32)[1],
+        "strided": np.zeros((3, 2), np.float32)[:, 0],
+    }
+    info: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, buffer: str = "single") -> None:
+        self._buffer = self.buffers[buffer]
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._steps, self._x = 0, self.np_random.normal(size=3)
+        return self._observe(), {}
+
+    def _observe(self) -> Any:
+        self._buffer[:] = self._x
+        return self._buffer
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        self._steps += 1
+        self._x = 0.9 * self._x + 0.1 * action + 0.1 * self.np_random.normal(size=3)
+        self.info["is_success"] = bool(self._x[0] > 0)
+        return self._observe(), float(self._x[0]), self._steps >= 9, False, self.info
+
+
+gym.register("toy/Shared-v0", Shared, disable_env_checker=True)  # type: ignore[arg-type]
 
 
 class Huge(gym.Env[Any, Any]):

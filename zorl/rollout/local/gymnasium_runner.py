@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from operator import attrgetter
 from typing import Any
 
 import gymnasium as gym
@@ -31,7 +30,7 @@ DEFAULT_LANES = 64
 _SLOW = 5e-3  # seconds: if making an environment takes longer, open fewer
 _SLOW_LANES = 8
 _WARM = 20_000  # steps until compiled code is worth loading
-_DTYPE, _SINGLE = attrgetter("dtype"), {np.dtype(np.float32)}
+_SINGLE, _BYTES = np.dtype(np.float32), {bytes}
 
 
 class GymnasiumRunner(EnvRunner):
@@ -167,6 +166,8 @@ class _Play:
         """Play until no job is left."""
         runner, step_batch = self._runner, self._step_batch
         draw = self._draw if runner.uniforms else None
+        array, reads_info = np.ndarray, runner.task.success == "info"
+        single = _SINGLE if self._plain else None  # no array's dtype
         while self._active:
             n = self._active
             actions = step_batch.decide(n, draw)
@@ -185,8 +186,15 @@ class _Play:
             try:
                 for step, action in zip(self._steps, actions, strict=False):
                     observation, reward, terminated, truncated, info = step(action)
+                    # A copy, now: environments may share the memory of what they return.
+                    if type(observation) is array and observation.dtype is single:
+                        observation = observation.tobytes()
+                    elif isinstance(observation, (array, list)):
+                        observation = observation.copy()
                     add_observation(observation)
                     add_reward(reward)
+                    if reads_info:
+                        info = {**info}
                     add_info(info)
                     if terminated or truncated:
                         ends.append((len(rewards) - 1, bool(terminated), info))
@@ -219,19 +227,24 @@ class _Play:
         """Write what the environments returned into the step batch.
 
         All lanes at once where their observations have one form, which is the usual and fast case.
+        Single precision comes as bytes.
         """
         n, encoder = len(observation_list), self._encoder
         if encoder.kind == "box":
             try:
                 # In double precision: numpy's float32 would sum in single.
                 rewards = np.array(reward_list, np.float64)
-                if self._plain and set(map(_DTYPE, observation_list)) == _SINGLE:
+                kinds = set(map(type, observation_list))
+                if self._plain and kinds == _BYTES:
                     data = b"".join(observation_list)
                     if len(data) == 4 * n * encoder.size and rewards.shape == (n,):
                         observations = np.ndarray((n, encoder.size), np.float32, data)
                         self._step_batch.observe(observations, rewards)
                         return
-                values = np.array(observation_list, np.float64)
+                own = (
+                    map(self._from_bytes, observation_list) if bytes in kinds else observation_list
+                )
+                values = np.array([*own], np.float64)
                 if rewards.shape == (n,) and values.shape == (n, *encoder.shape):
                     self._step_batch.observe(
                         values if values.ndim == 2 else values.reshape(n, -1), rewards
@@ -243,11 +256,19 @@ class _Play:
         for lane in range(n):
             try:
                 rewards[lane] = float(reward_list[lane])
-                encoder.write(values, lane, observation_list[lane])
+                encoder.write(values, lane, self._from_bytes(observation_list[lane]))
             except Exception as error:
                 self._step_count -= 1
                 raise self._failure("step", lane, error) from error
         self._step_batch.observe(values, rewards)
+
+    def _from_bytes(self, observation: Any) -> Any:
+        """An observation of which `run` kept the bytes, in the space's shape if it fits."""
+        if type(observation) is not bytes:
+            return observation
+        values = np.frombuffer(observation, np.float32)
+        fits = values.size == self._encoder.size
+        return values.reshape(self._encoder.shape) if fits else values
 
     def _draw(self, n: int) -> NDArray[np.float64]:
         """(n, u) uniform numbers, from each episode's own generator."""
