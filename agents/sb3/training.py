@@ -22,6 +22,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 from zorl.agents.sb3.callbacks import FiguresLogger
 from zorl.common.errors import EnvironmentFailure, NonFiniteRewardError
 from zorl.common.types import Stop
+from zorl.common.validation import api_hint, as_reward
 from zorl.envs import Task, native_recorder
 from zorl.recorders.base import PlainRecord, Recorder
 
@@ -56,7 +57,8 @@ class TrainingEnv(gym.Wrapper[Any, Any, Any, Any]):
         """Reset the environment and the figures."""
         self._total, self._length = 0.0, 0
         try:
-            return self.env.reset(**kwargs)
+            observation, info = self.env.reset(**kwargs)
+            return observation, info
         except Exception as error:
             raise self._failure("reset", error) from error
 
@@ -65,9 +67,10 @@ class TrainingEnv(gym.Wrapper[Any, Any, Any, Any]):
         try:
             observation, reward, terminated, truncated, info = self.env.step(action)
             info = {**info}  # SB3 and this class write into it; the environment may use it again
+            reward = as_reward(reward)
         except Exception as error:
             raise self._failure("step", error) from error
-        self._total += float(reward)
+        self._total += reward
         self._length += 1
         if not (np.isfinite(self._total) and np.isfinite(observation).all()):
             raise NonFiniteRewardError(
@@ -78,13 +81,14 @@ class TrainingEnv(gym.Wrapper[Any, Any, Any, Any]):
             native = self._total if self._native is None else self._native.episode_return
             success = self._task.succeeded(native, bool(terminated), info)
             info[_EPISODE] = EpisodeFigures(self._total, native, self._length, success)
-        return observation, float(reward), bool(terminated), bool(truncated), info
+        return observation, reward, bool(terminated), bool(truncated), info
 
     def _failure(self, verb: str, error: Exception) -> EnvironmentFailure:
-        return EnvironmentFailure(
-            f"{self._task.env_id} raised {type(error).__name__} in {verb}() after {self._length} "
-            f"steps of a training episode: {error}"
-        )
+        where = f"{verb}() after {self._length} steps of a training episode"
+        if isinstance(error, EnvironmentFailure):  # its message says what is wrong
+            return EnvironmentFailure(f"{self._task.env_id}, in {where}: {error}")
+        what = f"raised {type(error).__name__} in {where}: {error}{api_hint(error)}"
+        return EnvironmentFailure(f"{self._task.env_id} {what}")
 
 
 def make_training_env(task: Task, n_envs: int, normalize: bool, gamma: float) -> VecEnv:

@@ -387,6 +387,41 @@ class Shared(gym.Env[Any, Any]):
 gym.register("toy/Shared-v0", Shared, disable_env_checker=True)  # type: ignore[arg-type]
 
 
+class Another(gym.Env[Any, Any]):
+    """Does not keep to Gymnasium's API; `how` says in what."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    action_space = spaces.Discrete(3)
+    rewards: ClassVar[dict[str, Any]] = {
+        "none": None,
+        "vector": np.ones(2),
+        "one": np.ones(1),
+        "word": "much",
+    }
+
+    def __init__(self, how: str) -> None:
+        self._how = how
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "reset" and object.__getattribute__(self, "_how") == "old reset":
+            return lambda: np.zeros(3, np.float32)
+        return super().__getattribute__(name)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return np.zeros(3, np.float32) if self._how == "bare" else (np.zeros(3, np.float32), {})
+
+    def step(self, action: Any) -> Any:
+        if self._how == "inside":
+            _, _ = (1, 2, 3)  # type: ignore[misc]
+        reward = self.rewards.get(self._how, 1.0)
+        result: Any = np.zeros(3, np.float32), reward, False, False, {}
+        return (*result[:3], {}) if self._how == "four" else result
+
+
+gym.register("toy/Another-v0", Another, disable_env_checker=True, order_enforce=False)  # type: ignore[arg-type]
+
+
 class Huge(gym.Env[Any, Any]):
     """Pays for actions near 0.5, in a space that states the largest float32 for infinity."""
 

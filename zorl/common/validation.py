@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from zorl.common.errors import ConfigurationError
+from zorl.common.errors import ConfigurationError, EnvironmentFailure
 
 
 def positive(name: str, value: float) -> None:
@@ -51,3 +51,42 @@ def check_factor(name: str, value: Any) -> None:
     """Raise unless `value` is a finite number ≥ 1."""
     if not (is_finite(value) and value >= 1):
         raise ConfigurationError(f"{name} must be a finite number ≥ 1, got {value!r}")
+
+
+def as_reward(value: Any) -> float:
+    """The number that an environment returned as a reward.
+
+    Raises:
+        EnvironmentFailure: it is none, with what to return instead.
+    """
+    if value is None:
+        raise EnvironmentFailure("the reward is None, expected a number: does step() return it?")
+    shape = np.shape(value)
+    if shape:
+        cure = "return float(reward[0])" if np.size(value) == 1 else "add its parts up in a wrapper"
+        raise EnvironmentFailure(f"the reward has shape {shape}, expected a single number: {cure}")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise EnvironmentFailure(f"the reward is {value!r}, expected a number") from None
+
+
+def api_hint(error: BaseException) -> str:
+    """What to do about a `reset` or `step` that is not Gymnasium's; "" where that is not the cause.
+
+    Args:
+        error: raised by the call itself, or when what it returned was unpacked.
+    """
+    inside = error.__traceback__ is not None and error.__traceback__.tb_next is not None
+    cure = "wrap the environment with shimmy.GymV21CompatibilityV0, or change it"
+    if isinstance(error, TypeError) and "unexpected keyword argument 'seed'" in str(error):
+        return (
+            "; Gymnasium's reset(seed=…, options=…) returns (observation, info), that of the old "
+            f"gym did not: {cure}"
+        )
+    if isinstance(error, (TypeError, ValueError)) and "unpack" in str(error) and not inside:
+        return (
+            "; reset() must return (observation, info), and step() (observation, reward, "
+            f"terminated, truncated, info), which the old gym did not: {cure}"
+        )
+    return ""

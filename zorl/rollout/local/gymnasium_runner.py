@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
 from zorl.common.streams import action_rng
+from zorl.common.validation import api_hint, as_reward
 from zorl.envs import NativeReturn, Task, native_recorder
 from zorl.policies.spaces import ObservationEncoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.env_runner import EnvRunner
+from zorl.rollout.local.bare_steps import reported, steps_and_limit, without_checkers
 from zorl.rollout.local.step_batch import BatchPolicy, StepBatch, step_batch_class, warm
 
 DEFAULT_LANES = 64
@@ -82,7 +83,7 @@ class GymnasiumRunner(EnvRunner):
         seconds = time.perf_counter() - began
         if self.envs and seconds > _SLOW and self.lanes is None:  # the first may import things
             self._most = max(_SLOW_LANES, len(self.envs) + 1)
-        self.envs.append(_lean(env) if self.envs else env)
+        self.envs.append(without_checkers(env) if self.envs else env)
 
     def close(self) -> None:
         """Close the environments; a later `run` opens new ones."""
@@ -142,9 +143,9 @@ class _Play:
         lanes = len(first)
         self._envs = runner.envs[:lanes]
         self._natives: list[NativeReturn | None] = [native_recorder(env) for env in self._envs]
-        self._limit, self._steps = _steps(self._envs)
+        self._limit, self._steps = steps_and_limit(self._envs)
         if runner.heartbeat is not None:  # one step of all lanes may take long
-            self._steps = [_reported(step, runner.heartbeat) for step in self._steps]
+            self._steps = [reported(step, runner.heartbeat) for step in self._steps]
         self._due = self._limit  # the first step at which an episode may have reached it
         self._encoder = ObservationEncoder.for_space(self._envs[0].observation_space)
         # Whether observations are what the space says, and their bytes can be taken as they are.
@@ -158,6 +159,7 @@ class _Play:
         self._started = [0] * lanes
         self._rngs = [action_rng(0)] * lanes
         self._step_count = 0
+        self._rewards: list[Any] = []  # of the last step
         for lane, job in enumerate(first):
             self._begin(lane, job)
         self._active = lanes
@@ -202,6 +204,7 @@ class _Play:
                 raise self._failure("step", len(rewards), error) from error
             self._step_count += 1
             runner.steps += n
+            self._rewards = rewards
             self._observe(observations, rewards)
             if self._step_count >= self._due:
                 self._add_late(ends, infos)
@@ -255,7 +258,7 @@ class _Play:
         values, rewards = np.empty((n, encoder.size)), np.empty(n)
         for lane in range(n):
             try:
-                rewards[lane] = float(reward_list[lane])
+                rewards[lane] = as_reward(reward_list[lane])
                 encoder.write(values, lane, self._from_bytes(observation_list[lane]))
             except Exception as error:
                 self._step_count -= 1
@@ -317,6 +320,8 @@ class _Play:
     def _end_as_nan(self, lane: int, what: str) -> None:
         """End an episode with a NaN return, or raise."""
         length = self._step_count - self._started[lane]
+        if None in self._rewards:  # numpy makes NaN of it
+            raise self._failure("step", lane, EnvironmentFailure("a reward is None, not a number"))
         # No candidate causes a reset that is not finite.
         if not self._runner.allow_non_finite or not length:
             error = NonFiniteRewardError(
@@ -364,37 +369,7 @@ class _Play:
             failure = EnvironmentFailure(f"{env_id}, in {where}: {error}")
         else:
             failure = EnvironmentFailure(
-                f"{env_id} raised {type(error).__name__} in {where}: {error}"
+                f"{env_id} raised {type(error).__name__} in {where}: {error}{api_hint(error)}"
             )
         failure.job = self._jobs[lane]
         return failure
-
-
-def _steps(envs: list[gym.Env[Any, Any]]) -> tuple[float, list[Callable[[Any], Any]]]:
-    """The `step` of every environment, without a time limit that is outermost, and that limit."""
-    if all(type(env) is TimeLimit for env in envs):
-        limits = {env._max_episode_steps for env in envs if isinstance(env, TimeLimit)}
-        if len(limits) == 1:
-            return limits.pop(), [env.env.step for env in envs if isinstance(env, TimeLimit)]
-    return math.inf, [env.step for env in envs]
-
-
-def _reported(step: Callable[[Any], Any], heartbeat: Callable[[], object]) -> Callable[[Any], Any]:
-    """A step that calls `heartbeat` when it is done."""
-
-    def made(action: Any) -> Any:
-        result = step(action)
-        heartbeat()
-        return result
-
-    return made
-
-
-def _lean(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    """An environment without the wrappers that only check how it is used."""
-    if isinstance(env, gym.Wrapper):
-        inner = _lean(env.env)
-        if isinstance(env, (PassiveEnvChecker, OrderEnforcing)):
-            return inner
-        env.env = inner
-    return env
