@@ -8,7 +8,7 @@ import gymnasium as gym
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from zorl.common.errors import ConfigurationError
-from zorl.envs.ids import find_spec
+from zorl.envs.ids import close_env, find_spec
 from zorl.envs.task import Task, make_task
 from zorl.envs.wrappers.registry import WRAPPERS
 
@@ -75,7 +75,7 @@ def as_task(env: Any) -> Task:
     try:
         return task_of(made)
     finally:
-        made.close()
+        close_env(made)
 
 
 def task_of(env: gym.Env[Any, Any]) -> Task:

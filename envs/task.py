@@ -12,7 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.common.options import Options
-from zorl.envs.ids import find_spec, make_env
+from zorl.envs.ids import close_env, find_spec, make_env
 from zorl.envs.wrappers.native_return import NativeReturn
 from zorl.envs.wrappers.registry import apply_wrapper, check_wrapper, parse_wrapper
 
@@ -103,7 +103,7 @@ class Task:
             for name, options in self.wrappers:
                 env = apply_wrapper(env, name, Options(options))
         except Exception:
-            base.close()
+            close_env(base)
             raise
         return env
 

@@ -31,6 +31,7 @@ from zorl.common.options import Option
 from zorl.common.storage import Arrays, save_archive
 from zorl.common.streams import Purpose, Seeds, Streams
 from zorl.common.types import Stop
+from zorl.envs.ids import close_env
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import ObservationEncoder, check_spaces
 from zorl.recorders.base import Recorder
@@ -98,13 +99,13 @@ class BaselineAgent(BaseAgent):
                 )
             arguments = keywords(config.agent, options, probe.action_space, config.n_envs)
         finally:
-            probe.close()
+            close_env(probe)
         env = make_training_env(self.task, config.n_envs, config.normalize, options["gamma"])
         try:
             return BASELINES[config.agent].load()(env=env, seed=seed, device="cpu", **arguments)
         # SB3 checks its arguments with assertions as well.
         except (AssertionError, TypeError, ValueError) as error:
-            env.close()
+            close_env(env)
             raise ConfigurationError(f"{config.agent} cannot be made: {error}") from error
 
     def _seed(self, num_timesteps: int) -> int:
@@ -296,6 +297,6 @@ class BaselineAgent(BaseAgent):
         """Free environments."""
         for agent in self._saved:
             agent.close()
-        self.model.get_env().close()
+        close_env(self.model.get_env())
         if self._runner is not None:
             self._runner.close()

@@ -24,6 +24,7 @@ from zorl.common.errors import EnvironmentFailure, NonFiniteRewardError
 from zorl.common.types import Stop
 from zorl.common.validation import api_hint, as_reward
 from zorl.envs import Task, native_recorder
+from zorl.envs.ids import close_env
 from zorl.recorders.base import PlainRecord, Recorder
 
 REPORT_STEPS = 500  # the fewest env steps between two records
@@ -82,6 +83,10 @@ class TrainingEnv(gym.Wrapper[Any, Any, Any, Any]):
             success = self._task.succeeded(native, bool(terminated), info)
             info[_EPISODE] = EpisodeFigures(self._total, native, self._length, success)
         return observation, reward, bool(terminated), bool(truncated), info
+
+    def close(self) -> None:
+        """Close the environment; the others beside it are closed in any case."""
+        close_env(self.env)
 
     def _failure(self, verb: str, error: Exception) -> EnvironmentFailure:
         where = f"{verb}() after {self._length} steps of a training episode"

@@ -28,6 +28,7 @@ from zorl.common.options import Option, describe_options
 from zorl.common.storage import Arrays, check_writable, flatten, save_archive, unflatten
 from zorl.common.streams import Seeds, Streams
 from zorl.common.types import Stop
+from zorl.envs.ids import close_env
 from zorl.optimizers.registry import METHODS
 from zorl.policies.mlp import Policy
 from zorl.policies.normalization import Normalizer
@@ -85,7 +86,7 @@ class SearchAgent(BaseAgent):
             self._encoder = ObservationEncoder.for_space(env.observation_space)
             self._decoder = ActionDecoder.for_space(env.action_space, config.stochastic)
         finally:
-            env.close()
+            close_env(env)
         if self._decoder.unscaled:
             log.warning("%s: %s", self.task.env_id, self._decoder.unscaled)
         self.policy: Policy = make_policy(

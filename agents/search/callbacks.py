@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zorl.common.errors import ConfigurationError
+from zorl.envs.ids import close_env
 from zorl.search.records import Generation
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class _SB3Model:
 
     def close(self) -> None:
         if self._env is not None:
-            self._env.close()
+            close_env(self._env)
             self._env = None
 
 

@@ -422,6 +422,24 @@ class Another(gym.Env[Any, Any]):
 gym.register("toy/Another-v0", Another, disable_env_checker=True, order_enforce=False)  # type: ignore[arg-type]
 
 
+class BadClose(Walk):
+    """Raises in close; keeps account of the calls."""
+
+    calls = 0
+
+    def __init__(self, good: int = 0) -> None:
+        super().__init__(action="box")
+        self._good = good
+
+    def close(self) -> None:
+        BadClose.calls += 1
+        if BadClose.calls > self._good:
+            raise AttributeError("'NoneType' object has no attribute 'viewer'")
+
+
+gym.register("toy/BadClose-v0", BadClose, max_episode_steps=25, disable_env_checker=True)  # type: ignore[arg-type]
+
+
 class Huge(gym.Env[Any, Any]):
     """Pays for actions near 0.5, in a space that states the largest float32 for infinity."""
 

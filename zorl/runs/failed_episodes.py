@@ -13,6 +13,7 @@ import numpy as np
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, FileFormatError
 from zorl.common.storage import flatten, load_archive, save_archive, unflatten
+from zorl.envs.ids import close_env
 from zorl.envs.task import Task
 from zorl.policies.mlp import LinearPolicy, MlpPolicy, Policy
 from zorl.policies.normalization import Normalizer
@@ -119,7 +120,7 @@ def load_episode(path: str | Path, policy: Any = None) -> SavedEpisode:
     try:
         decoder = replace(ActionDecoder.for_space(env.action_space), **noise)
     finally:
-        env.close()
+        close_env(env)
     if policy is not None and (name is None or not is_unnamed(name)):
         raise ConfigurationError(f"{path}: the network is in the file; it need not be given")
     if name is None:

@@ -21,6 +21,7 @@ from zorl.common.errors import ConfigurationError, EnvironmentFailure, NonFinite
 from zorl.common.streams import action_rng
 from zorl.common.validation import api_hint, as_reward
 from zorl.envs import NativeReturn, Task, native_recorder
+from zorl.envs.ids import close_env
 from zorl.policies.spaces import ObservationEncoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.env_runner import EnvRunner
@@ -88,7 +89,7 @@ class GymnasiumRunner(EnvRunner):
     def close(self) -> None:
         """Close the environments; a later `run` opens new ones."""
         for env in self.envs:
-            env.close()
+            close_env(env)
         self.envs = []
 
     @property
