@@ -236,7 +236,7 @@ def _finite(threshold: Any) -> float:
         raise ConfigurationError(f"a threshold must be a number, got {threshold!r}")
     try:
         value = float(threshold)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ConfigurationError(f"a threshold must be a number, got {threshold!r}") from error
     if not math.isfinite(value):
         raise ConfigurationError(f"a threshold must be finite, got {threshold!r}")

@@ -268,9 +268,12 @@ class BaselineAgent(BaseAgent):
         """See `BaseAgent`; the agent acts bit-identically; see the module on learning."""
         try:
             config = BaselineConfig.from_json(metadata["config"]).with_objects(objects)
-            counts = int(metadata["num_timesteps"]), int(metadata["num_episodes"])
+            counts = metadata["num_timesteps"], metadata["num_episodes"]
         except KeyError as error:
             raise FileFormatError(f"the file lacks {error}") from error
+        for count in counts:
+            if type(count) is not int or not 0 <= count < 2**63:
+                raise FileFormatError(f"the file has a count of {count!r}, expected an integer ≥ 0")
         agent = cls(config)
         try:
             agent._restore(*counts, arrays)

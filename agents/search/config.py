@@ -13,7 +13,7 @@ from zorl.common.options import parse_sizes, resolve_options
 from zorl.common.plain import plain
 from zorl.common.registry import Registry
 from zorl.common.streams import Streams
-from zorl.common.validation import at_least
+from zorl.common.validation import at_least, check_name
 from zorl.envs import Task
 from zorl.optimizers.base import Optimizer
 from zorl.optimizers.checks import check_wrapped
@@ -97,8 +97,7 @@ class SearchConfig:
             ("rule for failed episodes", self.on_failure, ON_FAILURE),
             ("backend", self.backend, BACKENDS),
         ):
-            if value not in known:
-                raise UnknownNameError(name, value, known)
+            check_name(name, value, known)
         for name in ("bias", "stochastic"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(

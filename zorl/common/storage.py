@@ -229,6 +229,8 @@ def unflatten(template: T, prefix: str, scalars: Mapping[str, Any], arrays: Arra
             raise FileFormatError(
                 f"{name} is {item!r}, expected {type(old).__name__}: saved by another configuration"
             )
+        elif isinstance(item, int) and abs(item) >= 2**1023:
+            raise FileFormatError(f"{name} is {item!r}, beyond all floats")
         values[field.name] = item
     return type(template)(**values)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
-from zorl.common.errors import ConfigurationError, EnvironmentFailure
+from zorl.common.errors import ConfigurationError, EnvironmentFailure, UnknownNameError
 
 
 def positive(name: str, value: float) -> None:
@@ -24,7 +26,7 @@ def non_negative(name: str, value: float) -> None:
 def at_least(name: str, value: int, least: int) -> None:
     """Raise unless `value` is an integer ≥ `least`."""
     integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not integer or value < least:
+    if not integer or not least <= value < 2**63:
         raise ConfigurationError(f"{name} must be an integer ≥ {least}, got {value!r}")
 
 
@@ -32,7 +34,16 @@ def is_finite(value: object) -> bool:
     """Whether a value is a finite number; True and False are not numbers here."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         return False
-    return bool(np.isfinite(value))
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
+
+
+def check_name(kind: str, value: object, known: Collection[str]) -> None:
+    """Raise unless `value` is one of the known names of a kind."""
+    if not isinstance(value, str) or value not in known:
+        raise UnknownNameError(kind, str(value), known)
 
 
 def check_flag(name: str, value: Any) -> None:

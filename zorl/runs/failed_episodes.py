@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from zorl.common.errors import ConfigurationError, EnvironmentFailure, FileFormatError
+from zorl.common.errors import ConfigurationError, EnvironmentFailure, FileFormatError, ZorlError
 from zorl.common.storage import flatten, load_archive, save_archive, unflatten
 from zorl.envs.ids import close_env
 from zorl.envs.task import Task
@@ -108,13 +108,15 @@ def load_episode(path: str | Path, policy: Any = None) -> SavedEpisode:
         low, high = arrays["normalizer.low"], arrays["normalizer.high"]
         template = Normalizer.create(scalars["normalizer.mode"], low, high)
         normalizer = unflatten(template, "normalizer", scalars, arrays)
-        own, uniforms = metadata["policy"], int(metadata["uniforms"])
+        own, uniforms = {**metadata["policy"]}, int(metadata["uniforms"])
         network = metadata.get("network")
         name = None if network is None else str(network["name"])
         noise = {"stochastic": metadata["stochastic"], "noise_std": metadata["noise_std"]}
         words = {name: metadata[name] for name in ("reason", "trace", "crashed")}
         episode = FailedEpisode(metadata["seed"], theta, normalizer, **words)
-    except (KeyError, TypeError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
+        if isinstance(error, ZorlError):  # its message says more
+            raise
         raise FileFormatError(f"{path}: not a whole episode ({error})") from error
     env = task.make()
     try:
@@ -124,12 +126,25 @@ def load_episode(path: str | Path, policy: Any = None) -> SavedEpisode:
     if policy is not None and (name is None or not is_unnamed(name)):
         raise ConfigurationError(f"{path}: the network is in the file; it need not be given")
     if name is None:
-        return SavedEpisode(task, MlpPolicy(decoder=decoder, **own), uniforms, episode)
+        try:
+            mlp = MlpPolicy(decoder=decoder, **own)
+        except TypeError as error:
+            raise FileFormatError(f"{path}: not the policy of an episode ({error})") from error
+        return SavedEpisode(task, _fitting(mlp, theta, path), uniforms, episode)
     source = policy if policy is not None else name
     size = ObservationEncoder.for_space(env.observation_space).size
     made = make_policy(size, decoder, source, fixed=fixed_of(network, arrays))
     check_network(made, network)
-    return SavedEpisode(task, made, uniforms, episode)
+    return SavedEpisode(task, _fitting(made, theta, path), uniforms, episode)
+
+
+def _fitting(policy: Policy, theta: Any, path: str | Path) -> Policy:
+    """The policy, if it has as many parameters as the file."""
+    if theta.shape != (policy.dim,):
+        raise FileFormatError(
+            f"{path}: its parameters have shape {theta.shape}, its policy needs ({policy.dim},)"
+        )
+    return policy
 
 
 @dataclass
