@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from typing_extensions import Self
 
+from zorl.common.class_methods import told_on_instances
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.options import Option
 from zorl.common.plain import plain
@@ -231,6 +232,9 @@ class BaseAgent(Agent):
             FileFormatError: something is missing, or does not fit the configuration.
         """
 
+    @told_on_instances(
+        "load returns a new agent and leaves this one as it was: agent = zorl.load_agent(path)"
+    )
     @classmethod
     def load(cls, path: str | Path, **arguments: Any) -> Self:
         """The agent that `save` wrote to a file; `zorl.load_agent` takes every family's.

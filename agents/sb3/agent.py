@@ -8,7 +8,7 @@ goes on learning with a fresh optimizer and an empty buffer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -29,7 +29,7 @@ from zorl.agents.sb3.policy import BaselinePolicy, acting_parameters, restore, t
 from zorl.common.errors import ConfigurationError, FileFormatError
 from zorl.common.options import Option
 from zorl.common.storage import Arrays, save_archive
-from zorl.common.streams import Purpose, Seeds, Streams
+from zorl.common.streams import Purpose, Streams, checked_seeds
 from zorl.common.types import Stop
 from zorl.envs.ids import close_env
 from zorl.policies.normalization import Normalizer
@@ -202,10 +202,11 @@ class BaselineAgent(BaseAgent):
         action, state = self.model.predict(observation, state, episode_start, deterministic)
         return action[()], state  # an array of no dimension becomes the number that Gymnasium takes
 
-    def evaluate(self, seeds: Seeds) -> Evaluation:
+    def evaluate(self, seeds: Iterable[int] | None = None) -> Evaluation:
         """One deterministic episode from each seed, as search agents are evaluated; (1, e)."""
         from zorl.agents.sb3.training import one_torch_thread
 
+        seeds = checked_seeds(seeds)
         if self._runner is None:
             # One lane: torch rounds a row of a batch differently from the row alone, and an
             # episode must not depend on its neighbours.
@@ -292,7 +293,7 @@ class BaselineAgent(BaseAgent):
 
     def as_saved(self, path: str | Path) -> BaselineAgent:
         """See `Agent`."""
-        agent = self.load(path)
+        agent = type(self).load(path)
         self._saved.append(agent)
         return agent
 

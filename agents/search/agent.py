@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import asdict, replace
 from functools import partial
@@ -26,7 +26,7 @@ from zorl.agents.search.objects import label
 from zorl.common.errors import EnvironmentFailure, FileFormatError
 from zorl.common.options import Option, describe_options
 from zorl.common.storage import Arrays, check_writable, flatten, save_archive, unflatten
-from zorl.common.streams import Seeds, Streams
+from zorl.common.streams import Streams, checked_seeds
 from zorl.common.types import Stop
 from zorl.envs.ids import close_env
 from zorl.optimizers.registry import METHODS
@@ -210,11 +210,12 @@ class SearchAgent(BaseAgent):
         actions = np.asarray(self.policy.act(self.state.theta[None], rows))
         return (actions if batch else actions[0]), state
 
-    def evaluate(self, seeds: Seeds) -> Evaluation:
+    def evaluate(self, seeds: Iterable[int] | None = None) -> Evaluation:
         """One deterministic episode from each seed with the incumbent; arrays (1, e).
 
         Always in Gymnasium's environment, whatever plays the episodes of the search.
         """
+        seeds = checked_seeds(seeds)
         thetas = self.state.theta[None]
         if self._config.backend == "gymnasium" and not self._config.stochastic:
             return self._evaluator.evaluate(thetas, seeds, self.state.normalizer)
