@@ -1,7 +1,6 @@
+from .agent import Agent as Agent, AgentConfig as AgentConfig
 from .base import (
     FAMILIES as FAMILIES,
-    Agent as Agent,
-    AgentConfig as AgentConfig,
     BaseAgent as BaseAgent,
     register_family as register_family,
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
+from zorl.common.plain import plain
+from zorl.common.validation import at_least
 
 SELECT = ("last", "best")
 
@@ -34,13 +36,15 @@ class TrainingPlan:
     stop_at: float | None = None
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            object.__setattr__(self, item.name, plain(getattr(self, item.name)))
         for name in ("total_timesteps", "validate_every", "validate_episodes", "held_out"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ConfigurationError(f"{name} must be an integer ≥ 1, got {value!r}")
+            if value is not None or name != "validate_every":
+                at_least(name, value, 1)
         if self.select not in SELECT:
             raise UnknownNameError("selection", self.select, SELECT)
-        if not isinstance(self.stop_at, (int, float, type(None))):
+        if isinstance(self.stop_at, bool) or not isinstance(self.stop_at, (int, float, type(None))):
             raise ConfigurationError(f"stop_at must be a return, got {self.stop_at!r}")
 
     @property

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
-from zorl.agents.base import DEFAULT_RESOURCES, FAMILIES, Agent, AgentConfig, family_of, read_agent
+from zorl.agents.agent import Agent, AgentConfig
+from zorl.agents.base import DEFAULT_RESOURCES, FAMILIES, family_of, read_agent
 from zorl.common.errors import FileFormatError, UnknownNameError
-from zorl.envs import Task, make_task, task_of
+from zorl.envs import Task, as_task
 from zorl.optimizers.base import Optimizer
 from zorl.rollout.backend import Resources
 from zorl.search.gates import Gate
@@ -27,7 +28,7 @@ def list_agents() -> dict[str, str]:
 
 def make_config(
     agent: str | Optimizer[Any],
-    env: str | Task | gym.Env[Any, Any],
+    env: str | Task | gym.Env[Any, Any] | Callable[[], gym.Env[Any, Any]],
     settings: str = "tuned",
     **options: Any,
 ) -> AgentConfig:
@@ -36,7 +37,8 @@ def make_config(
     Args:
         agent: a name in `list_agents()`; a recipe of an optimizer as "module:function"; or an
             optimizer, which a search agent then uses.
-        env: an environment id, a task, or an environment made by `gymnasium.make`.
+        env: an environment id, a task, an environment made by `gymnasium.make`, or a function
+            without arguments that makes one.
         settings: "tuned" for settings tuned for this agent and environment where there are some
             (RL Baselines3 Zoo's), "default" for the agent's defaults. Objects have neither.
         options: fields of `SearchConfig` (hidden, gate, episodes, seed, …) and arguments of the
@@ -48,14 +50,12 @@ def make_config(
     family = family_of(agent)
     if settings not in SETTINGS:
         raise UnknownNameError("settings", settings, SETTINGS)
-    task = env if isinstance(env, Task) else task_of(env) if isinstance(env, gym.Env) else None
-    task = make_task(str(env)) if task is None else task
-    return family.config_class.create(agent, task, settings == "tuned", options)
+    return family.config_class.create(agent, as_task(env), settings == "tuned", options)
 
 
 def make_agent(
     agent: str | Optimizer[Any],
-    env: str | Task | gym.Env[Any, Any],
+    env: str | Task | gym.Env[Any, Any] | Callable[[], gym.Env[Any, Any]],
     settings: str = "tuned",
     workers: int | None = None,
     timeout: float | None = None,
@@ -68,7 +68,8 @@ def make_agent(
     Args:
         agent: a name in `list_agents()`, as "cma-es" or "ppo"; a recipe of an optimizer as
             "module:function"; or an optimizer, which a search agent then uses.
-        env: an environment id, a task, or an environment made by `gymnasium.make`.
+        env: an environment id, a task, an environment made by `gymnasium.make`, or a function
+            without arguments that makes one.
         settings: see `make_config`.
         workers: see `Resources`, as for the next three; for search agents only.
         timeout: likewise.

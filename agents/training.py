@@ -17,7 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import zorl
-from zorl.agents.base import FAMILIES, Agent
+from zorl.agents.agent import Agent
+from zorl.agents.base import FAMILIES
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import agent_of, config_from_json, given_objects, load_agent
 from zorl.agents.validation import COLUMNS, Validator

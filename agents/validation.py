@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zorl.agents.agent import Agent
 from zorl.agents.plan import TrainingPlan
 from zorl.common.streams import Streams
 from zorl.runs.curves import Row, best_row, score
-
-if TYPE_CHECKING:
-    from zorl.agents.base import Agent
 
 COLUMNS = (
     "env_steps",

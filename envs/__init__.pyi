@@ -1,4 +1,4 @@
-from .from_env import task_of as task_of
+from .from_env import as_task as as_task, task_of as task_of
 from .ids import find_spec as find_spec
 from .task import Success as Success, Task as Task, make_task as make_task
 from .twins.base import (

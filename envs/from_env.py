@@ -12,7 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from zorl.common.errors import ConfigurationError
-from zorl.envs.ids import find_spec
+from zorl.envs.ids import close_env, find_spec
 from zorl.envs.task import Task, make_task
 from zorl.envs.wrappers.registry import WRAPPERS
 
@@ -31,6 +31,59 @@ BYSTANDERS: Final = frozenset(
 TIME_LIMIT: Final = "gymnasium.wrappers.common:TimeLimit"
 
 log = logging.getLogger("zorl")
+
+
+def as_task(env: Any) -> Task:
+    """The task that a user means.
+
+    Args:
+        env: a task, an environment's id, an environment as for `task_of`, or a function without
+            arguments that makes one; what it made is closed again.
+
+    Raises:
+        ConfigurationError: something else, with what to give instead; or as `task_of` and
+            `make_task`.
+    """
+    if isinstance(env, Task):
+        return env
+    if isinstance(env, str):
+        return make_task(env)
+    if isinstance(env, gym.Env):
+        return task_of(env)
+    what = f"{type(env).__module__}.{type(env).__name__}"
+    if isinstance(env, gym.vector.VectorEnv) or hasattr(env, "num_envs"):
+        raise ConfigurationError(
+            f"env must be a single environment, got the vector environment {what}: give the id or "
+            "the environment that it is made of; zorl makes as many of it as it needs"
+        )
+    register = (
+        'register it, as gymnasium.register("Mine-v0", "module:Class", max_episode_steps=200), and '
+        'give its id, "module:Mine-v0"'
+    )
+    if isinstance(env, type):
+        raise ConfigurationError(
+            f"env must be an environment's id, got the class {env}: {register}"
+        )
+    if not callable(env):
+        raise ConfigurationError(
+            "env must be an environment's id, a task, an environment of gymnasium.make, or a "
+            f"function that makes one, got {env!r} of {what}"
+        )
+    try:
+        made = env()
+    except Exception as error:  # the user's code
+        raise ConfigurationError(
+            f"the function {env!r} that should make an environment raised {type(error).__name__}: "
+            f"{error}"
+        ) from error
+    if not isinstance(made, gym.Env):
+        raise ConfigurationError(
+            f"the function {env!r} should make a gymnasium.Env, but returned {type(made)}"
+        )
+    try:
+        return task_of(made)
+    finally:
+        close_env(made)
 
 
 def task_of(env: gym.Env[Any, Any]) -> Task:

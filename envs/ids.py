@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import gymnasium as gym
@@ -12,6 +14,8 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, UnknownNameError
 from zorl.common.references import import_for
+
+log = logging.getLogger("zorl")
 
 # What to install for an environment that Gymnasium ships, by the subpackage it lives in.
 _EXTRAS = {
@@ -128,6 +132,27 @@ def make_env(env_id: str, kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:
         raise EnvironmentFailure(
             f"cannot make {env_id} with {dict(kwargs)}: {type(error).__name__}: {error}"
         ) from error
+
+
+def close_env(env: Any) -> None:
+    """Close an environment, and only tell of it if that fails: its results are all there.
+
+    Args:
+        env: anything with `close`.
+    """
+    try:
+        env.close()
+    except Exception as error:  # its author's code
+        name = getattr(getattr(env, "unwrapped", env), "spec", None)
+        _tell_once(
+            f"{getattr(name, 'id', type(env).__name__)} raised {type(error).__name__} in close(): "
+            f"{error}; what it should free may stay until the process ends"
+        )
+
+
+@cache
+def _tell_once(message: str) -> None:
+    log.warning(message)
 
 
 def _newest_versions() -> dict[str, EnvSpec]:

@@ -14,7 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.common.options import Options
 from zorl.common.validation import at_least
-from zorl.envs.ids import find_spec, make_env
+from zorl.envs.ids import close_env, find_spec, make_env
 from zorl.envs.wrappers.native_return import NativeReturn
 from zorl.envs.wrappers.registry import (
     apply_wrapper,
@@ -111,7 +111,7 @@ class Task:
             for name, options in self.wrappers:
                 env = apply_wrapper(env, name, Options(options))
         except Exception:
-            base.close()
+            close_env(base)
             raise
         return env
 
@@ -266,7 +266,7 @@ def _finite(threshold: Any) -> float:
         raise ConfigurationError(f"a threshold must be a number, got {threshold!r}")
     try:
         value = float(threshold)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ConfigurationError(f"a threshold must be a number, got {threshold!r}") from error
     if not math.isfinite(value):
         raise ConfigurationError(f"a threshold must be finite, got {threshold!r}")

@@ -14,8 +14,8 @@ from . import (
     studies as studies,
     testing as testing,
 )
+from .agents.agent import Agent as Agent
 from .agents.base import (
-    Agent as Agent,
     BaseAgent as BaseAgent,
     register_family as register_family,
 )

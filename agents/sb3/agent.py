@@ -8,8 +8,9 @@ goes on learning with a fresh optimizer and an empty buffer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,25 @@ from zorl.agents.base import (
     DEFAULT_RESOURCES,
     NO_OBJECTS,
     BaseAgent,
+    log,
     read_agent,
     register_family,
 )
 from zorl.agents.sb3.algorithms import BASELINES
 from zorl.agents.sb3.config import BaselineConfig
-from zorl.agents.sb3.options import check_action_space, describe, keywords
+from zorl.agents.sb3.options import (
+    check_action_space,
+    check_observation_space,
+    describe,
+    keywords,
+)
 from zorl.agents.sb3.policy import BaselinePolicy, acting_parameters, restore, to_arrays
 from zorl.common.errors import ConfigurationError, FileFormatError
 from zorl.common.options import Option
 from zorl.common.storage import Arrays, save_archive
-from zorl.common.streams import Purpose, Seeds, Streams
+from zorl.common.streams import Purpose, Streams, checked_seeds
 from zorl.common.types import Stop
+from zorl.envs.ids import close_env
 from zorl.envs.repeatable import warn_if_not_repeatable
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import ObservationEncoder, check_spaces
@@ -67,7 +75,8 @@ class BaselineAgent(BaseAgent):
     _config: BaselineConfig
 
     def __init__(self, config: BaselineConfig) -> None:
-        from zorl.agents.sb3.training import PrivateRandomness, silent_logger
+        from zorl.agents.sb3.callbacks import FiguresLogger
+        from zorl.agents.sb3.training import PrivateRandomness
 
         self._config = config.resolved()
         self.name = config.agent
@@ -77,7 +86,7 @@ class BaselineAgent(BaseAgent):
         self._private = PrivateRandomness()
         with self._alone():
             self.model = self._build(self._seed(0))
-        self.model.set_logger(silent_logger())
+        self.model.set_logger(FiguresLogger())
         self._normalizer = self.model.get_vec_normalize_env()
         self._runner: GymnasiumRunner | None = None
 
@@ -88,6 +97,7 @@ class BaselineAgent(BaseAgent):
         probe = self.task.make()
         try:
             check_spaces(probe)
+            check_observation_space(self.task.env_id, probe.observation_space)
             warn_if_not_repeatable(probe, self.task)
             check_action_space(config.agent, self.task.env_id, probe.action_space)
             self._encoder = ObservationEncoder.for_space(probe.observation_space)
@@ -98,13 +108,13 @@ class BaselineAgent(BaseAgent):
                 )
             arguments = keywords(config.agent, options, probe.action_space, config.n_envs)
         finally:
-            probe.close()
+            close_env(probe)
         env = make_training_env(self.task, config.n_envs, config.normalize, options["gamma"])
         try:
             return BASELINES[config.agent].load()(env=env, seed=seed, device="cpu", **arguments)
         # SB3 checks its arguments with assertions as well.
         except (AssertionError, TypeError, ValueError) as error:
-            env.close()
+            close_env(env)
             raise ConfigurationError(f"{config.agent} cannot be made: {error}") from error
 
     def _seed(self, num_timesteps: int) -> int:
@@ -156,11 +166,12 @@ class BaselineAgent(BaseAgent):
         """See `BaseAgent`.
 
         On-policy algorithms take whole rollouts, so that they may take up to one rollout more.
-        Schedules are SB3's: their end is `target`. The callback sees the SB3 model; `stop` is
-        asked after every step of the environments.
+        Schedules are SB3's: their end is `target`. The callback sees the SB3 model; the files that
+        it saves can be loaded by zorl too. `stop` is asked after every step of the environments.
         """
         from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
 
+        from zorl.agents.sb3.callbacks import saved_for_both
         from zorl.agents.sb3.training import Reporter
 
         reporter = Reporter(recorder, stop, self._records, self._count)
@@ -170,7 +181,7 @@ class BaselineAgent(BaseAgent):
                 own = isinstance(item, BaseCallback)
                 callbacks.append(item if own else ConvertCallback(item))
         try:
-            with self._alone():
+            with self._alone(), saved_for_both(self.model, self._contents):
                 self.model.learn(
                     target - self.num_timesteps,
                     CallbackList(callbacks),
@@ -200,10 +211,11 @@ class BaselineAgent(BaseAgent):
         action, state = self.model.predict(observation, state, episode_start, deterministic)
         return action[()], state  # an array of no dimension becomes the number that Gymnasium takes
 
-    def evaluate(self, seeds: Seeds) -> Evaluation:
+    def evaluate(self, seeds: Iterable[int] | None = None) -> Evaluation:
         """One deterministic episode from each seed, as search agents are evaluated; (1, e)."""
         from zorl.agents.sb3.training import one_torch_thread
 
+        seeds = checked_seeds(seeds)
         if self._runner is None:
             # One lane: torch rounds a row of a batch differently from the row alone, and an
             # episode must not depend on its neighbours.
@@ -215,13 +227,17 @@ class BaselineAgent(BaseAgent):
 
     def save(self, path: str | Path) -> None:
         """Write configuration, networks and normalisation statistics, atomically."""
+        save_archive(path, "agent", *self._contents())
+
+    def _contents(self) -> tuple[dict[str, Any], Arrays]:
+        """Metadata and arrays of the agent's file."""
         metadata = {
             "family": self.family,
             "config": self._config.to_json(),
             "num_timesteps": self.num_timesteps,
             "num_episodes": self.num_episodes,
         }
-        save_archive(path, "agent", metadata, to_arrays(self.model))
+        return metadata, to_arrays(self.model)
 
     @classmethod
     def from_config(
@@ -233,7 +249,23 @@ class BaselineAgent(BaseAgent):
                 f"{config.agent} is a baseline of stable-baselines3, which runs in this process: "
                 "neither on Ray nor with a timeout"
             )
-        return cls(config)
+        return cls(config)._told(resources)
+
+    def _told(self, resources: Resources) -> BaselineAgent:
+        """Return the agent; a notice names resources that it makes no use of."""
+        ignored = [
+            f"{item.name} = {getattr(resources, item.name)}"
+            for item in fields(resources)
+            if getattr(resources, item.name) not in (None, 1)
+        ]
+        if ignored:
+            log.warning(
+                "%s is a baseline of stable-baselines3, which trains in this process: %s has no "
+                "effect; n_envs is the number of its environments",
+                self.name,
+                " and ".join(ignored),
+            )
+        return self
 
     @classmethod
     def from_archive(
@@ -246,16 +278,19 @@ class BaselineAgent(BaseAgent):
         """See `BaseAgent`; the agent acts bit-identically; see the module on learning."""
         try:
             config = BaselineConfig.from_json(metadata["config"]).with_objects(objects)
-            counts = int(metadata["num_timesteps"]), int(metadata["num_episodes"])
+            counts = metadata["num_timesteps"], metadata["num_episodes"]
         except KeyError as error:
             raise FileFormatError(f"the file lacks {error}") from error
+        for count in counts:
+            if type(count) is not int or not 0 <= count < 2**63:
+                raise FileFormatError(f"the file has a count of {count!r}, expected an integer ≥ 0")
         agent = cls(config)
         try:
             agent._restore(*counts, arrays)
         except (KeyError, RuntimeError, ValueError) as error:  # torch's and numpy's, of shapes
             agent.close()
             raise FileFormatError(f"the file does not fit its configuration: {error}") from error
-        return agent
+        return agent._told(resources)
 
     def _restore(self, num_timesteps: int, num_episodes: int, arrays: Arrays) -> None:
         restore(self.model, arrays)
@@ -267,7 +302,7 @@ class BaselineAgent(BaseAgent):
 
     def as_saved(self, path: str | Path) -> BaselineAgent:
         """See `Agent`."""
-        agent = self.load(path)
+        agent = type(self).load(path)
         self._saved.append(agent)
         return agent
 
@@ -279,6 +314,6 @@ class BaselineAgent(BaseAgent):
         """Free environments."""
         for agent in self._saved:
             agent.close()
-        self.model.get_env().close()
+        close_env(self.model.get_env())
         if self._runner is not None:
             self._runner.close()

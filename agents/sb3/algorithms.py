@@ -21,11 +21,13 @@ class Algorithm:
         reference: its class, as "module:Class"; imported when an agent is made.
         actions: the kinds of action spaces that it can act in.
         acting: how the names of the parameters begin that a deterministic action depends on.
+        scales: whether its actions are scaled to the bounds of a Box.
     """
 
     reference: ClassVar[str]
     actions: ClassVar[tuple[type[spaces.Space[Any]], ...]]
     acting: ClassVar[tuple[str, ...]]
+    scales: ClassVar[bool] = False
 
     @classmethod
     def load(cls) -> type[BaseAlgorithm]:
@@ -89,6 +91,7 @@ class SAC(Algorithm):
     reference = "stable_baselines3:SAC"
     actions = (spaces.Box,)
     acting = ("actor.",)
+    scales = True
 
 
 @register_baseline("td3")
@@ -98,3 +101,4 @@ class TD3(Algorithm):
     reference = "stable_baselines3:TD3"
     actions = (spaces.Box,)
     acting = ("actor.",)
+    scales = True

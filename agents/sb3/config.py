@@ -12,6 +12,7 @@ from zorl.agents.sb3.options import resolve
 from zorl.agents.search.config import OPTIONS as SEARCH_OPTIONS
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.options import Options
+from zorl.common.plain import plain
 from zorl.common.streams import Streams
 from zorl.envs import Task
 
@@ -41,6 +42,8 @@ class BaselineConfig:
     def __post_init__(self) -> None:
         if self.agent not in BASELINES:
             raise UnknownNameError("baseline", self.agent, BASELINES)
+        for name in ("n_envs", "normalize", "seed", "source"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
         if isinstance(self.n_envs, bool) or not isinstance(self.n_envs, int) or self.n_envs < 1:
             raise ConfigurationError(f"n_envs must be an integer ≥ 1, got {self.n_envs!r}")
         if not isinstance(self.normalize, bool):
@@ -52,7 +55,7 @@ class BaselineConfig:
     def create(
         cls, agent: Any, task: Task, tuned: bool, options: Mapping[str, Any]
     ) -> BaselineConfig:
-        """See `zorl.agents.base.AgentConfig`; options are fields, or arguments of the SB3 class."""
+        """See `zorl.agents.agent.AgentConfig`; options are fields, or the SB3 class's arguments."""
         own = {item.name for item in fields(cls)} - {"agent", "task", "options", "source"}
         for name in options:
             if name in SEARCH_OPTIONS - own:
@@ -76,13 +79,13 @@ class BaselineConfig:
         return cls(agent, task, options=chosen, **values)
 
     def with_objects(self, objects: Mapping[str, Any]) -> BaselineConfig:
-        """See `zorl.agents.base.AgentConfig`; a baseline has none."""
+        """See `zorl.agents.agent.AgentConfig`; a baseline has none."""
         if objects:
             raise ConfigurationError(f"a baseline has no {' and no '.join(objects)}")
         return self
 
     def resolved(self) -> BaselineConfig:
-        """See `zorl.agents.base.AgentConfig`: with every argument of the SB3 class."""
+        """See `zorl.agents.agent.AgentConfig`: with every argument of the SB3 class."""
         return replace(self, options=resolve(self.agent, self.options))
 
     def to_json(self) -> dict[str, Any]:

@@ -92,10 +92,36 @@ def check_action_space(agent: str, env_id: str, space: spaces.Space[Any]) -> Non
             f"baselines need finite action bounds, but those of {env_id} are {space}; use a search "
             "agent"
         )
+    if isinstance(space, spaces.Box) and BASELINES[agent].scales:
+        with np.errstate(over="ignore"):
+            width = space.high - space.low
+        if not np.isfinite(width).all():
+            raise ConfigurationError(
+                f"{agent} scales actions to the width of their space, which overflows for {space} "
+                f"of {env_id}; state bounds that are meant, or use ppo or a search agent"
+            )
     if np.any(getattr(space, "start", 0)):
         raise ConfigurationError(
             f"baselines number actions from 0, but those of {env_id} are {space}; use a search "
             "agent"
+        )
+
+
+def check_observation_space(env_id: str, space: spaces.Space[Any]) -> None:
+    """Refuse an observation space that the networks of SB3 cannot read.
+
+    Raises:
+        ConfigurationError: naming what would help.
+    """
+    cure = "wrap the environment with flatten-observation, or use a search agent"
+    if isinstance(space, spaces.Discrete) and space.start != 0:
+        raise ConfigurationError(
+            f"baselines number observations from 0, but those of {env_id} are {space}; {cure}"
+        )
+    if isinstance(space, spaces.Box) and space.shape == ():
+        raise ConfigurationError(
+            f"baselines need observations with an axis, but those of {env_id} are single numbers, "
+            f"{space}; {cure}"
         )
 
 

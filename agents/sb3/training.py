@@ -16,13 +16,15 @@ import gymnasium as gym
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
+from zorl.agents.sb3.callbacks import FiguresLogger
 from zorl.common.errors import EnvironmentFailure, NonFiniteRewardError
 from zorl.common.types import Stop
+from zorl.common.validation import api_hint, as_reward
 from zorl.envs import Task, native_recorder
+from zorl.envs.ids import close_env
 from zorl.recorders.base import PlainRecord, Recorder
 
 REPORT_STEPS = 500  # the fewest env steps between two records
@@ -56,7 +58,8 @@ class TrainingEnv(gym.Wrapper[Any, Any, Any, Any]):
         """Reset the environment and the figures."""
         self._total, self._length = 0.0, 0
         try:
-            return self.env.reset(**kwargs)
+            observation, info = self.env.reset(**kwargs)
+            return observation, info
         except Exception as error:
             raise self._failure("reset", error) from error
 
@@ -64,9 +67,11 @@ class TrainingEnv(gym.Wrapper[Any, Any, Any, Any]):
         """Step the environment, unchanged but for the last `info` of an episode."""
         try:
             observation, reward, terminated, truncated, info = self.env.step(action)
+            info = {**info}  # SB3 and this class write into it; the environment may use it again
+            reward = as_reward(reward)
         except Exception as error:
             raise self._failure("step", error) from error
-        self._total += float(reward)
+        self._total += reward
         self._length += 1
         if not (np.isfinite(self._total) and np.isfinite(observation).all()):
             raise NonFiniteRewardError(
@@ -77,13 +82,18 @@ class TrainingEnv(gym.Wrapper[Any, Any, Any, Any]):
             native = self._total if self._native is None else self._native.episode_return
             success = self._task.succeeded(native, bool(terminated), info)
             info[_EPISODE] = EpisodeFigures(self._total, native, self._length, success)
-        return observation, float(reward), bool(terminated), bool(truncated), info
+        return observation, reward, bool(terminated), bool(truncated), info
+
+    def close(self) -> None:
+        """Close the environment; the others beside it are closed in any case."""
+        close_env(self.env)
 
     def _failure(self, verb: str, error: Exception) -> EnvironmentFailure:
-        return EnvironmentFailure(
-            f"{self._task.env_id} raised {type(error).__name__} in {verb}() after {self._length} "
-            f"steps of a training episode: {error}"
-        )
+        where = f"{verb}() after {self._length} steps of a training episode"
+        if isinstance(error, EnvironmentFailure):  # its message says what is wrong
+            return EnvironmentFailure(f"{self._task.env_id}, in {where}: {error}")
+        what = f"raised {type(error).__name__} in {where}: {error}{api_hint(error)}"
+        return EnvironmentFailure(f"{self._task.env_id} {what}")
 
 
 def make_training_env(task: Task, n_envs: int, normalize: bool, gamma: float) -> VecEnv:
@@ -110,7 +120,8 @@ class Reporter(BaseCallback):
     A record is made between two rollouts, once `REPORT_STEPS` have passed since the last one, and
     at the end. Its task/ figures are means over the episodes that ended since the last record;
     where none did, the former ones stand and "task/episodes" is 0. "time/env_steps_per_second"
-    includes SB3's gradient steps. train/ figures are SB3's, where it trained since.
+    includes SB3's gradient steps. train/ figures are SB3's, where it trained since;
+    others are what callbacks recorded in its logger.
     """
 
     def __init__(
@@ -160,19 +171,14 @@ class Reporter(BaseCallback):
             "task/episodes": float(len(episodes)),
             "time/env_steps_per_second": (steps - self._steps) / max(now - self._clock, 1e-9),
         }
-        for name, value in self.logger.name_to_value.items():
-            if name.startswith("train/"):
-                scalars[name] = float(value)
+        if isinstance(self.logger, FiguresLogger):
+            scalars.update(self.logger.take())
+        else:  # the user's own
+            self.logger.dump(steps)
         record = PlainRecord(self.index, steps, scalars)
-        self.logger.dump(steps)  # so that the next record has values of its own time
         self.index += 1
         self._episodes, self._steps, self._clock = [], steps, now
         self._recorder.record(record)
-
-
-def silent_logger() -> Logger:
-    """A logger of SB3 that keeps values for the reporter and writes nothing."""
-    return Logger(None, [])
 
 
 class PrivateRandomness:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import asdict, replace
 from functools import partial
@@ -25,14 +25,22 @@ from zorl.agents.search.config import SearchConfig
 from zorl.agents.search.objects import label
 from zorl.common.errors import EnvironmentFailure, FileFormatError
 from zorl.common.options import Option, describe_options
-from zorl.common.storage import Arrays, flatten, save_archive, unflatten
-from zorl.common.streams import Seeds, Streams
+from zorl.common.storage import Arrays, check_writable, flatten, save_archive, unflatten
+from zorl.common.streams import Streams, checked_seeds
 from zorl.common.types import Stop
+from zorl.envs.ids import close_env
 from zorl.envs.repeatable import warn_if_not_repeatable
 from zorl.optimizers.registry import METHODS
 from zorl.policies.mlp import Policy
 from zorl.policies.normalization import Normalizer
-from zorl.policies.source import make_policy, tell_if_unnamed
+from zorl.policies.source import (
+    check_network,
+    check_same_fixed,
+    fixed_of,
+    make_policy,
+    network_of,
+    tell_if_unnamed,
+)
 from zorl.policies.spaces import ActionDecoder, ObservationEncoder, check_spaces
 from zorl.recorders.base import Recorder
 from zorl.rollout.backend import BackendSetup, Resources
@@ -56,12 +64,20 @@ class SearchAgent(BaseAgent):
 
     Args:
         config: what and how to learn.
-        resources: where episodes run; results do not depend on it."""
+        resources: where episodes run; results do not depend on it.
+        fixed: saved buffers and frozen parameters of a network of the user's own; None leaves it
+            those that it has.
+    """
 
     config_class = SearchConfig
     _config: SearchConfig
 
-    def __init__(self, config: SearchConfig, resources: Resources = DEFAULT_RESOURCES) -> None:
+    def __init__(
+        self,
+        config: SearchConfig,
+        resources: Resources = DEFAULT_RESOURCES,
+        fixed: Arrays | None = None,
+    ) -> None:
         config = config.resolved()
         self.name = label(config.agent).strip("<>")
         self.task = config.task
@@ -72,7 +88,9 @@ class SearchAgent(BaseAgent):
             self._encoder = ObservationEncoder.for_space(env.observation_space)
             self._decoder = ActionDecoder.for_space(env.action_space, config.stochastic)
         finally:
-            env.close()
+            close_env(env)
+        if self._decoder.unscaled:
+            log.warning("%s: %s", self.task.env_id, self._decoder.unscaled)
         self.policy: Policy = make_policy(
             self._encoder.size,
             self._decoder,
@@ -80,6 +98,7 @@ class SearchAgent(BaseAgent):
             config.hidden,
             config.activation,
             config.bias,
+            fixed,
         )
         uniforms = self._decoder.outputs if config.stochastic else 0
         setup = BackendSetup(
@@ -106,6 +125,7 @@ class SearchAgent(BaseAgent):
         theta = self.policy.init(streams.init())
         start = np.zeros_like(theta) if config.zero_policy else theta
         self.state = self.search.init(start, normalizer)
+        check_writable(*self._contents())
         allow_non_finite = config.non_finite == "worst"
         self._greedy = GymnasiumRunner(self.task, self.policy, allow_non_finite=allow_non_finite)
         self._told = False
@@ -164,13 +184,17 @@ class SearchAgent(BaseAgent):
         budget = Budget(total_timesteps=target)
         for generation in self.search.run(self.state, until=budget, stop=stop):
             self.state = generation.state
-            recorder.record(generation)
+            try:
+                goes_on = hook.record(generation)
+            finally:
+                figures = hook.take_figures()
+                recorder.record(replace(generation, figures=figures) if figures else generation)
             if not generation.evaluation.env_steps:
                 raise EnvironmentFailure(
                     f"not one episode of generation {generation.index} could be played to its "
                     "end, so that the budget of env steps would last for ever; mend the environment"
                 )
-            if not hook.record(generation):
+            if not goes_on:
                 return
 
     def predict(
@@ -190,11 +214,12 @@ class SearchAgent(BaseAgent):
         actions = np.asarray(self.policy.act(self.state.theta[None], rows))
         return (actions if batch else actions[0]), state
 
-    def evaluate(self, seeds: Seeds) -> Evaluation:
+    def evaluate(self, seeds: Iterable[int] | None = None) -> Evaluation:
         """One deterministic episode from each seed with the incumbent; arrays (1, e).
 
         Always in Gymnasium's environment, whatever plays the episodes of the search.
         """
+        seeds = checked_seeds(seeds)
         thetas = self.state.theta[None]
         if self._config.backend == "gymnasium" and not self._config.stochastic:
             evaluator = RolloutEvaluator(self._backend)
@@ -242,8 +267,8 @@ class SearchAgent(BaseAgent):
     def save(self, path: str | Path) -> None:
         """Write configuration, policy, normalizer and the whole search state, atomically.
 
-        Of a network without a name to import, only the parameters are written; of an optimizer or
-        gate that no file can hold, only the state. A warning says so, once.
+        Of a network without a name to import, only the parameters and buffers are written; of an
+        optimizer or gate that no file can hold, only the state. A warning says so, once.
         """
         if not self._told:
             self._told = True
@@ -257,16 +282,21 @@ class SearchAgent(BaseAgent):
                         label(given),
                         name,
                     )
-        scalars, arrays = flatten(self.state, "state")
-        save_archive(path, "agent", {**self._metadata(), "scalars": scalars}, arrays)
+        save_archive(path, "agent", *self._contents())
 
-    def _metadata(self) -> dict[str, Any]:
-        return {
+    def _contents(self) -> tuple[dict[str, Any], Arrays]:
+        """Metadata and arrays of the agent's file."""
+        scalars, arrays = flatten(self.state, "state")
+        network, fixed = network_of(self.policy)
+        metadata = {
             "family": self.family,
             "config": self._config.to_json(),
             "num_timesteps": self.num_timesteps,
             "counters": asdict(self.counters),
+            "scalars": scalars,
+            "network": network,
         }
+        return metadata, {**arrays, **fixed}
 
     @classmethod
     def from_config(
@@ -294,13 +324,16 @@ class SearchAgent(BaseAgent):
             raise FileFormatError(f"the file lacks {error}") from error
         if not isinstance(scalars, Mapping):
             raise FileFormatError(f"the state of an agent is a mapping of names, got {scalars!r}")
-        agent = cls(config, resources)
+        network = metadata.get("network")
+        agent = cls(config, resources, fixed_of(network, arrays))
+        check_network(agent.policy, network)
         agent.state = unflatten(agent.state, "state", scalars, arrays)
         return agent
 
     def as_saved(self, path: str | Path) -> SearchAgent:
         """See `Agent`; the two share environments and processes."""
         metadata, arrays = read_agent(path, self.family)
+        check_same_fixed(self.policy, fixed_of(metadata.get("network"), arrays), path)
         agent = copy(self)
         agent.state = unflatten(self.state, "state", metadata["scalars"], arrays)
         return agent

@@ -11,9 +11,10 @@ from zorl.agents.published import tuned as published_settings
 from zorl.agents.search.objects import described, encoded, is_label, label, missing, rebuilt
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.options import parse_sizes, resolve_options
+from zorl.common.plain import plain
 from zorl.common.registry import Registry
 from zorl.common.streams import Streams
-from zorl.common.validation import at_least, is_finite
+from zorl.common.validation import at_least, check_name, is_finite
 from zorl.envs import Task
 from zorl.optimizers.base import Optimizer
 from zorl.optimizers.checks import check_wrapped
@@ -94,6 +95,8 @@ class SearchConfig:
     source: str = "zorl defaults"
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            object.__setattr__(self, item.name, plain(getattr(self, item.name)))
         self._name_object("agent", "options", METHODS)
         self._name_object("gate", "gate_options", GATES)
         for name, value, known in (
@@ -102,8 +105,7 @@ class SearchConfig:
             ("rule for failed episodes", self.on_failure, ON_FAILURE),
             ("backend", self.backend, BACKENDS),
         ):
-            if value not in known:
-                raise UnknownNameError(name, value, known)
+            check_name(name, value, known)
         for name in ("bias", "stochastic", "zero_policy"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(
@@ -151,7 +153,7 @@ class SearchConfig:
     def create(
         cls, agent: Any, task: Task, tuned: bool, options: Mapping[str, Any]
     ) -> SearchConfig:
-        """See `zorl.agents.base.AgentConfig`; options are fields, or arguments of the recipe."""
+        """See `zorl.agents.agent.AgentConfig`; options are fields, or arguments of the recipe."""
         by_name = isinstance(agent, str)
         published = published_settings(agent, task.env_id) if tuned and by_name else None
         chosen: dict[str, Any]
@@ -180,7 +182,7 @@ class SearchConfig:
         return cls(agent, task, options={**chosen, **recipe}, source=source, **{**values, **given})
 
     def with_objects(self, objects: Mapping[str, Any]) -> SearchConfig:
-        """See `zorl.agents.base.AgentConfig`: "policy", "optimizer" and "gate"."""
+        """See `zorl.agents.agent.AgentConfig`: "policy", "optimizer" and "gate"."""
         names = {"policy": "policy", "optimizer": "agent", "gate": "gate"}
         for name, given in objects.items():
             if name not in names:

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-import numpy as np
-
 from zorl.common.errors import ConfigurationError
+from zorl.common.plain import plain
 from zorl.common.registry import Registry
 from zorl.policies.source import find_source, reference
 
@@ -43,8 +42,21 @@ def rebuilt(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def encoded(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as JSON values, where they have them; the inverse of `rebuilt`."""
-    return {name: _json(value) for name, value in options.items()}
+    """Options as JSON values; the inverse of `rebuilt`.
+
+    Raises:
+        ConfigurationError: naming an option that has none, so that no file could hold it.
+    """
+    found = {}
+    for name, value in options.items():
+        try:
+            found[name] = _json(value)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"the option {name} cannot be written to a file: {error}; give a number, text, or "
+                "a class, function or dataclass at the top of a module"
+            ) from error
+    return found
 
 
 def label(thing: Any) -> str:
@@ -73,8 +85,7 @@ def _fields(thing: Any) -> dict[str, Any]:
 
 
 def _json(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = plain(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigurationError(f"JSON has no {value}")
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -82,6 +93,9 @@ def _json(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [_json(item) for item in value]
     if isinstance(value, Mapping):
+        for name in value:
+            if not isinstance(name, str):
+                raise ConfigurationError(f"keys must be text, got {name!r}")
         return {name: _json(item) for name, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
         return {"class": _importable(type(value)), "options": _fields(value)}

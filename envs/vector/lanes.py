@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure
 from zorl.common.options import Options
-from zorl.envs.ids import find_spec, option_names
+from zorl.envs.ids import close_env, find_spec, option_names
 from zorl.envs.task import Task
 
 Array = NDArray[Any]
@@ -177,7 +177,7 @@ class NativeLanes:
 
     def close(self) -> None:
         """See `Lanes`."""
-        self._env.close()
+        close_env(self._env)
 
 
 def without(ids: Array, row: int) -> Array:
@@ -268,7 +268,7 @@ def check_same_spaces(task: Task, lanes: Lanes) -> None:
         ConfigurationError: naming both spaces.
     """
     single = task.make()
-    single.close()
+    close_env(single)
     pairs = (
         ("observation", single.observation_space, lanes.single_observation_space),
         ("action", single.action_space, lanes.single_action_space),

@@ -7,6 +7,8 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
+from zorl.common.validation import as_reward
+
 
 class NativeReturn(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Keeps the sum of the environment's own rewards since the last reset.
@@ -44,7 +46,10 @@ class NativeReturn(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Step the environment, unchanged, and add its reward to the sum."""
         result = self.env.step(action)
-        self.episode_return += float(result[1])
+        try:
+            self.episode_return += float(result[1])
+        except (TypeError, ValueError):
+            self.episode_return += as_reward(result[1])  # says what is wrong
         return result
 
 

@@ -56,11 +56,19 @@ class Collector(BaseRecorder):
 class Broken(gym.Env[Any, Any]):
     """Fails, or returns NaN, at a chosen step; spaces are chosen as well."""
 
-    def __init__(self, fault: str = "none", actions: str = "discrete", start: int = 0) -> None:
-        self.observation_space = gym.spaces.Box(-1.0, 1.0, (2, 3), np.float32)
+    def __init__(
+        self, fault: str = "none", actions: str = "discrete", start: int = 0, sees: str = "box"
+    ) -> None:
+        self.observation_space: gym.Space[Any] = {
+            "box": gym.spaces.Box(-1.0, 1.0, (2, 3), np.float32),
+            "number": gym.spaces.Box(-1.0, 1.0, (), np.float32),
+            "discrete": gym.spaces.Discrete(3, start=1),
+        }[sees]
+        self.info: dict[str, Any] = {}
         spaces: dict[str, gym.Space[Any]] = {
             "discrete": gym.spaces.Discrete(2, start=start),
             "unbounded": gym.spaces.Box(-np.inf, np.inf, (1,)),
+            "huge": gym.spaces.Box(-3e38, 3e38, (1,)),
             "binary": gym.spaces.MultiBinary(3),
             "many": gym.spaces.MultiDiscrete([2, 3]),
         }
@@ -81,9 +89,14 @@ class Broken(gym.Env[Any, Any]):
             raise RuntimeError("the simulator is lost")
         bad = self.fault == "nan" and self.steps == 5
         reward = float("nan") if bad else float(np.sum(action))
-        return self._observation(), reward, False, self.steps == 20, {}
+        info = self.info if self.fault == "one info" else {}
+        return self._observation(), reward, False, self.steps == 20, info
 
-    def _observation(self) -> NDArray[np.float32]:
+    def _observation(self) -> Any:
+        if isinstance(self.observation_space, gym.spaces.Discrete):
+            return self.np_random.integers(1, 4)
+        if self.observation_space.shape == ():
+            return np.float32(self.np_random.uniform(-1, 1))
         return self.np_random.uniform(-1, 1, (2, 3)).astype(np.float32)
 
 

@@ -12,7 +12,7 @@ import random
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -367,3 +367,109 @@ ENDLESS = "toy_envs:toy/Endless-v0"
 
 
 gym.register("toy/Loose-v0", Loose, disable_env_checker=True)  # type: ignore[arg-type]
+
+
+class Shared(gym.Env[Any, Any]):
+    """All instances write into one observation, and into one info."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    action_space = spaces.Discrete(3, start=-1)
+    buffers: ClassVar[dict[str, Any]] = {
+        "single": np.zeros(3, np.float32),
+        "double": np.zeros(3),
+        "list": [0.0, 0.0, 0.0],
+        "view": np.zeros((2, 3), np.float32)[1],
+        "strided": np.zeros((3, 2), np.float32)[:, 0],
+    }
+    info: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, buffer: str = "single") -> None:
+        self._buffer = self.buffers[buffer]
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._steps, self._x = 0, self.np_random.normal(size=3)
+        return self._observe(), {}
+
+    def _observe(self) -> Any:
+        self._buffer[:] = self._x
+        return self._buffer
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        self._steps += 1
+        self._x = 0.9 * self._x + 0.1 * action + 0.1 * self.np_random.normal(size=3)
+        self.info["is_success"] = bool(self._x[0] > 0)
+        return self._observe(), float(self._x[0]), self._steps >= 9, False, self.info
+
+
+gym.register("toy/Shared-v0", Shared, disable_env_checker=True)  # type: ignore[arg-type]
+
+
+class Another(gym.Env[Any, Any]):
+    """Does not keep to Gymnasium's API; `how` says in what."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    action_space = spaces.Discrete(3)
+    rewards: ClassVar[dict[str, Any]] = {
+        "none": None,
+        "vector": np.ones(2),
+        "one": np.ones(1),
+        "word": "much",
+    }
+
+    def __init__(self, how: str) -> None:
+        self._how = how
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "reset" and object.__getattribute__(self, "_how") == "old reset":
+            return lambda: np.zeros(3, np.float32)
+        return super().__getattribute__(name)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return np.zeros(3, np.float32) if self._how == "bare" else (np.zeros(3, np.float32), {})
+
+    def step(self, action: Any) -> Any:
+        if self._how == "inside":
+            _, _ = (1, 2, 3)  # type: ignore[misc]
+        reward = self.rewards.get(self._how, 1.0)
+        result: Any = np.zeros(3, np.float32), reward, False, False, {}
+        return (*result[:3], {}) if self._how == "four" else result
+
+
+gym.register("toy/Another-v0", Another, disable_env_checker=True, order_enforce=False)  # type: ignore[arg-type]
+
+
+class BadClose(Walk):
+    """Raises in close; keeps account of the calls."""
+
+    calls = 0
+
+    def __init__(self, good: int = 0) -> None:
+        super().__init__(action="box")
+        self._good = good
+
+    def close(self) -> None:
+        BadClose.calls += 1
+        if BadClose.calls > self._good:
+            raise AttributeError("'NoneType' object has no attribute 'viewer'")
+
+
+gym.register("toy/BadClose-v0", BadClose, max_episode_steps=25, disable_env_checker=True)  # type: ignore[arg-type]
+
+
+class Huge(gym.Env[Any, Any]):
+    """Pays for actions near 0.5, in a space that states the largest float32 for infinity."""
+
+    observation_space = spaces.Box(-1.0, 1.0, (1,))
+    action_space = spaces.Box(-3.4e38, 3.4e38, (1,))
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return np.ones(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return np.ones(1, np.float32), -float((action[0] - 0.5) ** 2), False, False, {}
+
+
+gym.register("toy/Huge-v0", Huge, max_episode_steps=5)  # type: ignore[arg-type]

@@ -87,3 +87,18 @@ class Recurrent(nn.Module):
 
 
 recurrent = Recurrent
+
+
+class Frozen(nn.Sequential):
+    """A frozen layer; what it is made of changes with `scale`, as between versions of a module."""
+
+    scale = 1.0
+
+    def __init__(self, features: int, outputs: int) -> None:
+        super().__init__(nn.Linear(features, 6), nn.Tanh(), nn.Linear(6, outputs))
+        for parameter in self[0].parameters():
+            parameter.requires_grad_(False)
+            parameter.mul_(self.scale)
+
+
+frozen = Frozen

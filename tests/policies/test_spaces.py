@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, ndtr, softmax
 
 from zorl.common.errors import EnvironmentFailure, UnsupportedSpaceError
+from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import ActionDecoder, ObservationEncoder
 
 
@@ -115,10 +116,26 @@ def test_box_passes_what_lacks_a_bound_and_keeps_the_one_it_has() -> None:
     assert decoder.decode(outputs).tolist() == [[123, 0.25, 7], [-123, 1, 0]]
 
 
-def test_box_of_all_float64_does_not_overflow() -> None:
-    largest = np.finfo(np.float64).max
-    decoder = decoder_for(spaces.Box(-largest, largest, (3,), np.float64))
-    np.testing.assert_allclose(decoder.decode(np.array([[0, 0.5, -1]])) / largest, [[0, 0.5, -1]])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_huge_bounds_count_as_none(dtype: Any) -> None:
+    largest = np.finfo(dtype).max
+    decoder = decoder_for(spaces.Box(-largest, largest, (3,), dtype))
+    assert decoder.decode(np.array([[0, 0.5, -70]])).tolist() == [[0, 0.5, -70]]
+    assert "not scaled to the bound -" in decoder.unscaled
+
+
+def test_the_largest_bound_that_counts_is_that_of_observations() -> None:
+    """Scaled just below 1e6, as it is from there on; each dimension by itself."""
+    low, high = [-999_999.0, -1e6, -1, 0], [999_999.0, 1e6, 1, 2e6]
+    decoder = decoder_for(spaces.Box(np.array(low), np.array(high), dtype=np.float64))
+    assert decoder.decode(np.full((1, 4), 0.5)).tolist() == [[499_999.5, 0.5, 0.5, 0.5]]
+    assert decoder.decode(np.full((1, 4), -9e9)).tolist() == [low]  # they still clip
+    center, factor = Normalizer.create("bounds", low, high).affine()
+    np.testing.assert_allclose(1 / factor, decoder.range[0])
+    assert center.tolist() == decoder.range[1].tolist()
+    assert "bound -1e+06 of their space" in decoder.unscaled
+    infinite = spaces.Box(f32([-INF, 0]), f32([INF, 1]))
+    assert decoder_for(infinite).unscaled == decoder_for(spaces.Discrete(2)).unscaled == ""
 
 
 def test_box_rows_are_shaped_like_the_space_in_row_major_order() -> None:

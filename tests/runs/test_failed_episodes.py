@@ -79,6 +79,29 @@ def test_a_saved_episode_is_played_to_the_same_bits(
     assert steps == list(range(out.lengths[0] + 1))
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_an_episode_of_a_network_of_the_users_own(named: bool, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from toy_networks import Frozen, frozen
+
+    from zorl.policies.source import make_policy
+
+    source: Any = "toy_networks:frozen" if named else lambda *sizes: frozen(*sizes)
+    network: Any = make_policy(3, policy().decoder, source)
+    failed = episode(network)
+    batch = EpisodeBatch(failed.theta[None], (5,), SEEN)
+    out = SerialBackend(GymnasiumRunner(task(), network, 16)).run(batch)
+    path = save_episode(tmp_path, task(), network, failed)
+    again = None if named else frozen
+    Frozen.scale = 5.0  # the frozen layer is another one now; the file has that of then
+    try:
+        assert replay(path, policy=again).episode_return == out.returns[0]
+        with pytest.raises(ConfigurationError, match=r"need not be given|has no name to import"):
+            load_episode(path, frozen if named else None)
+    finally:
+        Frozen.scale = 1.0
+
+
 def test_a_failure_comes_again_with_all_that_led_to_it(tmp_path: Path) -> None:
     broken = task(fault="raise-step", at=4)
     network = policy()
@@ -170,7 +193,9 @@ def test_what_cannot_be_saved_or_loaded_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="a Own cannot be rebuilt from a file"):
         save_episode(tmp_path, task(), own, episode(network))
     linear = LinearPolicy(3, network.decoder)
-    assert load_episode(save_episode(tmp_path, task(), linear, episode(linear))).policy.hidden == ()
+    loaded = load_episode(save_episode(tmp_path, task(), linear, episode(linear))).policy
+    assert isinstance(loaded, MlpPolicy)
+    assert loaded.hidden == ()
 
     for seed in range(MOST_FILES - 1):
         path = save_episode(tmp_path, task(), network, episode(network, seed))

@@ -11,6 +11,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, ClassVar, TypeVar
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.plain import plain
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,7 +33,7 @@ def resolve_options(
     check_options(recipe, options, kind)
     parameters = inspect.signature(recipe).parameters
     return {
-        name: options.get(name, item.default)
+        name: plain(options.get(name, item.default))
         for name, item in parameters.items()
         if name in options or not _is_factory(item.default)
     }
@@ -67,6 +68,7 @@ def _check_type(default: Any, value: Any, what: str) -> None:
     objects = callable(value) or is_dataclass(value)
     if default is None or default is inspect.Parameter.empty or objects or _is_factory(default):
         return  # the recipe itself checks
+    value = plain(value)
     numeric = isinstance(default, (int, float)) and not isinstance(default, bool)
     wrong = not isinstance(value, (int, float) if numeric else type(default))
     fraction = type(default) is int and isinstance(value, float)
@@ -185,10 +187,13 @@ def parse_sizes(value: Any) -> tuple[int, ...]:
     """
     if value is None:
         return ()
+    value = plain(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return (value,)
     if isinstance(value, (tuple, list)):
         return tuple(value)
+    if hasattr(value, "tolist"):  # an array
+        return parse_sizes(value.tolist())
     try:
         text = value.strip().lower()
         return () if text in ("none", "") else tuple(map(int, text.replace("x", ",").split(",")))
@@ -345,10 +350,7 @@ def _name(key: Any) -> str:
 
 
 def _freeze(value: Any, name: str) -> Any:
-    import numpy as np  # the command line loads without it
-
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = plain(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigurationError(f"option {name!r} must be finite, got {value!r}")
     if value is None or isinstance(value, (bool, int, float, str)):

@@ -134,6 +134,10 @@ class Registry(Mapping[str, T]):
         self._look()
         return self._things[name]
 
+    def __contains__(self, name: object) -> bool:
+        self._look()
+        return isinstance(name, str) and name in self._things
+
     def __iter__(self) -> Iterator[str]:
         self._look()
         return iter(self._things)

@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from zorl.common.errors import FileFormatError
+from zorl.common.errors import ConfigurationError, FileFormatError
+from zorl.common.plain import plain, why_not_json
 
 FORMAT = "zorl"
 VERSION = 1
@@ -76,19 +77,54 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 
 def save_archive(path: str | Path, kind: str, metadata: Mapping[str, Any], arrays: Arrays) -> None:
-    """Write an archive of one `kind`, atomically. Equal contents give equal bytes."""
-    from safetensors.numpy import save
+    """Write an archive of one `kind`, atomically. Equal contents give equal bytes.
 
-    header = {"format": FORMAT, "version": VERSION, "kind": kind, "metadata": dict(metadata)}
+    Raises:
+        ConfigurationError: something that files cannot hold; see `check_writable`.
+    """
     buffer = io.BytesIO()
     # Stored, not deflated: noise does not compress, and zlib's bytes differ between its versions.
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in (
-            ("zorl.json", json.dumps(header, sort_keys=True, allow_nan=False).encode()),
-            ("arrays.safetensors", save({k: np.asarray(v, order="C") for k, v in arrays.items()})),
-        ):
+        for name, data in archive_members(kind, metadata, arrays):
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
     write_atomically(path, buffer.getvalue())
+
+
+def archive_members(
+    kind: str, metadata: Mapping[str, Any], arrays: Arrays
+) -> list[tuple[str, bytes]]:
+    """Names and contents of the files that make an archive, for a zip of them.
+
+    Raises:
+        ConfigurationError: see `check_writable`.
+    """
+    from safetensors.numpy import save
+
+    check_writable(metadata, arrays)
+    header = {"format": FORMAT, "version": VERSION, "kind": kind, "metadata": dict(metadata)}
+    return [
+        ("zorl.json", _encoded(header)),
+        ("arrays.safetensors", save({k: np.asarray(v, order="C") for k, v in arrays.items()})),
+    ]
+
+
+def check_writable(metadata: Mapping[str, Any], arrays: Arrays) -> None:
+    """Refuse what `save_archive` could not write, before hours go into making more of it.
+
+    Raises:
+        ConfigurationError: naming it.
+    """
+    reason = why_not_json(plain({**metadata}), "metadata")
+    if reason is None:
+        for name, array in arrays.items():
+            if array.dtype.kind not in "biufc" or array.dtype.itemsize > 8:
+                reason = f"{name} is an array of {array.dtype}; files hold arrays of numbers"
+    if reason is not None:
+        raise ConfigurationError(reason)
+
+
+def _encoded(header: Mapping[str, Any]) -> bytes:
+    return json.dumps(plain({**header}), sort_keys=True, allow_nan=False).encode()
 
 
 def load_archive(path: str | Path, kind: str | None = None) -> tuple[str, dict[str, Any], Arrays]:
@@ -145,8 +181,7 @@ def flatten(value: Any, prefix: str) -> tuple[dict[str, Any], Arrays]:
     arrays: Arrays = {}
     for field in dataclasses.fields(value):
         item, name = getattr(value, field.name), f"{prefix}.{field.name}"
-        if isinstance(item, np.generic):
-            item = item.item()
+        item = plain(item)
         if dataclasses.is_dataclass(item):
             more_scalars, more_arrays = flatten(item, name)
             scalars.update(more_scalars)
@@ -194,6 +229,8 @@ def unflatten(template: T, prefix: str, scalars: Mapping[str, Any], arrays: Arra
             raise FileFormatError(
                 f"{name} is {item!r}, expected {type(old).__name__}: saved by another configuration"
             )
+        elif isinstance(item, int) and abs(item) >= 2**1023:
+            raise FileFormatError(f"{name} is {item!r}, beyond all floats")
         values[field.name] = item
     return type(template)(**values)
 
@@ -204,8 +241,7 @@ def _finite(value: Any) -> Any:
         return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = plain(value)
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
@@ -85,6 +86,21 @@ def held_out_seeds(count: int) -> Seeds:
     They do not depend on the run's seed, so agents are compared in pairs on the same starts.
     """
     return Streams(0).seeds(Purpose.HELD_OUT, 0, count)
+
+
+def checked_seeds(seeds: Any) -> Seeds:
+    """Episode seeds as a user gives them, as a tuple of Python's integers.
+
+    Raises:
+        ConfigurationError: it is no sequence of integers ≥ 0; says how many episodes are asked for.
+    """
+    try:
+        return tuple(Streams(seed).seed for seed in seeds)
+    except TypeError:
+        raise ConfigurationError(
+            "evaluate takes the seeds of the episodes, as agent.evaluate(range(10)) for ten, got "
+            f"{'nothing' if seeds is None else repr(seeds)}"
+        ) from None
 
 
 def action_rng(episode_seed: int) -> np.random.Generator:

@@ -13,6 +13,7 @@ from zorl.agents.registry import agent_of, make_config
 from zorl.agents.training import run_config
 from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.common.options import Options, parse_value, split_call
+from zorl.common.plain import plain
 from zorl.common.streams import Streams
 from zorl.envs import Task
 
@@ -80,6 +81,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         self.task.require_threshold()
+        object.__setattr__(self, "seeds", tuple(map(plain, self.seeds)))
         if not (self.agents and self.seeds):
             raise ConfigurationError("a comparison needs at least one agent and one seed")
         taken: dict[str, str] = {}

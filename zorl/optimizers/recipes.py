@@ -6,7 +6,10 @@ reproduce reports; each docstring says how it differs. SPSA has its own module.
 
 from __future__ import annotations
 
+import numpy as np
+
 from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.validation import is_finite
 from zorl.optimizers.directions import Guide
 from zorl.optimizers.gradient_search import GradientSearch
 from zorl.optimizers.registry import GROWING_EPISODES, register_method
@@ -117,12 +120,12 @@ def ars(
         top: b, how many of the best directions are used, or which share of them, as 0.5; None
             means all.
     """
-    b = top if top is None or isinstance(top, int) else _share_of(m, top)
+    b = top if top is None or isinstance(top, (int, np.integer)) else _share_of(m, top)
     return GradientSearch(SGD(learning_rate), radius, m, "gaussian", weights=SigmaR(b))
 
 
 def _share_of(m: int, share: float) -> int:
-    if not 0 < share < 1:
+    if not (is_finite(share) and 0 < share < 1):
         raise ConfigurationError(f"top must be an integer ≥ 1 or a share in (0, 1), got {share!r}")
     return max(1, round(share * m))
 

@@ -14,9 +14,9 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.errors import ConfigurationError
 from zorl.common.types import Vector
-from zorl.common.validation import at_least
+from zorl.common.validation import at_least, check_flag, check_name
 from zorl.policies.activations import ACTIVATIONS
 from zorl.policies.spaces import ActionDecoder, Actions
 
@@ -78,8 +78,8 @@ class MlpPolicy:
         for size in hidden:
             at_least("each hidden size", size, 1)
         object.__setattr__(self, "hidden", tuple(map(int, hidden)))
-        if self.activation not in ACTIVATIONS:
-            raise UnknownNameError("activation", self.activation, ACTIVATIONS)
+        check_name("activation", self.activation, ACTIVATIONS)
+        check_flag("bias", self.bias)
 
     @property
     def layers(self) -> list[tuple[int, int]]:

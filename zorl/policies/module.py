@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.func import functional_call, vmap
 
 from zorl.common.errors import ConfigurationError
+from zorl.common.storage import Arrays
 from zorl.common.types import Vector
 from zorl.policies.mlp import Actor, Array, Float32
 from zorl.policies.parameters import Layout
@@ -45,6 +48,9 @@ class ModulePolicy:
         inputs: o, number of features.
         decoder: what the outputs mean.
         buffers: names of buffers to search too.
+        fixed: buffers and frozen parameters by name, from `fixed` of the same network, instead of
+            the source's own.
+        name: under which the source can be imported, as "module:function"; "<…>" where it has none.
 
     Attributes:
         module: a copy in eval mode; its parameters stand for nothing in particular.
@@ -52,7 +58,7 @@ class ModulePolicy:
         block: rows computed at a time, 32 or 1.
 
     Raises:
-        ConfigurationError: a module that does not fit, or is random.
+        ConfigurationError: a module that does not fit, or not with `fixed`, or is random.
     """
 
     def __init__(
@@ -61,13 +67,19 @@ class ModulePolicy:
         inputs: int,
         decoder: ActionDecoder,
         buffers: tuple[str, ...] = (),
+        *,
+        fixed: Mapping[str, NDArray[Any]] | None = None,
+        name: str = "<network>",
     ) -> None:
+        self.name = name
         self.inputs = inputs
         self.decoder = decoder
         self._factory = None if isinstance(source, nn.Module) else source
-        module = copy.deepcopy(source) if isinstance(source, nn.Module) else self._make(0)
-        self.module = module.to("cpu").eval()
+        module = source if isinstance(source, nn.Module) else self._make(0)
+        self.module = _copy(module, needed=self._factory is None).to("cpu").eval()
         self.layout = Layout.of(self.module, buffers)
+        if fixed is not None:
+            self.layout.load_fixed(self.module, fixed)
         self._start = self.layout.flatten(self.module)
         self.block = 1
         self._check_outputs()
@@ -100,6 +112,11 @@ class ModulePolicy:
     def dim(self) -> int:
         """Number of parameters; tied ones count once."""
         return self.layout.dim
+
+    @property
+    def fixed(self) -> Arrays:
+        """Copies of what is not searched, by name: buffers and frozen parameters."""
+        return self.layout.fixed(self.module)
 
     def init(self, rng: np.random.Generator) -> Vector:
         """See `Policy.init`: the module's own initialisation, or the given module's parameters."""
@@ -184,6 +201,19 @@ class ModulePolicy:
         except Exception as error:
             return f"torch.func.vmap raised {type(error).__name__}: {error}"
         return ""
+
+
+def _copy(module: nn.Module, needed: bool) -> nn.Module:
+    """A copy of a module; the module itself where it cannot be copied and need not be.
+
+    A factory may return a module that its author keeps, but most make a new one for each call.
+    """
+    try:
+        return copy.deepcopy(module)
+    except Exception:  # torch's and the author's, of tensors with a history, locks and the like
+        if needed:
+            raise
+        return module
 
 
 class _Forward:

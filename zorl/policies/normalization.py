@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.common.types import Vector, frozen
@@ -18,7 +18,14 @@ MODES: Final[Mapping[str, str]] = {
     "bounds": "to [−1, 1] by the bounds of the observation space, where they are finite",
     "running": "to mean 0 and standard deviation 1 of the observations so far",
 }
+# Spaces of unbounded quantities often state a huge number instead of infinity.
+HUGE: Final = 1e6
 _LEAST_STD = 1e-4  # ARS: a variance below 1e-8 counts as infinite, so a dead input stays silent
+
+
+def are_bounds(low: Vector, high: Vector) -> NDArray[np.bool_]:
+    """Where both bounds of a space, each (k,), are bounds: smaller than 1e6, either way."""
+    return np.asarray((np.abs(low) < HUGE) & (np.abs(high) < HUGE))
 
 
 @dataclass(frozen=True)
@@ -117,8 +124,7 @@ class Normalizer:
             std = self.moments.std
             alive = std > _LEAST_STD
             return self.moments.mean, np.where(alive, 1 / np.where(alive, std, 1.0), 0.0)
-        # Spaces of unbounded quantities often state a huge number instead of infinity.
-        bounded = (np.abs(self.low) < 1e6) & (np.abs(self.high) < 1e6) & (self.high > self.low)
+        bounded = are_bounds(self.low, self.high) & (self.high > self.low)
         if not self.active:
             bounded = np.zeros_like(bounded)
         low = np.where(bounded, self.low, -1.0)

@@ -2,12 +2,14 @@
 
 The order is torch's: `torch.nn.utils.parameters_to_vector` of the same module gives the same
 numbers. A parameter that has several names (tied weights) is there once, under its first name. One
-with `requires_grad=False` is frozen, as it is for torch's optimizers, and not there.
+with `requires_grad=False` is frozen, as it is for torch's optimizers, and not there. Frozen
+parameters and the buffers that are not searched are the fixed tensors: part of the policy all the
+same, so files hold them by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -17,9 +19,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.storage import Arrays
 from zorl.common.types import Vector
 
 Float32 = NDArray[np.float32]
+_NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,44 @@ class Layout:
             for name, values in self.unflatten(theta).items():
                 tensors[name].copy_(torch.from_numpy(values))
 
+    def fixed(self, module: nn.Module) -> Arrays:
+        """Copies of the fixed tensors by name, as numpy has them (bfloat16 as float32)."""
+        return {name: _as_array(tensor) for name, tensor in self._fixed_tensors(module).items()}
+
+    def load_fixed(self, module: nn.Module, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Write into a module's fixed tensors what `fixed` took from another one.
+
+        Raises:
+            ConfigurationError: the module has other fixed tensors, by name, shape or dtype.
+        """
+        tensors = self._fixed_tensors(module)
+        other = sorted(tensors.keys() ^ arrays.keys())
+        if other:
+            where = "the module" if other[0] in tensors else "the file"
+            raise ConfigurationError(
+                f"{type(module).__name__} is not the saved network: only {where} has the buffer or "
+                f"frozen parameter {other[0]}"
+            )
+        for name, tensor in tensors.items():
+            own, saved = _as_array(tensor), arrays[name]
+            if (own.shape, own.dtype) != (saved.shape, saved.dtype):
+                raise ConfigurationError(
+                    f"{type(module).__name__} is not the saved network: its {name} is {own.dtype} "
+                    f"of shape {own.shape}, the saved one {saved.dtype} of shape {saved.shape}"
+                )
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                saved_tensor = torch.from_numpy(arrays[name].copy())
+                if tensor.is_complex():
+                    saved_tensor = torch.view_as_complex(saved_tensor)
+                tensor.copy_(saved_tensor)
+
+    def _fixed_tensors(self, module: nn.Module) -> dict[str, torch.Tensor]:
+        """The module's tensors that theta does not hold; tied ones once."""
+        searched = {entry.name for entry in self.entries}
+        tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        return {name: tensor for name, tensor in tensors.items() if name not in searched}
+
     def _checked(self, theta: NDArray[np.floating]) -> Float32:
         """A copy in float32."""
         theta = np.asarray(theta)
@@ -142,6 +184,17 @@ class Layout:
         if not np.isfinite(single).all():
             raise ConfigurationError("theta has values that are no finite numbers in float32")
         return single
+
+
+def _as_array(tensor: torch.Tensor) -> NDArray[np.generic]:
+    """A copy of a tensor's numbers, in a dtype that numpy and files know."""
+    tensor = tensor.detach().cpu()
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor)
+    if tensor.dtype.is_floating_point and tensor.dtype not in _NUMPY_FLOATS:
+        tensor = tensor.float()  # exact
+    array: NDArray[np.generic] = tensor.numpy().copy()
+    return array
 
 
 def _tensors(module: nn.Module, buffers: tuple[str, ...]) -> Iterator[tuple[str, torch.Tensor]]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from zorl.common.errors import EnvironmentFailure, UnsupportedSpaceError
+from zorl.policies.normalization import HUGE, are_bounds
 
 Array = NDArray[Any]
 Actions = Sequence[Any] | NDArray[Any]  # one per row
@@ -105,7 +106,7 @@ class ActionDecoder:
     Discrete and MultiDiscrete take the largest output of each group (stochastic: a softmax draw),
     MultiBinary the outputs above zero (stochastic: a logistic draw). Box maps [−1, 1] to the
     bounds and clips (stochastic: Gaussian noise of `noise_std` before that); a dimension without
-    two finite bounds passes as it is.
+    two bounds below 1e6, either way, is clipped but not scaled, as for observations.
 
     Attributes:
         kind: "discrete", "multi-discrete", "multi-binary" or "box".
@@ -198,11 +199,22 @@ class ActionDecoder:
     def range(self) -> tuple[Array, Array, Array, Array]:
         """Half-width and middle of every bounded dimension (1 and 0 where unbounded), bounds."""
         low, high = np.array(self.low), np.array(self.high)
-        bounded = np.isfinite(low) & np.isfinite(high)
-        # Halves first: the width of a space of all float64 overflows.
+        bounded = are_bounds(low, high)
         half = np.where(bounded, np.where(bounded, high, 1) / 2 - np.where(bounded, low, -1) / 2, 1)
         middle = np.where(bounded, np.where(bounded, low, 0) + half, 0)
         return half, middle, low, high
+
+    @property
+    def unscaled(self) -> str:
+        """What a user should know of finite bounds that count as none; "" where there are none."""
+        huge = [b for b in (*self.low, *self.high) if HUGE <= abs(b) < float("inf")]
+        if not huge:
+            return ""
+        return (
+            f"actions are not scaled to the bound {huge[0]:g} of their space, because bounds from "
+            f"{HUGE:g} on count as none: a policy's actions are of the order of 1; if the bound is "
+            "meant, wrap the environment so that its actions lie in [-1, 1]"
+        )
 
     def _perturb(self, outputs: Array, uniforms: Array) -> Array:
         """Outputs whose deterministic decoding is the stochastic choice."""

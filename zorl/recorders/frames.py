@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure
 from zorl.envs import Task, native_recorder
+from zorl.envs.ids import close_env
 from zorl.recorders.base import Predictor
 
 Picture: TypeAlias = NDArray[np.uint8]  # (height, width, 3)
@@ -160,7 +161,7 @@ def render_episode(
             if last_kept != episode.length:
                 pictures.append(_picture(env, size))
         finally:
-            env.close()
+            close_env(env)
     return Frames(tuple(pictures), fps, episode)
 
 

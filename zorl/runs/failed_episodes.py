@@ -11,12 +11,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from zorl.common.errors import ConfigurationError, EnvironmentFailure, FileFormatError
+from zorl.common.errors import ConfigurationError, EnvironmentFailure, FileFormatError, ZorlError
 from zorl.common.storage import flatten, load_archive, save_archive, unflatten
+from zorl.envs.ids import close_env
 from zorl.envs.task import Task
-from zorl.policies.mlp import MlpPolicy, is_mlp
+from zorl.policies.mlp import MlpPolicy, Policy, is_mlp
 from zorl.policies.normalization import Normalizer
-from zorl.policies.spaces import ActionDecoder
+from zorl.policies.source import check_network, fixed_of, is_unnamed, make_policy, network_of
+from zorl.policies.spaces import ActionDecoder, ObservationEncoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.failures import FailedEpisode, own_trace
 from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
@@ -34,18 +36,20 @@ def save_episode(
     Args:
         folder: made where it is missing.
         task: what was played.
-        policy: what decided; an `MlpPolicy` or `LinearPolicy`.
+        policy: what decided; an `MlpPolicy`, `LinearPolicy` or `ModulePolicy`.
         episode: the rest.
         uniforms: as the runner had it; 0 is a deterministic policy.
 
     Raises:
         ConfigurationError: the policy is of another class, or the folder is full.
     """
-    if not is_mlp(policy):
+    network, fixed = network_of(policy)
+    if network is None and not is_mlp(policy):
         raise ConfigurationError(
             f"a {type(policy).__name__} cannot be rebuilt from a file without pickle; only an "
-            "MlpPolicy or LinearPolicy can"
+            "MlpPolicy, LinearPolicy or ModulePolicy can"
         )
+    own = {} if network else {name: getattr(policy, name) for name in _POLICY}
     scalars, arrays = flatten(episode.normalizer, "normalizer")
     digest = hashlib.sha256(episode.theta.tobytes()).hexdigest()[:8]
     path = folder / f"seed{episode.seed}-{digest}.zip"
@@ -53,7 +57,8 @@ def save_episode(
         raise ConfigurationError(f"{folder} holds {MOST_FILES} already")
     metadata = {
         "task": task.to_json(),
-        "policy": {name: getattr(policy, name) for name in _POLICY},
+        "policy": own,
+        "network": network,
         "stochastic": policy.decoder.stochastic,
         "noise_std": policy.decoder.noise_std,
         "uniforms": uniforms,
@@ -63,7 +68,7 @@ def save_episode(
         "crashed": episode.crashed,
         "normalizer": scalars,
     }
-    save_archive(path, KIND, metadata, {"theta": episode.theta, **arrays})
+    save_archive(path, KIND, metadata, {"theta": episode.theta, **arrays, **fixed})
     return path
 
 
@@ -79,17 +84,22 @@ class SavedEpisode:
     """
 
     task: Task
-    policy: MlpPolicy
+    policy: Policy
     uniforms: int
     episode: FailedEpisode
 
 
-def load_episode(path: str | Path) -> SavedEpisode:
+def load_episode(path: str | Path, policy: Any = None) -> SavedEpisode:
     """The episode that `save_episode` wrote.
+
+    Args:
+        path: of the file.
+        policy: the network again, where it was given in Python and has no name to import.
 
     Raises:
         FileFormatError: the file is missing, corrupt, truncated, newer, or no failed episode's.
-        ConfigurationError: the environment or a wrapper of it is not installed here.
+        ConfigurationError: the environment or a wrapper of it is not installed here; or the
+            network is needed again, is not needed, or is another one.
     """
     _, metadata, arrays = load_archive(path, KIND)
     try:
@@ -98,19 +108,43 @@ def load_episode(path: str | Path) -> SavedEpisode:
         low, high = arrays["normalizer.low"], arrays["normalizer.high"]
         template = Normalizer.create(scalars["normalizer.mode"], low, high)
         normalizer = unflatten(template, "normalizer", scalars, arrays)
-        network, uniforms = metadata["policy"], int(metadata["uniforms"])
+        own, uniforms = {**metadata["policy"]}, int(metadata["uniforms"])
+        network = metadata.get("network")
+        name = None if network is None else str(network["name"])
         noise = {"stochastic": metadata["stochastic"], "noise_std": metadata["noise_std"]}
         words = {name: metadata[name] for name in ("reason", "trace", "crashed")}
         episode = FailedEpisode(metadata["seed"], theta, normalizer, **words)
-    except (KeyError, TypeError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
+        if isinstance(error, ZorlError):  # its message says more
+            raise
         raise FileFormatError(f"{path}: not a whole episode ({error})") from error
     env = task.make()
     try:
         decoder = replace(ActionDecoder.for_space(env.action_space), **noise)
     finally:
-        env.close()
-    policy = MlpPolicy(decoder=decoder, **network)
-    return SavedEpisode(task, policy, uniforms, episode)
+        close_env(env)
+    if policy is not None and (name is None or not is_unnamed(name)):
+        raise ConfigurationError(f"{path}: the network is in the file; it need not be given")
+    if name is None:
+        try:
+            mlp = MlpPolicy(decoder=decoder, **own)
+        except TypeError as error:
+            raise FileFormatError(f"{path}: not the policy of an episode ({error})") from error
+        return SavedEpisode(task, _fitting(mlp, theta, path), uniforms, episode)
+    source = policy if policy is not None else name
+    size = ObservationEncoder.for_space(env.observation_space).size
+    made = make_policy(size, decoder, source, fixed=fixed_of(network, arrays))
+    check_network(made, network)
+    return SavedEpisode(task, _fitting(made, theta, path), uniforms, episode)
+
+
+def _fitting(policy: Policy, theta: Any, path: str | Path) -> Policy:
+    """The policy, if it has as many parameters as the file."""
+    if theta.shape != (policy.dim,):
+        raise FileFormatError(
+            f"{path}: its parameters have shape {theta.shape}, its policy needs ({policy.dim},)"
+        )
+    return policy
 
 
 @dataclass
@@ -150,15 +184,18 @@ class Replay:
     episode_return: float
 
 
-def replay(path: str | Path, watch: Callable[[Moment], object] | None = None) -> Replay:
+def replay(
+    path: str | Path, watch: Callable[[Moment], object] | None = None, policy: Any = None
+) -> Replay:
     """Play the episode in a file again, in this process.
 
     Args:
         path: a file that `save_episode` wrote.
         watch: called before every step: if the episode crashes the process, it was told last of
             the step that did.
+        policy: see `load_episode`.
     """
-    saved = load_episode(path)
+    saved = load_episode(path, policy)
     episode = saved.episode
     last = Moment()
     task = _WatchedTask(**{item.name: getattr(saved.task, item.name) for item in fields(Task)})

@@ -9,6 +9,7 @@ from pathlib import Path
 from zorl.common.errors import ConfigurationError, EnvironmentFailure
 from zorl.common.storage import write_atomically
 from zorl.common.streams import Purpose, Seeds, Streams
+from zorl.envs.ids import close_env
 from zorl.envs.task import Task
 from zorl.recorders.base import Predictor
 from zorl.recorders.encoding import encode_gif, find_ffmpeg, write_mp4
@@ -102,7 +103,7 @@ def _watch_window(agent: Predictor, task: Task, seeds: Seeds) -> list[PlayedEpis
         return [play(agent, task, env, seed) for seed in seeds]
     finally:
         if env is not None:
-            env.close()
+            close_env(env)
 
 
 def _window_is_invisible() -> bool:

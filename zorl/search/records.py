@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -165,6 +165,7 @@ class Generation:
         evaluation: of all candidates.
         decision: the gate's.
         timing: where its time went.
+        figures: what callbacks add to `scalars`.
     """
 
     index: int
@@ -174,6 +175,7 @@ class Generation:
     evaluation: Evaluation
     decision: Decision[Any]
     timing: Timing
+    figures: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def env_steps(self) -> int:
@@ -184,7 +186,7 @@ class Generation:
     def scalars(self) -> dict[str, float]:
         """Named figures in groups, as recorders write them."""
         with np.errstate(invalid="ignore"):  # of infinite returns, which are counted
-            return self._figures()
+            return {**self._figures(), **self.figures}
 
     def _figures(self) -> dict[str, float]:
         evaluation, counters = self.evaluation, self.state.counters

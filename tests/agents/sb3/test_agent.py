@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from toy_baselines import KINDS, PPO, REPLAY, SMALL, Maker, of_kind, play
 
 import zorl
+from zorl.agents.registry import load_agent, make_agent
 from zorl.common.errors import ConfigurationError
 from zorl.envs import make_task
 
@@ -156,3 +158,26 @@ def test_importing_does_not_import_torch() -> None:
     root = Path(zorl.__file__).parents[1]
     out = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert out.stdout.strip() == "[]", out.stderr
+
+
+def test_resources_without_effect_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_agent("ppo", "CartPole-v1", workers=1).close()
+    assert not caplog.records
+    agent = make_agent("ppo", "CartPole-v1", workers=4)
+    assert "which trains in this process: workers = 4 has no effect" in caplog.text
+    agent.save(tmp_path / "ppo.zip")
+    load_agent(tmp_path / "ppo.zip", workers=2, lanes=3).close()
+    assert "workers = 2 and lanes = 3 has no effect" in caplog.text
+    agent.close()
+
+
+def test_nothing_is_left_in_the_temporary_folder(
+    make: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    agent = of_kind(make, "ppo").learn(128)
+    agent.save(tmp_path / "ppo.zip")
+    load_agent(tmp_path / "ppo.zip").learn(128).close()
+    assert not list(tmp_path.glob("SB3-*"))

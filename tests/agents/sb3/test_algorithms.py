@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,6 +49,15 @@ def test_spaces_that_cannot_work_are_refused(make: Maker) -> None:
     ):
         with pytest.raises(ConfigurationError, match=message):
             make("ppo", Task("zorltest/Broken-v0", kwargs))
+    with pytest.raises(ConfigurationError, match=r"sac scales actions to the width .* overflows"):
+        make("sac", Task("zorltest/Broken-v0", {"actions": "huge"}))
+    make("ppo", Task("zorltest/Broken-v0", {"actions": "huge"}), PPO)  # it only clips
+    for sees, message in (("discrete", "number observations from 0"), ("number", "with an axis")):
+        task = Task("zorltest/Broken-v0", {"sees": sees, "disable_env_checker": True})
+        with pytest.raises(ConfigurationError, match=message + r".* wrap .* flatten-observation"):
+            make("ppo", task)
+        wrapped = replace(task, wrappers=(("flatten-observation", {}),))
+        assert make("ppo", wrapped, PPO).learn(64).num_timesteps == 64
     with pytest.raises(ConfigurationError, match="normalize needs Box observations"):
         make("ppo", "FrozenLake-v1", normalize=True)
     with pytest.raises(UnsupportedSpaceError):

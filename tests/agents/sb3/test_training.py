@@ -32,6 +32,20 @@ def test_off_policy_steps_are_exact(make: Maker) -> None:
     assert agent.num_episodes == counter.episodes > 0
 
 
+def test_an_info_that_the_environment_uses_again_counts_an_episode_once(make: Maker) -> None:
+    agent, collector = (
+        make(
+            "ppo",
+            Task("zorltest/Broken-v0", {"fault": "one info", "disable_env_checker": True}),
+            PPO,
+        ),
+        Collector(),
+    )
+    agent.learn(640, recorders=[collector])
+    assert agent.num_episodes == 640 // 20
+    assert sum(record.scalars["task/episodes"] for record in collector.records) == 640 // 20
+
+
 def test_training_stops_where_it_is_told_to(make: Maker) -> None:
     agent = of_kind(make, "ppo")
     seen: list[int] = []

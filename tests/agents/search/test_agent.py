@@ -56,6 +56,12 @@ def test_a_loaded_agent_acts_and_goes_on_to_the_same_bits(name: str, tmp_path: P
     assert again.read_bytes() == path.read_bytes()
 
 
+def test_huge_action_bounds_count_as_none(caplog: pytest.LogCaptureFixture) -> None:
+    agent = small("ars", make_task("toy_envs:toy/Huge-v0"), hidden=()).learn(60)
+    assert "toy_envs:toy/Huge-v0: actions are not scaled to the bound -3" in caplog.text
+    assert agent.evaluate((1, 2)).returns.min() > -100  # (a − 0.5)², and not 1e76
+
+
 def test_two_calls_of_learn_equal_one_with_the_sum_of_what_they_spent() -> None:
     twice = small().learn(200).learn(300)
     once = small().learn(twice.num_timesteps)

@@ -24,7 +24,7 @@ from rollout_cases import (
     shuffled,
     walk,
 )
-from toy_envs import WALK, Doubled, Walk
+from toy_envs import WALK, Doubled, Shared, Walk
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
 from zorl.envs import Task, make_task
@@ -348,3 +348,25 @@ def test_lanes_must_be_positive() -> None:
 def test_the_toy_wrapper_is_the_one_that_was_named() -> None:
     env = CASES["box-doubled"].task.make()
     assert isinstance(env, Doubled)
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["numpy", "compiled"])
+@pytest.mark.parametrize("buffer", Shared.buffers)
+def test_environments_that_share_what_they_return_give_the_same_bits(
+    buffer: str, compiled: bool
+) -> None:
+    task = make_task("toy_envs:toy/Shared-v0", env_kwargs={"buffer": buffer}, success="info")
+    env = task.make()
+    network = LinearPolicy(3, ActionDecoder.for_space(env.action_space))
+    thetas = np.random.default_rng(0).normal(size=(4, network.dim)).astype(np.float32)
+    bounds = np.full(3, np.inf)
+    batch = EpisodeBatch(thetas, (1, 2, 3), Normalizer.create("running", -bounds, bounds))
+    results = []
+    for lanes in (1, 5):
+        own = GymnasiumRunner(task, network, lanes, compiled=compiled)
+        results.append(EpisodeResults.empty(batch))
+        own.run(batch, range(len(batch)), results[-1])
+        own.close()
+    for name, values in vars(results[0]).items():
+        assert values.tobytes() == getattr(results[1], name).tobytes(), name
+    assert 0 < results[0].successes.sum() < len(batch)

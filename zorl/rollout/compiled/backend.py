@@ -83,6 +83,10 @@ class CompiledBackend(Backend):
         self.compile_seconds = 0.0
         kernel_source(self._spec(active=False, learns=False))  # says what cannot be translated
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the compiled code, which is loaded again when it is needed."""
+        return {**vars(self), "_kernels": {}, "_pool": None}
+
     @property
     def description(self) -> str:
         """See `Backend`."""

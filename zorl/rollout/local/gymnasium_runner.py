@@ -10,29 +10,30 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from operator import attrgetter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, NonFiniteRewardError
 from zorl.common.stop_signals import raise_if_overdue
 from zorl.common.streams import action_rng
+from zorl.common.validation import api_hint, as_reward
 from zorl.envs import NativeReturn, Task, native_recorder
+from zorl.envs.ids import close_env
 from zorl.policies.spaces import ObservationEncoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.env_runner import EnvRunner
+from zorl.rollout.local.bare_steps import reported, steps_and_limit, without_checkers
 from zorl.rollout.local.step_batch import BatchPolicy, StepBatch, step_batch_class, warm
 
 DEFAULT_LANES = 64
 _SLOW = 5e-3  # seconds: if making an environment takes longer, open fewer
 _SLOW_LANES = 8
 _WARM = 20_000  # steps until compiled code is worth loading
-_DTYPE, _SINGLE = attrgetter("dtype"), {np.dtype(np.float32)}
+_SINGLE, _BYTES = np.dtype(np.float32), {bytes}
 
 
 class GymnasiumRunner(EnvRunner):
@@ -84,12 +85,12 @@ class GymnasiumRunner(EnvRunner):
         seconds = time.perf_counter() - began
         if self.envs and seconds > _SLOW and self.lanes is None:  # the first may import things
             self._most = max(_SLOW_LANES, len(self.envs) + 1)
-        self.envs.append(_lean(env) if self.envs else env)
+        self.envs.append(without_checkers(env) if self.envs else env)
 
     def close(self) -> None:
         """Close the environments; a later `run` opens new ones."""
         for env in self.envs:
-            env.close()
+            close_env(env)
         self.envs = []
 
     @property
@@ -144,9 +145,9 @@ class _Play:
         lanes = len(first)
         self._envs = runner.envs[:lanes]
         self._natives: list[NativeReturn | None] = [native_recorder(env) for env in self._envs]
-        self._limit, self._steps = _steps(self._envs)
+        self._limit, self._steps = steps_and_limit(self._envs)
         if runner.heartbeat is not None:  # one step of all lanes may take long
-            self._steps = [_reported(step, runner.heartbeat) for step in self._steps]
+            self._steps = [reported(step, runner.heartbeat) for step in self._steps]
         self._due = self._limit  # the first step at which an episode may have reached it
         self._encoder = ObservationEncoder.for_space(self._envs[0].observation_space)
         # Whether observations are what the space says, and their bytes can be taken as they are.
@@ -160,6 +161,7 @@ class _Play:
         self._started = [0] * lanes
         self._rngs = [action_rng(0)] * lanes
         self._step_count = 0
+        self._rewards: list[Any] = []  # of the last step
         for lane, job in enumerate(first):
             self._begin(lane, job)
         self._active = lanes
@@ -168,6 +170,8 @@ class _Play:
         """Play until no job is left."""
         runner, step_batch = self._runner, self._step_batch
         draw = self._draw if runner.uniforms else None
+        array, reads_info = np.ndarray, runner.task.success == "info"
+        single = _SINGLE if self._plain else None  # no array's dtype
         while self._active:
             raise_if_overdue()
             n = self._active
@@ -187,8 +191,15 @@ class _Play:
             try:
                 for step, action in zip(self._steps, actions, strict=False):
                     observation, reward, terminated, truncated, info = step(action)
+                    # A copy, now: environments may share the memory of what they return.
+                    if type(observation) is array and observation.dtype is single:
+                        observation = observation.tobytes()
+                    elif isinstance(observation, (array, list)):
+                        observation = observation.copy()
                     add_observation(observation)
                     add_reward(reward)
+                    if reads_info:
+                        info = {**info}
                     add_info(info)
                     if terminated or truncated:
                         ends.append((len(rewards) - 1, bool(terminated), info))
@@ -196,6 +207,7 @@ class _Play:
                 raise self._failure("step", len(rewards), error) from error
             self._step_count += 1
             runner.steps += n
+            self._rewards = rewards
             self._observe(observations, rewards)
             if self._step_count >= self._due:
                 self._add_late(ends, infos)
@@ -221,19 +233,24 @@ class _Play:
         """Write what the environments returned into the step batch.
 
         All lanes at once where their observations have one form, which is the usual and fast case.
+        Single precision comes as bytes.
         """
         n, encoder = len(observation_list), self._encoder
         if encoder.kind == "box":
             try:
                 # In double precision: numpy's float32 would sum in single.
                 rewards = np.array(reward_list, np.float64)
-                if self._plain and set(map(_DTYPE, observation_list)) == _SINGLE:
+                kinds = set(map(type, observation_list))
+                if self._plain and kinds == _BYTES:
                     data = b"".join(observation_list)
                     if len(data) == 4 * n * encoder.size and rewards.shape == (n,):
                         observations = np.ndarray((n, encoder.size), np.float32, data)
                         self._step_batch.observe(observations, rewards)
                         return
-                values = np.array(observation_list, np.float64)
+                own = (
+                    map(self._from_bytes, observation_list) if bytes in kinds else observation_list
+                )
+                values = np.array([*own], np.float64)
                 if rewards.shape == (n,) and values.shape == (n, *encoder.shape):
                     self._step_batch.observe(
                         values if values.ndim == 2 else values.reshape(n, -1), rewards
@@ -244,12 +261,20 @@ class _Play:
         values, rewards = np.empty((n, encoder.size)), np.empty(n)
         for lane in range(n):
             try:
-                rewards[lane] = float(reward_list[lane])
-                encoder.write(values, lane, observation_list[lane])
+                rewards[lane] = as_reward(reward_list[lane])
+                encoder.write(values, lane, self._from_bytes(observation_list[lane]))
             except Exception as error:
                 self._step_count -= 1
                 raise self._failure("step", lane, error) from error
         self._step_batch.observe(values, rewards)
+
+    def _from_bytes(self, observation: Any) -> Any:
+        """An observation of which `run` kept the bytes, in the space's shape if it fits."""
+        if type(observation) is not bytes:
+            return observation
+        values = np.frombuffer(observation, np.float32)
+        fits = values.size == self._encoder.size
+        return values.reshape(self._encoder.shape) if fits else values
 
     def _draw(self, n: int) -> NDArray[np.float64]:
         """(n, u) uniform numbers, from each episode's own generator."""
@@ -298,6 +323,8 @@ class _Play:
     def _end_as_nan(self, lane: int, what: str) -> None:
         """End an episode with a NaN return, or raise."""
         length = self._step_count - self._started[lane]
+        if None in self._rewards:  # numpy makes NaN of it
+            raise self._failure("step", lane, EnvironmentFailure("a reward is None, not a number"))
         # No candidate causes a reset that is not finite.
         if not self._runner.allow_non_finite or not length:
             error = NonFiniteRewardError(
@@ -345,37 +372,7 @@ class _Play:
             failure = EnvironmentFailure(f"{env_id}, in {where}: {error}")
         else:
             failure = EnvironmentFailure(
-                f"{env_id} raised {type(error).__name__} in {where}: {error}"
+                f"{env_id} raised {type(error).__name__} in {where}: {error}{api_hint(error)}"
             )
         failure.job = self._jobs[lane]
         return failure
-
-
-def _steps(envs: list[gym.Env[Any, Any]]) -> tuple[float, list[Callable[[Any], Any]]]:
-    """The `step` of every environment, without a time limit that is outermost, and that limit."""
-    if all(type(env) is TimeLimit for env in envs):
-        limits = {env._max_episode_steps for env in envs if isinstance(env, TimeLimit)}
-        if len(limits) == 1:
-            return limits.pop(), [env.env.step for env in envs if isinstance(env, TimeLimit)]
-    return math.inf, [env.step for env in envs]
-
-
-def _reported(step: Callable[[Any], Any], heartbeat: Callable[[], object]) -> Callable[[Any], Any]:
-    """A step that calls `heartbeat` when it is done."""
-
-    def made(action: Any) -> Any:
-        result = step(action)
-        heartbeat()
-        return result
-
-    return made
-
-
-def _lean(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    """An environment without the wrappers that only check how it is used."""
-    if isinstance(env, gym.Wrapper):
-        inner = _lean(env.env)
-        if isinstance(env, (PassiveEnvChecker, OrderEnforcing)):
-            return inner
-        env.env = inner
-    return env

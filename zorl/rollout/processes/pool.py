@@ -9,6 +9,7 @@ import time
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
+from typing import Any
 
 from zorl.common.spawning import blocked, one_thread
 from zorl.rollout.batch import EpisodeBatch
@@ -70,6 +71,13 @@ class WorkerPool:
         # At the end of the program too, before multiprocessing waits there for workers in vain. In
         # a fork, whose workers these are not, it does nothing.
         Finalize(self, _end, (self.workers,), exitpriority=0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What makes such a pool again; its workers are started when they are needed."""
+        return {"payload": self._payload, "size": self.size, "watched": self._watched}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
     def share(self, batch: EpisodeBatch, chunk: int) -> tuple[Header, SharedBatch]:
         """Write a batch into the shared memory; starts the workers if none runs.
