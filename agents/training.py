@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -76,9 +76,13 @@ def train(
     Returns:
         Status, counts, seconds, learning curve and, unless the run was stopped early, the
         held-out estimate; what result.json holds.
+
+    Raises:
+        RunFolderError: another process is writing into the folder.
     """
     if folder is not None:
-        return _Training(agent, plan, folder, folder.best, recorders, stop).run()
+        with folder.locked():
+            return _Training(agent, plan, folder, folder.best, recorders, stop).run()
     with TemporaryDirectory() as scratch:  # the best policy by validation has to be somewhere
         return _Training(agent, plan, None, Path(scratch) / "best.zip", recorders, stop).run()
 
@@ -104,9 +108,23 @@ def resume(
         resources: fields of `zorl.Resources`: workers, timeout, ray, lanes.
 
     Raises:
-        RunFolderError: the run is over, its checkpoint is of another configuration, or its family
-            of agents cannot be resumed (stable-baselines3 does not save what that needs).
+        RunFolderError: the run is over or still going on, its checkpoint is of another
+            configuration, or its family of agents cannot be resumed (stable-baselines3 does not
+            save what that needs).
     """
+    with folder.locked():  # another process would change what is read here
+        return _resume(folder, recorders, stop, policy, optimizer, gate, resources)
+
+
+def _resume(
+    folder: RunFolder,
+    recorders: Iterable[Recorder],
+    stop: Stop | None,
+    policy: Any,
+    optimizer: Optimizer[Any] | None,
+    gate: Gate[Any] | None,
+    resources: Mapping[str, Any],
+) -> RunResult:
     saved = folder.read_config()
     try:
         config, plan = config_from_json(saved["agent"]), TrainingPlan.from_json(saved["plan"])

@@ -17,7 +17,7 @@ import pytest
 import toy_envs
 from run_outcomes import outcome
 from toy_envs import WALK
-from toy_runs import PLAN, StopAfter, begin, recorders
+from toy_runs import PLAN, StopAfter, begin, fresh, recorders
 
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import load_agent, make_agent
@@ -31,7 +31,7 @@ from zorl.common.errors import (
 from zorl.common.storage import load_archive, read_json, save_archive, write_json
 from zorl.recorders.base import BaseRecorder, Run
 from zorl.runs.folder import RunFolder
-from zorl.runs.result import HeldOut
+from zorl.runs.result import HeldOut, RunResult
 
 
 @pytest.mark.parametrize("stops", [(1,), (3, 2, 1), (9,)], ids=str)
@@ -49,6 +49,39 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
         stop = None if count is None else StopAfter(count)
         result = resume(folder, recorders(folder), stop)
     assert outcome(folder) == expected
+
+
+class Meanwhile:
+    """Asks to stop, after it has tried to train in the same folder."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.messages: list[str] = []
+
+    def __call__(self) -> bool:
+        other = RunFolder(self.folder.path)
+        saved = sorted((path.name, path.stat().st_mtime_ns) for path in other.path.iterdir())
+        for attempt in (resume, lambda folder: train(fresh(), PLAN, folder)):
+            with pytest.raises(RunFolderError) as caught:
+                attempt(other)
+            self.messages.append(str(caught.value))
+        assert saved == sorted((p.name, p.stat().st_mtime_ns) for p in other.path.iterdir())
+        return True
+
+
+def test_a_run_that_goes_on_is_not_resumed_a_second_time(tmp_path: Path) -> None:
+    agent, folder = begin(tmp_path / "run")
+    parts: list[Callable[[Meanwhile], RunResult]] = [
+        lambda stop: train(agent, PLAN, folder, stop=stop),
+        lambda stop: resume(folder, stop=stop),
+    ]
+    for begun in parts:
+        meanwhile = Meanwhile(folder)
+        assert begun(meanwhile).status == "interrupted"
+        assert len(meanwhile.messages) == 2
+        for message in meanwhile.messages:
+            assert message.startswith(f"{folder.path} is in use: process {os.getpid()} on ")
+    assert not (folder.path / ".lock").exists()
 
 
 @pytest.mark.parametrize("checkpoint", ["older", "newer"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -58,7 +59,11 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
     plan_options(parser)
     resources_options(parser)
     parser.add_argument(
-        "--run", type=Path, help="run folder (default: runs/ENV__AGENT__SEED__TIME)"
+        *("--out", "--run"),
+        dest="run",
+        type=Path,
+        metavar="FOLDER",
+        help="run folder (default: runs/ENV__AGENT__SEED__SETTINGS__TIME)",
     )
     display_options(parser)
     return parser
@@ -79,7 +84,7 @@ def compare_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Ar
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--reference", help="agent that the others are paired with (default: ppo)")
     parser.add_argument("--jobs", type=count, help="runs at a time (default: one a core)")
-    parser.add_argument("--out", type=Path, help="folder (default: comparisons/ENV__TIME)")
+    parser.add_argument("--out", type=Path, help="folder (default: comparisons/ENV__AGENTS__TIME)")
     parser.add_argument("--resume", action="store_true", help="keep the finished runs of --out")
     plan_options(parser)
     return parser
@@ -239,6 +244,34 @@ def task_from(args: argparse.Namespace) -> Any:
 
     options = parse_options(args.env_options)
     return make_task(args.env, args.wrappers, options, args.threshold, args.success)
+
+
+def task_words(args: argparse.Namespace) -> list[str]:
+    """What the options say of a task but its environment, for the name of a folder."""
+    return [*args.wrappers, *(text.replace(" ", "") for text in args.env_options)]
+
+
+def run_folder(args: argparse.Namespace, config: Any, config_json: Mapping[str, Any]) -> Any:
+    """The new folder of a run: the one that is named, or one that says what differs.
+
+    Raises:
+        RunFolderError: the folder that is named is taken.
+    """
+    from zorl.agents.search.config import SearchConfig
+    from zorl.runs.folder import RunFolder, new_folder, run_name
+
+    if args.run is not None:
+        return RunFolder.create(args.run, config_json)
+    words = [] if args.settings == "tuned" else [args.settings]
+    words += args.options
+    words += [
+        f"{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in given(args, SearchConfig, NOT_FLAGS).items()
+        if not isinstance(value, dict)
+    ]
+    words += args.gate_options or []
+    name = run_name(config.task.env_id, config.agent, config.seed, [*task_words(args), *words])
+    return RunFolder.create(new_folder(Path("runs") / name), config_json)
 
 
 def resources_from(args: argparse.Namespace) -> dict[str, Any]:

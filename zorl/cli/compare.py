@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-import time
 from pathlib import Path
 
 from zorl.agents.plan import TrainingPlan
+from zorl.cli.arguments import task_words
 from zorl.common.errors import ConfigurationError
 from zorl.common.stop_signals import StopSignals
 from zorl.common.subprocesses import available_cores
@@ -18,6 +17,7 @@ from zorl.comparison.runs import read_runs, run_comparison
 from zorl.comparison.spec import Comparison
 from zorl.comparison.table import FILES, write_table
 from zorl.envs import Task
+from zorl.runs.folder import new_folder, stamped
 
 
 def compare_from(args: argparse.Namespace, task: Task, plan: TrainingPlan) -> int:
@@ -30,7 +30,11 @@ def compare_from(args: argparse.Namespace, task: Task, plan: TrainingPlan) -> in
         raise ConfigurationError("--resume needs --out, the folder to go on with")
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     comparison = Comparison.create(task, args.agents, plan, seeds, args.reference)
-    out = args.out or Path("comparisons") / _stamped(task.env_id)
+    out = args.out
+    if out is None:
+        words = (*task_words(args), ",".join(agent.label for agent in comparison.agents))
+        comparison.configurations()  # refuses bad options before there is a folder
+        out = new_folder(Path("comparisons") / stamped(task.env_id, *words))
     jobs = args.jobs or available_cores()
     with StopSignals() as signals:
         try:
@@ -46,10 +50,6 @@ def compare_from(args: argparse.Namespace, task: Task, plan: TrainingPlan) -> in
         return 0
     _tell(f"to run what is not finished: the same command with --out {out} --resume")
     return 1 if signals.received is None else 128 + int(signals.received)
-
-
-def _stamped(env_id: str) -> str:
-    return f"{re.sub('[/:]', '-', env_id)}__{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def _tell(line: str) -> None:

@@ -23,6 +23,7 @@ from zorl.cli.arguments import (
     replay_parser,
     resources_from,
     resume_parser,
+    run_folder,
     study_parser,
     task_from,
     train_parser,
@@ -104,15 +105,13 @@ def train_command(args: argparse.Namespace) -> int:
     from zorl.agents.training import run_config, train
     from zorl.common.stop_signals import StopSignals
     from zorl.rollout.backend import Resources
-    from zorl.runs.folder import RunFolder, run_name
 
     config, plan = config_from(args), plan_from(args)
-    path = args.run or Path("runs") / run_name(config.task.env_id, config.agent, config.seed)
     recorders = recorders_for(args)  # refuses bad options before there is a folder
     agent = agent_of(config, Resources(**resources_from(args)))
     try:
         config_json = {**run_config(agent, plan), "recorders": args.recorders}
-        folder = RunFolder.create(path, config_json)
+        folder = run_folder(args, config, config_json)
         with StopSignals() as signals:
             result = train(agent, plan, folder, recorders, stop=signals)
     finally:

@@ -29,6 +29,7 @@ from zorl.common.errors import (
     UnknownNameError,
     ZorlError,
 )
+from zorl.common.locks import LOCK_NAME, FolderLock
 from zorl.common.options import Option, describe_options, resolve_options
 from zorl.common.stop_signals import StopSignals
 from zorl.common.storage import read_json, write_atomically, write_json
@@ -315,6 +316,10 @@ def list_studies() -> dict[str, str]:
     return found
 
 
+def _has_files(path: Path) -> bool:
+    return any(item.name != LOCK_NAME for item in path.iterdir())
+
+
 def study_options(name: str) -> list[Option]:
     """The options that a study's `run` takes, from `zorl study NAME --set`."""
     return describe_options(_program(name))[1:]  # the first is the study itself
@@ -355,7 +360,7 @@ def run_study(
 
     Raises:
         UnknownNameError: the study or one of the options does not exist.
-        RunFolderError: the folder belongs to another study, or is not a study's folder.
+        RunFolderError: the folder belongs to another study, is not a study's folder, or is in use.
         Stopped: a signal arrived.
     """
     program = _program(name)
@@ -364,15 +369,16 @@ def run_study(
         Path("study-results") / (f"{name}-smoke" if smoke else name) if out is None else Path(out)
     )
     mark = path / "study.json"
-    if path.exists() and not mark.is_file() and (path.is_file() or any(path.iterdir())):
+    if path.exists() and not mark.is_file() and (path.is_file() or _has_files(path)):
         raise RunFolderError(f"{path} exists and is not a study's folder; choose another --out")
     if mark.is_file() and (found := read_json(mark).get("study")) != name:
         raise RunFolderError(
             f"{path} holds the study {found!r}, not {name!r}; choose another --out"
         )
-    if fresh:
-        shutil.rmtree(path / "cells", ignore_errors=True)
-    write_json(mark, {"study": name, "smoke": smoke, "options": resolved})
-    with Study(name, path, smoke, data, jobs, stop) as study:
-        program(study, **resolved)
+    with FolderLock(path).held():
+        if fresh:
+            shutil.rmtree(path / "cells", ignore_errors=True)
+        write_json(mark, {"study": name, "smoke": smoke, "options": resolved})
+        with Study(name, path, smoke, data, jobs, stop) as study:
+            program(study, **resolved)
     return path
