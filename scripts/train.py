@@ -12,6 +12,7 @@ from contextlib import closing
 from zorl.agents import agent_of, run_config, train
 from zorl.cli.arguments import config_from, plan_from, resources_from, run_folder, train_parser
 from zorl.cli.main import guarded
+from zorl.common.output import if_readable
 from zorl.common.stop_signals import StopSignals
 from zorl.recorders import standard_recorders
 from zorl.rollout import Resources
@@ -31,7 +32,8 @@ def main(args: Namespace) -> int:
         )
         with StopSignals() as signals:  # Ctrl-C stops at the next generation
             result = train(agent, plan, folder, recorders, stop=signals)
-    print(summary(result, folder.path))
+    with if_readable(sys.stdout):  # all is saved, also where the terminal is gone
+        print(summary(result, folder.path))
     return 0 if result.finished else 128 + int(signals.received or 0)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from zorl.agents.plan import TrainingPlan
 from zorl.cli.arguments import task_words
 from zorl.common.errors import ConfigurationError
+from zorl.common.output import if_readable, tell
 from zorl.common.stop_signals import StopSignals
 from zorl.common.subprocesses import available_cores
 from zorl.common.types import Stop
@@ -38,22 +39,20 @@ def compare_from(args: argparse.Namespace, task: Task, plan: TrainingPlan) -> in
     jobs = args.jobs or available_cores()
     with StopSignals() as signals:
         try:
-            run_comparison(comparison, out, jobs, args.resume, _Announced(signals), _tell)
+            run_comparison(comparison, out, jobs, args.resume, _Announced(signals), tell)
         except KeyboardInterrupt:
-            _tell("the runs under way were given up")
+            tell("the runs under way were given up")
         runs = read_runs(comparison, out)
-        print(write_table(comparison, runs, out, {"jobs": jobs}))
+        table = write_table(comparison, runs, out, {"jobs": jobs})
         figures = write_figures(comparison, runs, out)
     files = [out / name for name in FILES] + figures
-    print("written: " + ", ".join(str(path) for path in files))
+    with if_readable(sys.stdout):
+        print(table)
+        print("written: " + ", ".join(str(path) for path in files))
     if all(run.status == "finished" for run in runs):
         return 0
-    _tell(f"to run what is not finished: the same command with --out {out} --resume")
+    tell(f"to run what is not finished: the same command with --out {out} --resume")
     return 1 if signals.received is None else 128 + int(signals.received)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 class _Announced:
@@ -67,5 +66,5 @@ class _Announced:
         stopped = self._stop()
         if stopped and not self._told:
             self._told = True
-            _tell("stopping: saving the runs under way; Ctrl-C again gives them up")
+            tell("stopping: saving the runs under way; Ctrl-C again gives them up")
         return stopped

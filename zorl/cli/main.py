@@ -30,6 +30,7 @@ from zorl.cli.arguments import (
     watch_parser,
 )
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, UnknownNameError, ZorlError
+from zorl.common.output import if_readable, silence, tell
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,19 +60,19 @@ def guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespa
     except ZorlError as error:
         return _complain(error)
     except BrokenPipeError:  # whoever read the output, as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         return 128 + signal.SIGPIPE
     except OSError as error:  # no permission, no space, no such folder
         return _complain(ZorlError(error))
     except KeyboardInterrupt:
-        print("zorl: interrupted", file=sys.stderr)
+        tell("zorl: interrupted")
         return 130
 
 
 def _complain(error: ZorlError) -> int:
     if isinstance(error, EnvironmentFailure) and error.trace:  # the environment's own
-        print(error.trace, file=sys.stderr, end="")
-    print(f"zorl: error: {error}", file=sys.stderr)
+        tell(error.trace.removesuffix("\n"))
+    tell(f"zorl: error: {error}")
     return 2 if isinstance(error, ConfigurationError) else 1
 
 
@@ -138,7 +139,8 @@ def report(result: Any, folder: Any, signals: Any) -> int:
     """Print the summary of a run; the exit status is 0, or 128 + the signal that stopped it."""
     from zorl.runs.report import summary
 
-    print(summary(result, folder.path))
+    with if_readable(sys.stdout):
+        print(summary(result, folder.path))
     return 0 if result.finished else 128 + int(signals.received or 0)
 
 
@@ -227,7 +229,7 @@ def study_command(args: argparse.Namespace) -> int:
                 args.name, args.out, args.smoke, args.data, args.jobs, args.fresh, options, signals
             )
         except Stopped as stopped:
-            print(f"zorl: {stopped}", file=sys.stderr)
+            tell(f"zorl: {stopped}")
             return 128 + int(signals.received or 0)
     print(f"tables, figures and logs: {path}")
     return 0

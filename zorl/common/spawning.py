@@ -48,15 +48,16 @@ def one_thread() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def blocked(*signals: signal.Signals) -> Iterator[None]:
-    """Block signals in processes started in this context.
+def blocked(*signals: signal.Signals | None) -> Iterator[None]:
+    """Block signals in processes started in this context; None stands for one that is not there.
 
-    Ctrl-C in a terminal and the SIGTERM of a service manager reach the parent and its workers. Only
-    the parent shall handle them. A new process could set a handler only after its imports, but a
-    signal mask is inherited. A signal that arrives meanwhile reaches this process afterwards.
+    Ctrl-C in a terminal, its end (SIGHUP) and the SIGTERM of a service manager reach the parent and
+    its workers. Only the parent shall handle them. A new process could set a handler only after its
+    imports, but a signal mask is inherited. A signal that arrives meanwhile reaches this process
+    afterwards.
     """
     resource_tracker.ensure_running()  # its own start, left to the first process, would unblock
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {n for n in signals if n is not None})
     try:
         yield
     finally:

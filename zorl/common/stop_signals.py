@@ -1,4 +1,4 @@
-"""A stop flag that is set by SIGINT and SIGTERM."""
+"""A stop flag that is set by SIGINT, SIGTERM and SIGHUP."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Any
 
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not on Windows
+STOPPING = tuple(n for n in (signal.SIGINT, signal.SIGTERM, HANGUP) if n is not None)
+
 
 class StopSignals(AbstractContextManager["StopSignals"]):
-    """Turns SIGINT and SIGTERM into a flag; a second SIGINT raises KeyboardInterrupt.
+    """Turns SIGINT, SIGTERM and SIGHUP into a flag; a second SIGINT raises KeyboardInterrupt.
+
+    SIGHUP comes when the terminal is closed. Where it is ignored, as below nohup, it stays so.
 
     Outside the main thread Python allows no handlers, so the flag is never set.
     """
@@ -25,8 +30,9 @@ class StopSignals(AbstractContextManager["StopSignals"]):
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._handle)
+            for number in STOPPING:
+                if number != HANGUP or signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._handle)
         return self
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

@@ -15,6 +15,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from zorl.common.spawning import blocked, one_thread, require_posix
+from zorl.common.stop_signals import HANGUP
 
 _POLL_SECONDS = 0.1
 
@@ -36,9 +37,9 @@ def run_in_processes(
     """Call `target(*calls[i])` for every i, each in a spawned process with one numerical thread.
 
     Every call has its own process instead of a pool, so a process that crashes or runs out of
-    memory does not affect the others. The processes ignore SIGINT, which a terminal sends to all of
-    them. They end when their parent ends, for any reason, and when the iterator is exhausted or
-    closed.
+    memory does not affect the others. The processes ignore SIGINT and SIGHUP, which a
+    terminal sends to all of them. They end when their parent ends, for any reason, and when the
+    iterator is exhausted or closed.
 
     Args:
         target: a function at module level; it should end soon after a SIGTERM.
@@ -68,7 +69,7 @@ def run_in_processes(
                     process.terminate()
             while todo and len(running) < jobs:
                 index, arguments = todo.popleft()
-                with one_thread(), blocked(signal.SIGINT):
+                with one_thread(), blocked(signal.SIGINT, HANGUP):
                     process = context.Process(target=_call, args=(target, arguments))
                     process.start()
                     running[process.sentinel] = index, process

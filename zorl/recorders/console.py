@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import IO, Any
 
+from zorl.common.output import if_readable
 from zorl.recorders.base import BaseRecorder, Record, Run
 from zorl.recorders.registry import register_recorder
 
@@ -17,7 +18,8 @@ _REFRESH_SECONDS = 0.2
 class ConsoleRecorder(BaseRecorder):
     """Shows progress: a bar on a terminal, else a line of figures every few seconds.
 
-    Generation, env steps, steps/s, shaped and native return, acceptance, time left.
+    Generation, env steps, steps/s, shaped and native return, acceptance, time left. Where
+    nobody can read it any more, as on a terminal that was closed, the run goes on.
 
     Args:
         stream: where to; standard error by default, so that standard output stays clean.
@@ -39,7 +41,8 @@ class ConsoleRecorder(BaseRecorder):
         self._began = time.perf_counter()
         self._last = -float("inf")
         if run.description is not None:
-            print(run.description, file=self._stream)
+            with if_readable(self._stream):
+                print(run.description, file=self._stream)
         if not self._stream.isatty():
             return
         from rich.console import Console
@@ -56,7 +59,8 @@ class ConsoleRecorder(BaseRecorder):
             columns.insert(0, BarColumn(bar_width=16))
         self._progress = Progress(*columns, console=console, auto_refresh=False, transient=True)
         self._task = self._progress.add_task("", total=run.total_timesteps, line="")
-        self._progress.start()
+        with if_readable(self._stream):
+            self._progress.start()
 
     def record(self, record: Record) -> None:
         """See `Recorder`."""
@@ -74,16 +78,19 @@ class ConsoleRecorder(BaseRecorder):
             self._show(self._latest)
             self._latest = None
         if self._progress is not None:
-            self._progress.stop()
+            with if_readable(self._stream):
+                self._progress.stop()
             self._progress = None
 
     def _show(self, record: Record) -> None:
         line = self.line(record)
-        if self._progress is None:
-            percent = 100 * min(1.0, record.env_steps / self._run.total_timesteps)
-            print(f"{percent:3.0f}% {line}", file=self._stream, flush=True)
-        else:
-            self._progress.update(self._task, completed=record.env_steps, line=line, refresh=True)
+        with if_readable(self._stream):
+            if self._progress is None:
+                percent = 100 * min(1.0, record.env_steps / self._run.total_timesteps)
+                print(f"{percent:3.0f}% {line}", file=self._stream)
+            else:
+                done = record.env_steps
+                self._progress.update(self._task, completed=done, line=line, refresh=True)
 
     def line(self, record: Record) -> str:
         """The figures of a record in one line."""

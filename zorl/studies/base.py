@@ -14,6 +14,7 @@ import io
 import pkgutil
 import re
 import shutil
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ from zorl.common.errors import (
 )
 from zorl.common.locks import LOCK_NAME, FolderLock
 from zorl.common.options import Option, describe_options, resolve_options
+from zorl.common.output import if_readable
 from zorl.common.stop_signals import StopSignals
 from zorl.common.storage import read_json, write_atomically, write_json
 from zorl.common.subprocesses import available_cores, run_in_processes
@@ -155,12 +157,13 @@ class Study:
                 nonlocal last, finished
                 finished += 1
                 now = time.monotonic()
-                if bar is not None:
-                    bar.advance(task)
-                elif now - last > 10 or finished == total:
-                    last = now
-                    text = f"{label}: {finished} of {total} cells, {now - began:.0f} s"
-                    console.print(text, highlight=False)
+                with if_readable(sys.stderr):
+                    if bar is not None:
+                        bar.advance(task)
+                    elif now - last > 10 or finished == total:
+                        last = now
+                        text = f"{label}: {finished} of {total} cells, {now - began:.0f} s"
+                        console.print(text, highlight=False)
 
             yield advance
 
@@ -178,7 +181,7 @@ class Study:
         lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
         lines += [f"| {' | '.join(map(_text, row))} |" for row in rows]
         markdown = "\n".join(lines)
-        print(f"\n{markdown}\n", flush=True)
+        self.say(f"\n{markdown}\n")
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([columns, *rows])
         write_atomically(self.out / f"{name}.csv", text.getvalue().encode())
@@ -186,7 +189,8 @@ class Study:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        print(text, flush=True)
+        with if_readable(sys.stdout):
+            print(text)
 
     @contextmanager
     def figure(
