@@ -17,6 +17,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from zorl.common.cache_folder import writable_folder
 from zorl.common.errors import ConfigurationError
 from zorl.envs.twins.base import CompiledEnv
 from zorl.rollout.compiled.parts import Spec
@@ -98,34 +99,17 @@ def _loaded(source: str) -> Callable[..., None]:
     return kernel
 
 
-def kernel_folder() -> Path:
-    """Where kernels are kept: $ZORL_CACHE, or zorl in $XDG_CACHE_HOME, or ~/.cache/zorl."""
-    if "ZORL_CACHE" in os.environ:
-        return Path(os.environ["ZORL_CACHE"]) / "kernels"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "zorl" / "kernels"
-
-
 def _written(name: str, source: str) -> Path:
     """The file of a kernel, which several processes may want to write at once.
 
     Raises:
         ConfigurationError: there is no folder for it.
     """
-    for folder in (kernel_folder(), Path(tempfile.gettempdir()) / f"zorl-kernels-{os.getuid()}"):
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if folder.stat().st_uid != os.getuid() or not os.access(folder, os.W_OK):
-                raise PermissionError(f"{folder} is not this user's")  # code is run from there
-            path = folder / name
-            if not path.exists() or path.read_text() != source:
-                descriptor, part = tempfile.mkstemp(dir=folder, suffix=".part")
-                with os.fdopen(descriptor, "w") as file:
-                    file.write(source)
-                Path(part).replace(path)
-            return path
-        except OSError as error:
-            problem = error
-    raise ConfigurationError(
-        f"there is no folder to keep compiled kernels in ({problem}); set ZORL_CACHE to one"
-    ) from problem
+    folder = writable_folder()
+    path = folder / name
+    if not path.exists() or path.read_text() != source:
+        descriptor, part = tempfile.mkstemp(dir=folder, suffix=".part")
+        with os.fdopen(descriptor, "w") as file:
+            file.write(source)
+        Path(part).replace(path)
+    return path
