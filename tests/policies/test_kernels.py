@@ -65,7 +65,6 @@ def test_outputs_that_overflow_have_the_same_bits_too(bias: bool) -> None:
 def test_code_is_kept_elsewhere_or_nowhere_where_numba_finds_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from numba import config
     from numba.core.caching import InTreeCacheLocator, UserWideCacheLocator
 
     def twice(x: int) -> int:
@@ -74,9 +73,9 @@ def test_code_is_kept_elsewhere_or_nowhere_where_numba_finds_no_folder(
     for locator in (InTreeCacheLocator, UserWideCacheLocator):  # as in a read-only installation
         monkeypatch.setattr(locator, "from_function", lambda *_: None)
     monkeypatch.setenv("ZORL_CACHE", str(tmp_path))
-    before = config.CACHE_DIR
+    before = kernels.config.CACHE_DIR
     assert kernels._kept(twice)(3) == 6
-    assert before == config.CACHE_DIR
+    assert before == kernels.config.CACHE_DIR
     assert list((tmp_path / "kernels").glob("*/*twice*.nbc"))
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ZORL_CACHE", str(tmp_path / "file"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import signal
@@ -40,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if argv is None:
         argv = sys.argv[1:]
+        for stream in (sys.stdout, sys.stderr):  # some of Windows have no signs for "–" and "≥"
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         sys.path.append(str(Path.cwd()))  # for "module:name", as with `python -m zorl`
     arguments = list(argv)
     parser = command_parser(arguments[0] if arguments else "")
@@ -61,7 +65,7 @@ def guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespa
         return _complain(error)
     except BrokenPipeError:  # whoever read the output, as `head`, has seen enough
         silence(sys.stdout)
-        return 128 + signal.SIGPIPE
+        return 128 + getattr(signal, "SIGPIPE", 13)
     except OSError as error:  # no permission, no space, no such folder
         return _complain(ZorlError(error))
     except KeyboardInterrupt:

@@ -7,8 +7,11 @@ import multiprocessing
 import os
 import select
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
+from typing import Any
 
 from zorl.common.errors import ConfigurationError
 
@@ -17,6 +20,7 @@ try:
 except ModuleNotFoundError:  # Windows; `require_posix` says so where processes are asked for
     fcntl = None  # type: ignore[assignment]
 
+CAN_BLOCK = hasattr(signal, "pthread_sigmask")  # not on Windows
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -28,7 +32,8 @@ def require_posix() -> None:
     """
     if fcntl is None:
         raise ConfigurationError(
-            "worker processes need Linux (or another system with fcntl): use one process here"
+            "worker processes need fcntl, which this system does not have: leave out workers and "
+            "timeout (one process plays then, and compiled twins on all cores)"
         )
 
 
@@ -57,6 +62,9 @@ def blocked(*signals: signal.Signals | None) -> Iterator[None]:
     afterwards.
     """
     resource_tracker.ensure_running()  # its own start, left to the first process, would unblock
+    if not CAN_BLOCK:
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {n for n in signals if n is not None})
     try:
         yield
@@ -65,14 +73,18 @@ def blocked(*signals: signal.Signals | None) -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Let the kernel end this spawned process as soon as its parent has ended.
+    """Let this spawned process end as soon as its parent has ended.
 
-    The parent holds the other end of the sentinel's pipe. When that end closes, even by SIGKILL,
-    the kernel sends SIGIO, which by default ends the process. A waiting thread would not do: it
-    cannot run while an environment hangs in foreign code that holds the interpreter's lock.
+    On Linux the kernel does that. The parent holds the other end of the sentinel's pipe. When that
+    end closes, even by SIGKILL, the kernel sends SIGIO, which by default ends the process. A
+    waiting thread, which other systems have, does less: it cannot run while an environment hangs in
+    foreign code that holds the interpreter's lock.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
+        return
+    if sys.platform != "linux":
+        watch_parent()
         return
     sentinel = parent.sentinel
     fcntl.fcntl(sentinel, fcntl.F_SETOWN, os.getpid())
@@ -80,3 +92,15 @@ def end_with_parent() -> None:
     fcntl.fcntl(sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
     if select.select([sentinel], [], [], 0)[0]:  # the parent had already ended
         os._exit(1)
+
+
+def watch_parent() -> None:
+    """End this spawned process when its parent has ended, unless foreign code keeps it busy."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: Any) -> None:
+    parent.join()
+    os._exit(1)

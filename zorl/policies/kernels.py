@@ -10,7 +10,7 @@ import contextlib
 from typing import Any
 
 import numpy as np
-from numba import config, njit
+from numba import config as _config, njit
 
 from zorl.common.cache_folder import writable_folder
 from zorl.common.errors import ConfigurationError
@@ -38,6 +38,7 @@ from zorl.policies.activations import (
     ZERO,
 )
 
+config: Any = _config
 # error_model: a division by zero raises in numba's own, and branches forbid SIMD.
 inlined: Any = njit(forceinline=True, error_model="numpy")
 

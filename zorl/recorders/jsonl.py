@@ -35,12 +35,14 @@ class JsonlRecorder(BaseRecorder):
         if path.exists():
             kept = [
                 line
-                for line in path.read_text(errors="replace").splitlines(keepends=True)
+                for line in path.read_text(encoding="utf-8", errors="replace").splitlines(
+                    keepends=True
+                )
                 if _index(line) < run.start_index
             ]
             write_atomically(path, "".join(kept).encode())
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", buffering=1)
+        self._file = path.open("a", buffering=1, encoding="utf-8")
 
     def record(self, record: Record) -> None:
         """See `Recorder`."""

@@ -312,7 +312,7 @@ def list_studies() -> dict[str, str]:
     found = {}
     for module in pkgutil.iter_modules(zorl.studies.__path__):
         path = Path(zorl.studies.__path__[0]) / f"{module.name}.py"
-        tree = ast.parse(path.read_text())  # importing them all would take seconds
+        tree = ast.parse(path.read_text(encoding="utf-8"))  # importing them all would take seconds
         functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
         if "run" in functions:
             title = (ast.get_docstring(tree) or "").partition("\n")[0]

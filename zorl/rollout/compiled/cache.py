@@ -79,7 +79,7 @@ def _guarded(kernel: Callable[..., None], env: CompiledEnv) -> Callable[..., Non
 
 def _loaded(source: str) -> Callable[..., None]:
     """The function `kernel` of a module with this source."""
-    helpers = "".join(path.read_text() for path in _INLINED)
+    helpers = "".join(path.read_text(encoding="utf-8") for path in _INLINED)
     # numba's own cache looks at this file alone: its name stands for all that goes into it.
     digest = hashlib.sha256((source + helpers).encode()).hexdigest()[:24]
     name = f"zorl_kernel_{digest}"
@@ -107,9 +107,9 @@ def _written(name: str, source: str) -> Path:
     """
     folder = writable_folder()
     path = folder / name
-    if not path.exists() or path.read_text() != source:
+    if not path.exists() or path.read_text(encoding="utf-8") != source:
         descriptor, part = tempfile.mkstemp(dir=folder, suffix=".part")
-        with os.fdopen(descriptor, "w") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(source)
         Path(part).replace(path)
     return path
