@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from zorl.cli.flags import add_fields, count, given, listed, named_values
+from zorl.cli.meanings import meant
 from zorl.common.errors import ConfigurationError, UnknownNameError
-from zorl.common.options import parse_options
+from zorl.common.options import Options, parse_options, split_call
 
 TIMESTEPS = 200_000  # the budget where none is given
-AGENT_HELP = "a name from `zorl list`"
+AGENT_HELP = 'a name from `zorl list`, with options as in "ars(m=4)" (default: cma-es)'
 # Fields of a search agent's configuration that are no flags of the group "policy and search".
 NOT_FLAGS = ("agent", "task", "options", "seed", "source")
 
@@ -22,20 +24,44 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Complain in one line and exit with status 2."""
-        prefix = "unrecognized arguments: "
-        if message.startswith(prefix):
-            name = message[len(prefix) :].split()[0].split("=")[0]
-            known = [option for action in self._actions for option in action.option_strings]
-            if name.startswith("-"):
-                message = str(UnknownNameError("option", name, known))
         self.exit(2, f"zorl: error: {message} (options: {self.prog} --help)\n")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's, but a subcommand complains of its own unknown options."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            getattr(parsed, "parser", self).error(f"unrecognized arguments: {' '.join(unknown)}")
+            parser: Parser = getattr(parsed, "parser", self)
+            parser.error(parser._complaint(unknown, list(sys.argv[1:] if args is None else args)))
         return parsed
+
+    def _complaint(self, unknown: list[str], arguments: list[str]) -> str:
+        """What is wrong with arguments that nobody takes."""
+        name = unknown[0].partition("=")[0]
+        if not name.startswith("-"):
+            return f"unrecognized arguments: {' '.join(unknown)}{self._form(unknown, arguments)}"
+        known = self._option_string_actions
+        meaning = meant(name, known)
+        if meaning is not None:
+            return f"unknown option {name!r}; {meaning}"
+        return str(UnknownNameError("option", name, known))
+
+    def _form(self, unknown: list[str], arguments: list[str]) -> str:
+        """How several values are given to the option before those that are too many."""
+        for index in range(2, len(arguments)):
+            flag, first, second = arguments[index - 2 : index + 1]
+            action = self._option_string_actions.get(flag)
+            if second == unknown[0] and action is not None and action.nargs is None:
+                values = [first, *(text for text in unknown if not text.startswith("-"))]
+                return _several(flag, action, values)
+        return ""
+
+
+def _several(flag: str, action: argparse.Action, values: list[str]) -> str:
+    if isinstance(action, argparse._AppendAction):
+        return f"; give {flag} again for each: {' '.join(f'{flag} {text}' for text in values)}"
+    if action.metavar == "SIZES":
+        return f"; several are joined by commas: {flag} {','.join(values)}"
+    return f"; {flag} takes one value"
 
 
 def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.ArgumentParser:
@@ -227,15 +253,18 @@ def config_from(args: argparse.Namespace) -> Any:
     """The agent's configuration that the options of `train_parser` describe."""
     from zorl.agents.registry import make_config
     from zorl.agents.search.config import SearchConfig
+    from zorl.comparison.spec import AgentSpec
 
-    options = parse_options(args.options)
+    spec = AgentSpec.parse(args.agent)
+    settings = args.settings if spec.settings == "tuned" else spec.settings
+    options = {**Options(spec.options).thaw(), **parse_options(args.options)}
     for name in ("agent", "env", "settings", "seed", "workers", "timeout", "ray"):
         if name in options:
             raise ConfigurationError(f"{name} is no option of the agent; use --{name}")
     options |= given(args, SearchConfig, NOT_FLAGS)
     if args.backend == "ray":  # says where, not what: see `resources_from`
         options["backend"] = "gymnasium"
-    return make_config(args.agent, task_from(args), args.settings, seed=args.seed, **options)
+    return make_config(spec.name, task_from(args), settings, seed=args.seed, **options)
 
 
 def task_from(args: argparse.Namespace) -> Any:
@@ -263,6 +292,7 @@ def run_folder(args: argparse.Namespace, config: Any, config_json: Mapping[str, 
     if args.run is not None:
         return RunFolder.create(args.run, config_json)
     words = [] if args.settings == "tuned" else [args.settings]
+    words += [f"{name}={value}" for name, value in split_call(args.agent, "agent")[1].items()]
     words += args.options
     words += [
         f"{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"

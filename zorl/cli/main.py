@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import zorl
+from zorl.cli import meanings
 from zorl.cli.arguments import (
     Parser,
     compare_parser,
@@ -48,6 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(argv)
     parser = command_parser(arguments[0] if arguments else "")
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
+        if arguments[0] in meanings.COMMANDS:
+            there = meanings.COMMANDS[arguments[0]]
+            return _complain(
+                ConfigurationError(f"unknown command {arguments[0]!r}; here that is `zorl {there}`")
+            )
         return _complain(UnknownNameError("command", arguments[0], COMMANDS))
     args = parser.parse_args(arguments)
     command: Callable[[argparse.Namespace], int] | None = getattr(args, "command", None)
