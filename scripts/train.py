@@ -16,7 +16,7 @@ from zorl.common.output import if_readable
 from zorl.common.stop_signals import StopSignals
 from zorl.recorders import standard_recorders
 from zorl.rollout import Resources
-from zorl.runs.report import summary
+from zorl.runs.report import summary, terminal_width
 
 
 def main(args: Namespace) -> int:
@@ -33,7 +33,7 @@ def main(args: Namespace) -> int:
         with StopSignals() as signals:  # Ctrl-C stops at the next generation
             result = train(agent, plan, folder, recorders, stop=signals)
     with if_readable(sys.stdout):  # all is saved, also where the terminal is gone
-        print(summary(result, folder.path))
+        print(summary(result, folder.path, terminal_width()))
     return 0 if result.finished else 128 + int(signals.received or 0)
 
 

@@ -200,6 +200,19 @@ def test_what_is_called_otherwise_elsewhere_is_an_option_here() -> None:
     }
 
 
+def test_every_option_says_what_it_is_and_its_default() -> None:
+    parser = command_parser()
+    commands = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    for name, command in commands.choices.items():
+        for action in command._actions:
+            text, flag = action.help or "", (action.option_strings or [action.dest])[0]
+            assert text, (name, flag)
+            if action.option_strings and action.nargs != 0:
+                assert "default" in text, (name, flag, text)
+            if isinstance(action.default, (int, float)) and not isinstance(action.default, bool):
+                assert f"(default: {action.default})" in text, (name, flag, text)
+
+
 def test_options_of_an_agent_are_given_with_its_name_as_in_comparisons(tmp_path: Path) -> None:
     options = [*SMALL[: SMALL.index("--set")], "--no-tensorboard", "--quiet"]
     call = ["--agent", "ars(m=4, settings=default)", "--set", "top=2", "--env", WALK]

@@ -71,12 +71,19 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
     parser = parser or Parser(description="Train an agent on a task.")
     parser.add_argument("--agent", default="cma-es", metavar="NAME", help=AGENT_HELP)
     task_options(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of all random numbers of the run")
     parser.add_argument(
-        "--settings", default="tuned", help="tuned (published, where there are some) or default"
+        "--seed", type=int, default=0, help="of all random numbers of the run (default: 0)"
+    )
+    parser.add_argument(
+        "--settings",
+        default="tuned",
+        help="tuned (published, where there are some; the default) or default",
     )
     named_values(
-        parser, "--set", "options", "an option of the agent, as learning_rate=0.02; repeatable"
+        parser,
+        "--set",
+        "options",
+        "an option of the agent, as learning_rate=0.02; repeatable (default: none)",
     )
     policy = parser.add_argument_group("policy and search (not for baselines)")
     choices = {**CHOICES, "backend": [*CHOICES["backend"], "ray"]}
@@ -103,11 +110,11 @@ def compare_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Ar
         nargs="+",
         default=["cma-es", "ars", "ppo"],
         metavar="AGENT",
-        help='names, with options as "ars(m=4,gate=paired)"',
+        help='names, with options as "ars(m=4,gate=paired)" (default: cma-es ars ppo)',
     )
     task_options(parser)
-    parser.add_argument("--seeds", type=count, default=5, help="runs of each agent")
-    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--seeds", type=count, default=5, help="runs of each agent (default: 5)")
+    parser.add_argument("--first-seed", type=int, default=0, help="of the first run (default: 0)")
     parser.add_argument("--reference", help="agent that the others are paired with (default: ppo)")
     parser.add_argument("--jobs", type=count, help="runs at a time (default: one a core)")
     parser.add_argument("--out", type=Path, help="folder (default: comparisons/ENV__AGENTS__TIME)")
@@ -118,7 +125,7 @@ def compare_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Ar
 
 def resume_parser(parser: argparse.ArgumentParser) -> None:
     """The options of `zorl resume`."""
-    parser.add_argument("folder", type=Path, metavar="RUN")
+    parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
     resources_options(parser)
     display_options(parser)
 
@@ -126,7 +133,9 @@ def resume_parser(parser: argparse.ArgumentParser) -> None:
 def evaluate_parser(parser: argparse.ArgumentParser) -> None:
     """The options of `zorl evaluate`."""
     parser.add_argument("path", type=Path, metavar="RUN", help="a run folder or an agent's file")
-    parser.add_argument("--episodes", type=count, default=100, metavar="N")
+    parser.add_argument(
+        "--episodes", type=count, default=100, metavar="N", help="how many (default: 100)"
+    )
     parser.add_argument("--json", action="store_true", help="print the whole result as JSON")
 
 
@@ -140,10 +149,12 @@ def watch_parser(parser: argparse.ArgumentParser) -> None:
         help="a run folder or an agent's file (default: the latest under runs/)",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="a .gif or .mp4 file instead of a window"
+        "--out", type=Path, metavar="FILE", help="a .gif or .mp4 file (default: a window)"
     )
-    parser.add_argument("--episodes", type=count, default=1, metavar="N")
-    parser.add_argument("--seed", type=int, help="another seed than the run's")
+    parser.add_argument(
+        "--episodes", type=count, default=1, metavar="N", help="how many (default: 1)"
+    )
+    parser.add_argument("--seed", type=int, help="of the first episode (default: the run's)")
 
 
 def replay_parser(parser: argparse.ArgumentParser) -> None:
@@ -160,9 +171,16 @@ def study_parser(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, help="folder of the results (default: study-results/NAME)"
     )
     parser.add_argument("--data", type=Path, help="folder of the data sets (default: $ZORL_DATA)")
-    parser.add_argument("--jobs", type=count, default=1, metavar="N", help="cells at a time")
+    parser.add_argument(
+        "--jobs", type=count, default=1, metavar="N", help="cells at a time (default: 1)"
+    )
     parser.add_argument("--fresh", action="store_true", help="compute again what is there already")
-    named_values(parser, "--set", "options", "an option of the study, as seeds=50; repeatable")
+    named_values(
+        parser,
+        "--set",
+        "options",
+        "an option of the study, as seeds=50; repeatable (default: none)",
+    )
 
 
 def list_parser(parser: argparse.ArgumentParser) -> None:
@@ -178,7 +196,10 @@ def task_options(parser: argparse.ArgumentParser) -> None:
     from zorl.envs.task import SUCCESS
 
     parser.add_argument(
-        "--env", default="MountainCar-v0", metavar="ID", help="Gymnasium id, or module:Id-v0"
+        "--env",
+        default="MountainCar-v0",
+        metavar="ID",
+        help="Gymnasium id, or module:Id-v0 (default: MountainCar-v0)",
     )
     parser.add_argument(
         "--wrapper",
@@ -187,9 +208,14 @@ def task_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME",
         help=f"{listed(WRAPPERS)}, with options as in momentum(speed_weight=10), or module:Class; "
-        "repeatable, the first is the innermost",
+        "repeatable, the first is the innermost (default: none)",
     )
-    named_values(parser, "--env-set", "env_options", "an argument of gymnasium.make; repeatable")
+    named_values(
+        parser,
+        "--env-set",
+        "env_options",
+        "an argument of gymnasium.make; repeatable (default: none)",
+    )
     parser.add_argument(
         "--threshold",
         type=float,
@@ -236,7 +262,7 @@ def display_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.05,
         metavar="SHARE",
-        help="share of the run's time for rendering rollouts; 0 for none",
+        help="share of the run's time for rendering rollouts; 0 for none (default: 0.05)",
     )
     display.add_argument(
         "--recorder",
@@ -245,7 +271,7 @@ def display_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME",
         help=f"another recorder: {listed(RECORDERS)}, with options as in tensorboard(points=500), "
-        "or module:Class; repeatable",
+        "or module:Class; repeatable (default: none)",
     )
 
 

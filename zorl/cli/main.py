@@ -147,10 +147,10 @@ def resume_command(args: argparse.Namespace) -> int:
 
 def report(result: Any, folder: Any, signals: Any) -> int:
     """Print the summary of a run; the exit status is 0, or 128 + the signal that stopped it."""
-    from zorl.runs.report import summary
+    from zorl.runs.report import summary, terminal_width
 
     with if_readable(sys.stdout):
-        print(summary(result, folder.path))
+        print(summary(result, folder.path, terminal_width()))
     return 0 if result.finished else 128 + int(signals.received or 0)
 
 

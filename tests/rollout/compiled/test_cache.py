@@ -20,13 +20,14 @@ PLAY = """
 import json, sys
 import numpy as np
 from toy_twins import RightDrift
-from zorl.rollout.compiled.cache import traced
+from zorl.rollout.compiled.cache import traced, was_compiled
 
 play = traced(RightDrift(), 2, 1, exact=True)
 seen, rewards, ends = np.zeros((4, 2)), np.zeros(3), np.zeros(3, np.bool_)
 play(np.ones((4, 2)), np.ones((3, 1)), seen, rewards, ends, True)
 (kernel,) = (m.kernel for name, m in sys.modules.items() if name.startswith("zorl_kernel_"))
 hits, misses = (sum(c.values()) for c in (kernel.stats.cache_hits, kernel.stats.cache_misses))
+assert was_compiled(play) == bool(misses)
 print(json.dumps([hits, misses, rewards.tolist()]))
 """
 

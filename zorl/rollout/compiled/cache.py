@@ -48,6 +48,12 @@ def compiled(spec: Spec) -> Callable[..., None]:
     return _guarded(_loaded(kernel_source(spec)), spec.twin.env)
 
 
+def was_compiled(kernel: Callable[..., None]) -> bool:
+    """Whether a kernel that was called had to be compiled; else its code was in the cache."""
+    stats: Any = kernel.__wrapped__.stats  # type: ignore[attr-defined]
+    return bool(stats.cache_misses)
+
+
 def traced(env: CompiledEnv, observations: int, actions: int, exact: bool) -> Callable[..., None]:
     """A function that plays given actions, to compare a twin step by step.
 
