@@ -6,6 +6,7 @@ same evaluation, the same files.
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Iterable, Mapping
@@ -209,7 +210,32 @@ class _Training:
         return self.spent + time.perf_counter() - self.began - self.paused
 
     def run(self) -> RunResult:
-        """Train, estimate the final policy, and save all of it."""
+        """Train, estimate the final policy, and save all of it.
+
+        Raises:
+            RunFolderError: a file of the folder could not be written; says what is left.
+        """
+        try:
+            return self._run()
+        except OSError as error:
+            folder = self.folder
+            if folder is None or not str(error.filename).startswith(f"{folder.path}{os.sep}"):
+                raise
+            raise RunFolderError(
+                f"{error.filename} cannot be written ({error.strerror}); "
+                f"{self._what_is_left(folder)}"
+            ) from error
+
+    def _what_is_left(self, folder: RunFolder) -> str:
+        files = (folder.checkpoint, folder.best, folder.validation)
+        whole = [path.name for path in files if path.is_file()]
+        text = f"what was saved before is whole: {', '.join(whole) or 'config.json'}"
+        if self.agent.not_resumable:
+            return text
+        begins = "goes on" if folder.checkpoint.is_file() else "begins it again"
+        return f"{text}; once that is mended, zorl resume {folder.path} {begins}"
+
+    def _run(self) -> RunResult:
         with self.recorders as recorders:
             recorders.result["status"] = "failed"
             recorders.start(self._description())

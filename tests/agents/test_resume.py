@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from toy_runs import PLAN, StopAfter, begin, fresh, recorders
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import load_agent, make_agent
 from zorl.agents.training import resume, run_config, train
+from zorl.common import storage
 from zorl.common.errors import (
     ConfigurationError,
     FileFormatError,
@@ -305,3 +307,41 @@ def test_a_signal_stops_a_real_run_and_resume_finishes_it(
     assert main(["train", *options, "--run", str(again), "--quiet"]) == 0
     expected = outcome(RunFolder(again))
     assert left == expected
+
+
+class FullDisk:
+    """Stands for `storage._write`: from the `n`-th writing of a file on there is no space."""
+
+    def __init__(self, name: str, n: int) -> None:
+        self.real = storage._write
+        self.name, self.left = name, n
+
+    def __call__(self, path: Path, data: bytes) -> None:
+        self.left -= path.name == self.name
+        if self.left <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.real(path, data)
+
+
+@pytest.mark.parametrize("file", ["checkpoint.zip", "validation.csv", "result.json"])
+def test_on_a_full_disk_the_error_says_what_is_left_and_the_run_goes_on_afterwards(
+    file: str, unbroken: tuple[TrainingPlan, dict[str, Any]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    plan, expected = unbroken
+    monkeypatch.setattr("zorl.agents.training.CHECKPOINT_SECONDS", 0.0)
+    agent, folder = begin(tmp_path / "run", plan)
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "_write", FullDisk(file, 1 if file == "result.json" else 2))
+        with pytest.raises(RunFolderError) as caught:
+            train(agent, plan, folder, recorders(folder))
+    message = str(caught.value)
+    assert f"{folder.path}{os.sep}" in message
+    assert (
+        "cannot be written (No space left on device); what was saved before is whole: " in message
+    )
+    assert "validation.csv" in message
+    assert f"zorl resume {folder.path} goes on" in message
+    assert not (folder.path / ".lock").exists()
+    resume(folder, recorders(folder))
+    assert outcome(folder) == expected

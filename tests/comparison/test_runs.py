@@ -280,3 +280,19 @@ def test_folders_of_its_own_making_do_not_collide(
     assert found == [name, f"{name}-2"]
     assert main(["compare", *options, "--agents", "random-search(x=1)"]) == 2
     assert len(list((tmp_path / "comparisons").iterdir())) == 2
+
+
+def test_a_run_that_cannot_write_into_its_folder_says_so_by_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from zorl.comparison import runs
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    config = comparison().configurations()[AGENTS[0]]
+    monkeypatch.setattr("zorl.common.storage._write", full)
+    with pytest.raises(SystemExit) as caught:
+        runs._train(str(tmp_path / "run"), config)
+    assert "its folder cannot be written any more" in runs._death(int(caught.value.code or 0))
+    assert capfd.readouterr().err == ""

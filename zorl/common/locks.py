@@ -47,7 +47,7 @@ class FolderLock:
         """Hold the lock; it may be held again inside.
 
         Raises:
-            RunFolderError: somebody else holds it; says who.
+            RunFolderError: somebody else holds it, with who that is; or it cannot be written.
         """
         descriptor = self._acquire() if self._depth == 0 else None
         self._depth += 1
@@ -59,9 +59,20 @@ class FolderLock:
                 self._release(descriptor)
 
     def _acquire(self) -> int:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(
+                f"the folder {self.folder} cannot be made ({error.strerror}); choose another with "
+                "--out"
+            ) from error
         while True:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            except OSError as error:
+                raise RunFolderError(
+                    f"nothing can be written into {self.folder} ({error.strerror})"
+                ) from error
             if not _try_lock(descriptor):
                 words = _words(descriptor)
                 os.close(descriptor)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from zorl.common.types import Stop
 from zorl.comparison.spec import Comparison
 from zorl.runs.folder import RunFolder
 from zorl.runs.result import RunResult
+
+_CANNOT_WRITE = 74  # the exit status of a run that cannot even say in its folder what was wrong
 
 
 @dataclass(frozen=True)
@@ -155,9 +157,14 @@ def _run_comparison(
         for index, code in ended:
             run = todo[index][0]
             stopped = code < 0 and stop()
+            error = None
             if code and not stopped and not _failure(run.folder).exists():
-                _write_failure(run.folder, _death(code))
+                error = _death(code)
+                with suppress(OSError):  # a full disk, which the line below tells
+                    _write_failure(run.folder, error)
             run = read_run(run.label, run.seed, run.folder)
+            if error is not None:
+                run = replace(run, error=error)
             done += run.status in ("finished", "failed")
             report(f"[{done}/{len(runs)}] {run}")
     return read_runs(comparison, out)
@@ -195,7 +202,10 @@ def _train(path: str, config: Mapping[str, Any]) -> None:
             finally:
                 agent.close()
         except Exception as error:
-            _write_failure(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
+            try:
+                _write_failure(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
+            except OSError:
+                sys.exit(_CANNOT_WRITE)
             sys.exit(1)
 
 
@@ -226,6 +236,8 @@ def _write_failure(folder: RunFolder, error: str, text: str = "") -> None:
 
 
 def _death(code: int) -> str:
+    if code == _CANNOT_WRITE:
+        return "its folder cannot be written any more; likely cause: the disk is full"
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     return (
         f"its process died ({how}); likely causes: the environment crashed, or the machine ran "
