@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from zorl.common.errors import ConfigurationError, ZorlError
+from zorl.common.errors import ConfigurationError, EnvironmentFailure, ZorlError
 from zorl.recorders.frames import Picture
 
 _COLOURS = 128
 _PALETTE_SAMPLES = 8
+_SHIFT = 4  # colours are alike that are so without these bits
+_LEVELS = 256 >> _SHIFT
 _SHORTEST_DELAY_MS = 20  # browsers play shorter ones at 100 ms
 _END_PAUSE_MS = 500
 
@@ -25,13 +28,16 @@ def encode_gif(pictures: Sequence[Picture], fps: float) -> bytes:
 
     A GIF counts time in units of 10 ms, so the rate is the nearest one that it can express, at
     most 50 frames a second.
+
+    Raises:
+        EnvironmentFailure: the pictures differ in size.
     """
     from PIL import Image
 
+    _check_sizes(pictures)
     images = [Image.fromarray(picture) for picture in pictures]
     # One palette costs a tenth of one per frame, and equal pixels stay equal between frames.
-    chosen = np.unique(np.linspace(0, len(pictures) - 1, _PALETTE_SAMPLES).round().astype(int))
-    sample = Image.fromarray(np.concatenate([pictures[i] for i in chosen]))
+    sample = Image.fromarray(np.concatenate(_palette_samples(pictures)))
     palette = sample.quantize(_COLOURS, Image.Quantize.FASTOCTREE)  # the closest and fastest here
     indexed = [im.quantize(palette=palette, dither=Image.Dither.NONE) for im in images]
     delay = max(_SHORTEST_DELAY_MS, 10 * round(100 / fps))
@@ -49,13 +55,61 @@ def encode_gif(pictures: Sequence[Picture], fps: float) -> bytes:
     return buffer.getvalue()
 
 
+def _palette_samples(pictures: Sequence[Picture]) -> list[Picture]:
+    """Some of the pictures, and one of colours unlike all of theirs, if others have such."""
+    chosen = np.unique(np.linspace(0, len(pictures) - 1, _PALETTE_SAMPLES).round().astype(int))
+    samples = [pictures[i] for i in chosen]
+    known = np.zeros((_LEVELS,) * 3, bool)
+    for picture in samples:
+        _learn(known, picture)
+    unlike = []
+    for picture in pictures:
+        red, green, blue = np.moveaxis(picture >> _SHIFT, -1, 0)
+        new = ~known[red, green, blue]
+        if new.any():
+            unlike.append(picture[new])
+            _learn(known, picture[new])
+    if unlike:
+        colours = np.concatenate(unlike)
+        height, width = pictures[0].shape[:2]
+        # As many pixels as a picture has: rare colours would have no place in the palette.
+        places = np.arange(height * width) * len(colours) // (height * width)
+        samples.append(colours[places].reshape(height, width, 3))
+    return samples
+
+
+def _learn(known: NDArray[np.bool_], colours: NDArray[np.uint8]) -> None:
+    """Note colours, on a coarse scale, and those beside them."""
+    seen = np.zeros_like(known)
+    seen[tuple(np.moveaxis(colours >> _SHIFT, -1, 0))] = True
+    for axis in range(3):
+        low, high = np.roll(seen, 1, axis), np.roll(seen, -1, axis)
+        low[(slice(None),) * axis + (0,)] = False
+        high[(slice(None),) * axis + (-1,)] = False
+        seen = seen | low | high
+    known |= seen
+
+
+def _check_sizes(pictures: Sequence[Picture]) -> None:
+    first = pictures[0].shape
+    for picture in pictures:
+        if picture.shape != first:
+            raise EnvironmentFailure(
+                f"pictures of different sizes cannot become one film: {first[1]} × {first[0]} and "
+                f"{picture.shape[1]} × {picture.shape[0]} pixels; likely cause: render() of the "
+                "environment changes its size"
+            )
+
+
 def write_mp4(path: str | Path, pictures: Sequence[Picture], fps: float) -> None:
     """Write an H.264 file, whole or not at all.
 
     Raises:
         ConfigurationError: imageio-ffmpeg is not installed.
+        EnvironmentFailure: the pictures differ in size.
         ZorlError: ffmpeg wrote nothing.
     """
+    _check_sizes(pictures)
     ffmpeg = find_ffmpeg()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
