@@ -59,16 +59,17 @@ def _palette_samples(pictures: Sequence[Picture]) -> list[Picture]:
     """Some of the pictures, and one of colours unlike all of theirs, if others have such."""
     chosen = np.unique(np.linspace(0, len(pictures) - 1, _PALETTE_SAMPLES).round().astype(int))
     samples = [pictures[i] for i in chosen]
-    known = np.zeros((_LEVELS,) * 3, bool)
-    for picture in samples:
-        _learn(known, picture)
-    unlike = []
+    known = np.zeros(_LEVELS**3, bool)
+    _learn(known, _cells(np.concatenate(samples)))
+    unlike, before = [], samples[0]
     for picture in pictures:
-        red, green, blue = np.moveaxis(picture >> _SHIFT, -1, 0)
-        new = ~known[red, green, blue]
+        rows = picture[(picture != before).any(axis=(1, 2))]  # others were looked at already
+        before = picture
+        cells = _cells(rows)
+        new = ~known[cells]
         if new.any():
-            unlike.append(picture[new])
-            _learn(known, picture[new])
+            unlike.append(rows[new])
+            _learn(known, cells[new])
     if unlike:
         colours = np.concatenate(unlike)
         height, width = pictures[0].shape[:2]
@@ -78,16 +79,24 @@ def _palette_samples(pictures: Sequence[Picture]) -> list[Picture]:
     return samples
 
 
-def _learn(known: NDArray[np.bool_], colours: NDArray[np.uint8]) -> None:
-    """Note colours, on a coarse scale, and those beside them."""
-    seen = np.zeros_like(known)
-    seen[tuple(np.moveaxis(colours >> _SHIFT, -1, 0))] = True
+def _cells(pictures: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """The cell of each pixel on a coarse scale of colours."""
+    weights = np.array([_LEVELS**2, _LEVELS, 1], np.float32)
+    cells: NDArray[np.int32] = ((pictures >> _SHIFT) @ weights).astype(np.int32)
+    return cells
+
+
+def _learn(known: NDArray[np.bool_], cells: NDArray[np.int32]) -> None:
+    """Note cells of colours, and those beside them."""
+    seen = np.zeros((_LEVELS,) * 3, bool)
+    seen.reshape(-1)[cells] = True
     for axis in range(3):
-        low, high = np.roll(seen, 1, axis), np.roll(seen, -1, axis)
-        low[(slice(None),) * axis + (0,)] = False
-        high[(slice(None),) * axis + (-1,)] = False
-        seen = seen | low | high
-    known |= seen
+        wide = np.moveaxis(seen.copy(), axis, 0)
+        line = np.moveaxis(seen, axis, 0)
+        wide[1:] |= line[:-1]
+        wide[:-1] |= line[1:]
+        seen = np.moveaxis(wide, 0, axis)
+    known |= seen.reshape(-1)
 
 
 def _check_sizes(pictures: Sequence[Picture]) -> None:
