@@ -24,6 +24,7 @@ from zorl.agents.base import FAMILIES, Agent
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import agent_of, config_from_json, given_objects, load_agent
 from zorl.common.errors import FileFormatError, RunFolderError
+from zorl.common.references import named_by
 from zorl.common.storage import remove_leftovers, write_json
 from zorl.common.streams import Streams, held_out_seeds
 from zorl.common.types import Stop
@@ -95,6 +96,7 @@ def resume(
     policy: Any = None,
     optimizer: Optimizer[Any] | None = None,
     gate: Gate[Any] | None = None,
+    trust: bool | None = None,
     **resources: Any,
 ) -> RunResult:
     """Go on with an interrupted run; the result is bit-identical to an unbroken run's.
@@ -106,6 +108,7 @@ def resume(
         policy: see `load_agent`.
         optimizer: see `load_agent`.
         gate: see `load_agent`.
+        trust: see `load_agent`.
         resources: fields of `zorl.Resources`: workers, timeout, ray, lanes.
 
     Raises:
@@ -114,18 +117,19 @@ def resume(
             save what that needs).
     """
     with folder.locked():  # another process would change what is read here
-        return _resume(folder, recorders, stop, policy, optimizer, gate, resources)
+        with named_by(folder.path, trust):
+            objects = given_objects(policy=policy, optimizer=optimizer, gate=gate)
+            agent, plan = _interrupted(folder, objects, {**resources, "trust": trust})
+        try:
+            return train(agent, plan, folder, recorders, stop)
+        finally:
+            agent.close()
 
 
-def _resume(
-    folder: RunFolder,
-    recorders: Iterable[Recorder],
-    stop: Stop | None,
-    policy: Any,
-    optimizer: Optimizer[Any] | None,
-    gate: Gate[Any] | None,
-    resources: Mapping[str, Any],
-) -> RunResult:
+def _interrupted(
+    folder: RunFolder, objects: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[Agent, TrainingPlan]:
+    """The agent and the plan of a run that is not over; see `resume`."""
     saved = folder.read_config()
     try:
         config, plan = config_from_json(saved["agent"]), TrainingPlan.from_json(saved["plan"])
@@ -139,10 +143,10 @@ def _resume(
             f"{folder.path} is a run of {config.agent}, which cannot be resumed: {reason}"
         )
     if not folder.checkpoint.exists():  # stopped before the first generation was saved
-        objects = given_objects(policy=policy, optimizer=optimizer, gate=gate)
+        resources = {name: value for name, value in options.items() if name != "trust"}
         agent = agent_of(config.with_objects(objects), Resources(**resources))
     else:
-        agent = load_agent(folder.checkpoint, policy, optimizer, gate, **resources)
+        agent = load_agent(folder.checkpoint, **objects, **options)
     # Resolved: the run may have been saved before some options existed.
     if agent.config != {"family": saved["agent"]["family"], **config.resolved().to_json()}:
         raise RunFolderError(
@@ -151,10 +155,7 @@ def _resume(
         )
     for path in (folder.path, folder.failures):
         remove_leftovers(path)
-    try:
-        return train(agent, plan, folder, recorders, stop)
-    finally:
-        agent.close()
+    return agent, plan
 
 
 class _Training:

@@ -110,8 +110,9 @@ def test_a_failed_mp4_leaves_the_old_file(tmp_path: Path) -> None:
     pytest.importorskip("imageio_ffmpeg")
     path = tmp_path / "film.mp4"
     path.write_bytes(b"old")
+    broken: Any = SimpleNamespace(shape=(40, 60, 3))
     with pytest.raises(ValueError, match="broadcast"):
-        write_mp4(path, [*stripes(2), SimpleNamespace(shape=(40, 60, 3))], fps=25)
+        write_mp4(path, [*stripes(2), broken], fps=25)
     assert path.read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
 

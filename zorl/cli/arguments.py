@@ -126,12 +126,14 @@ def compare_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Ar
 def resume_parser(parser: argparse.ArgumentParser) -> None:
     """The options of `zorl resume`."""
     parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+    trust_option(parser)
     resources_options(parser)
     display_options(parser)
 
 
 def evaluate_parser(parser: argparse.ArgumentParser) -> None:
     """The options of `zorl evaluate`."""
+    trust_option(parser)
     parser.add_argument("path", type=Path, metavar="RUN", help="a run folder or an agent's file")
     parser.add_argument(
         "--episodes", type=count, default=100, metavar="N", help="how many (default: 100)"
@@ -141,6 +143,7 @@ def evaluate_parser(parser: argparse.ArgumentParser) -> None:
 
 def watch_parser(parser: argparse.ArgumentParser) -> None:
     """The options of `zorl watch`."""
+    trust_option(parser)
     parser.add_argument(
         "path",
         type=Path,
@@ -159,6 +162,7 @@ def watch_parser(parser: argparse.ArgumentParser) -> None:
 
 def replay_parser(parser: argparse.ArgumentParser) -> None:
     """The options of `zorl replay`."""
+    trust_option(parser)
     parser.add_argument("path", type=Path, metavar="FILE", help="as the error named it")
     parser.add_argument("--steps", action="store_true", help="print every step before it is made")
 
@@ -187,6 +191,17 @@ def list_parser(parser: argparse.ArgumentParser) -> None:
     """The options of `zorl list`."""
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="of an agent, gate, …, or a kind, as gates"
+    )
+
+
+def trust_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option of what a file may have imported."""
+    parser.add_argument(
+        "--trust",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="import modules that the file names, as of an environment of your own, without a "
+        "word; --no-trust: refuse them (default: a warning names each)",
     )
 
 

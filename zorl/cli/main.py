@@ -133,6 +133,7 @@ def train_command(args: argparse.Namespace) -> int:
 def resume_command(args: argparse.Namespace) -> int:
     """`zorl resume`."""
     from zorl.agents.training import resume
+    from zorl.common.references import named_by
     from zorl.common.stop_signals import StopSignals
     from zorl.runs.folder import RunFolder
 
@@ -140,8 +141,10 @@ def resume_command(args: argparse.Namespace) -> int:
     saved = folder.read_config().get("recorders", [])
     args.recorders = [*saved, *(text for text in args.recorders if text not in saved)]
     with StopSignals() as signals:
-        recorders = recorders_for(args)
-        result = resume(folder, recorders, stop=signals, **resources_from(args))
+        with named_by(folder.path, args.trust):
+            recorders = recorders_for(args)
+        options = {"trust": args.trust, **resources_from(args)}
+        result = resume(folder, recorders, stop=signals, **options)
     return report(result, folder, signals)
 
 
@@ -154,11 +157,12 @@ def report(result: Any, folder: Any, signals: Any) -> int:
     return 0 if result.finished else 128 + int(signals.received or 0)
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path, trust: bool | None) -> Any:
     from zorl.agents.registry import load_agent
     from zorl.runs.folder import RunFolder
 
-    return load_agent(RunFolder.open(path).policy_file() if path.is_dir() else path)
+    file = RunFolder.open(path).policy_file() if path.is_dir() else path
+    return load_agent(file, trust=trust)
 
 
 def evaluate_command(args: argparse.Namespace) -> int:
@@ -167,7 +171,7 @@ def evaluate_command(args: argparse.Namespace) -> int:
     from zorl.runs.report import held_out_lines
     from zorl.runs.result import HeldOut
 
-    with closing(_load(args.path)) as agent:
+    with closing(_load(args.path, args.trust)) as agent:
         task, seeds = agent.task, held_out_seeds(args.episodes)
         held_out = HeldOut.from_evaluation(agent.evaluate(seeds))
     if args.json:
@@ -190,7 +194,7 @@ def watch_command(args: argparse.Namespace) -> int:
     from zorl.runs.playback import watch
 
     path = latest_run(Path("runs")) if args.path is None else args.path
-    with closing(_load(path)) as agent:
+    with closing(_load(path, args.trust)) as agent:
         seed = agent.seed if args.seed is None else args.seed
         for episode in watch(agent, agent.task, seed, args.episodes, out=args.out):
             print(episode)
@@ -207,12 +211,12 @@ def replay_command(args: argparse.Namespace) -> int:
 
     if sys.__stderr__ is not None:  # the traceback of an environment that ends this process
         faulthandler.enable(sys.__stderr__)
-    saved = load_episode(args.path)
+    saved = load_episode(args.path, args.trust)
     episode = saved.episode
     print(f"{saved.task.env_id}, seed {episode.seed}; then: {episode.reason}")
     # Of a crash nothing could be told afterwards.
     show = (lambda moment: print(moment, flush=True)) if args.steps or episode.crashed else None
-    result = replay(args.path, show)
+    result = replay(args.path, show, trust=True)  # what it names is imported
     if result.error is None:
         print(f"it came to its end after {result.last.step} steps: {result.episode_return:g}")
         return 0

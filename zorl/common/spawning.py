@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
+from pathlib import Path
 from typing import Any
 
 from zorl.common.errors import ConfigurationError
@@ -50,6 +51,24 @@ def one_thread() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def without_missing_program() -> Iterator[None]:
+    """Let processes started here not import the main program where it has no file.
+
+    Of `python - <<END`, whose "file" is <stdin>, and of a script that was removed, they would die.
+    """
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    if file is None or getattr(main, "__spec__", None) is not None or Path(file).exists():
+        yield
+        return
+    del main.__file__
+    try:
+        yield
+    finally:
+        main.__file__ = file
 
 
 @contextlib.contextmanager

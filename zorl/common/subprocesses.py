@@ -13,7 +13,13 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from zorl.common.spawning import CAN_BLOCK, blocked, one_thread, watch_parent
+from zorl.common.spawning import (
+    CAN_BLOCK,
+    blocked,
+    one_thread,
+    watch_parent,
+    without_missing_program,
+)
 from zorl.common.stop_signals import HANGUP
 
 _POLL_SECONDS = 0.1
@@ -65,7 +71,7 @@ def run_in_processes(
                         process.terminate()
             while todo and len(running) < jobs:
                 index, arguments = todo.popleft()
-                with one_thread(), blocked(signal.SIGINT, HANGUP):
+                with one_thread(), without_missing_program(), blocked(signal.SIGINT, HANGUP):
                     process = context.Process(target=_call, args=(target, arguments))
                     process.start()
                     running[process.sentinel] = index, process

@@ -192,7 +192,7 @@ def _train(path: str, config: Mapping[str, Any]) -> None:
     with StopSignals() as stop, folder.locked():
         try:
             if _can_go_on(folder, config):
-                resume_training(folder, stop=stop)
+                resume_training(folder, stop=stop, trust=True)  # its configuration is ours
                 return
             _clear(folder)
             write_json(folder.config, config)

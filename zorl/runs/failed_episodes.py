@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, FileFormatError
+from zorl.common.references import named_by
 from zorl.common.storage import flatten, load_archive, save_archive, unflatten
 from zorl.envs.task import Task
 from zorl.policies.mlp import LinearPolicy, MlpPolicy
@@ -84,13 +85,23 @@ class SavedEpisode:
     episode: FailedEpisode
 
 
-def load_episode(path: str | Path) -> SavedEpisode:
+def load_episode(path: str | Path, trust: bool | None = None) -> SavedEpisode:
     """The episode that `save_episode` wrote.
+
+    Args:
+        path: of the file.
+        trust: whether modules that it names may be imported; see `zorl.load_agent`.
 
     Raises:
         FileFormatError: the file is missing, corrupt, truncated, newer, or no failed episode's.
-        ConfigurationError: the environment or a wrapper of it is not installed here.
+        ConfigurationError: the environment or a wrapper of it is not installed here, or is named by
+            a file that is not trusted.
     """
+    with named_by(path, trust):
+        return _load(path)
+
+
+def _load(path: str | Path) -> SavedEpisode:
     _, metadata, arrays = load_archive(path, KIND)
     try:
         task = Task.from_json(metadata["task"])
@@ -150,15 +161,20 @@ class Replay:
     episode_return: float
 
 
-def replay(path: str | Path, watch: Callable[[Moment], object] | None = None) -> Replay:
+def replay(
+    path: str | Path,
+    watch: Callable[[Moment], object] | None = None,
+    trust: bool | None = None,
+) -> Replay:
     """Play the episode in a file again, in this process.
 
     Args:
         path: a file that `save_episode` wrote.
         watch: called before every step: if the episode crashes the process, it was told last of
             the step that did.
+        trust: see `load_episode`.
     """
-    saved = load_episode(path)
+    saved = load_episode(path, trust)
     episode = saved.episode
     last = Moment()
     task = _WatchedTask(**{item.name: getattr(saved.task, item.name) for item in fields(Task)})
