@@ -11,6 +11,7 @@ import gymnasium as gym
 from zorl.agents.agent import Agent, AgentConfig
 from zorl.agents.base import DEFAULT_RESOURCES, FAMILIES, family_of, read_agent
 from zorl.common.errors import FileFormatError, UnknownNameError
+from zorl.common.references import named_by
 from zorl.envs import Task, as_task
 from zorl.optimizers.base import Optimizer
 from zorl.rollout.backend import Resources
@@ -104,25 +105,34 @@ def load_agent(
     policy: Any = None,
     optimizer: Optimizer[Any] | None = None,
     gate: Gate[Any] | None = None,
+    trust: bool | None = None,
     **resources: Any,
 ) -> Agent:
     """The agent that `save` wrote to a file.
+
+    A file holds no code, but it may name modules to import: those of the environment, of wrappers,
+    of a network, optimizer or gate of your own.
 
     Args:
         path: of the file.
         policy: the network again, where it was given in Python and has no name to import.
         optimizer: the optimizer again, where it was given as an object that no file can hold.
         gate: likewise the gate.
+        trust: whether the modules that the file names may be imported. True: yes; False: none but
+            those of zorl, Gymnasium and Stable-Baselines3; None: yes, with a warning that names
+            each one that the program has not imported itself.
         resources: fields of `zorl.Resources`: workers, timeout, ray, lanes.
 
     Raises:
         FileFormatError: the file is missing, corrupt, truncated, newer, or not an agent's.
-        ConfigurationError: an object is needed again and is not given, or is not needed.
+        ConfigurationError: an object is needed again and is not given, or is not needed; a module
+            is named and the file is not trusted.
     """
     metadata, arrays = read_agent(path)
     family = FAMILIES[metadata["family"]]
     objects = given_objects(policy=policy, optimizer=optimizer, gate=gate)
-    return family.from_archive(metadata, arrays, Resources(**resources), objects)
+    with named_by(path, trust):
+        return family.from_archive(metadata, arrays, Resources(**resources), objects)
 
 
 def given_objects(**objects: Any) -> dict[str, Any]:

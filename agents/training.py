@@ -6,9 +6,10 @@ same evaluation, the same files.
 
 from __future__ import annotations
 
+import os
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +24,7 @@ from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import agent_of, config_from_json, given_objects, load_agent
 from zorl.agents.validation import COLUMNS, Validator
 from zorl.common.errors import FileFormatError, Interrupted, RunFolderError
+from zorl.common.references import named_by
 from zorl.common.storage import remove_leftovers, write_json
 from zorl.common.streams import held_out_seeds
 from zorl.common.types import Stop
@@ -68,9 +70,13 @@ def train(
     Returns:
         Status, counts, seconds, learning curve and, unless the run was stopped early, the
         held-out estimate; what result.json holds.
+
+    Raises:
+        RunFolderError: another process is writing into the folder.
     """
     if folder is not None:
-        return _Training(agent, plan, folder, folder.best, recorders, stop).run()
+        with folder.locked():
+            return _Training(agent, plan, folder, folder.best, recorders, stop).run()
     with TemporaryDirectory() as scratch:  # the best policy by validation has to be somewhere
         return _Training(agent, plan, None, Path(scratch) / "best.zip", recorders, stop).run()
 
@@ -82,6 +88,7 @@ def resume(
     policy: Any = None,
     optimizer: Optimizer[Any] | None = None,
     gate: Gate[Any] | None = None,
+    trust: bool | None = None,
     **resources: Any,
 ) -> RunResult:
     """Go on with an interrupted run; the result is bit-identical to an unbroken run's.
@@ -93,12 +100,28 @@ def resume(
         policy: see `load_agent`.
         optimizer: see `load_agent`.
         gate: see `load_agent`.
+        trust: see `load_agent`.
         resources: fields of `zorl.Resources`: workers, timeout, ray, lanes.
 
     Raises:
-        RunFolderError: the run is over, its checkpoint is of another configuration, or its family
-            of agents cannot be resumed (stable-baselines3 does not save what that needs).
+        RunFolderError: the run is over or still going on, its checkpoint is of another
+            configuration, or its family of agents cannot be resumed (stable-baselines3 does not
+            save what that needs).
     """
+    with folder.locked():  # another process would change what is read here
+        with named_by(folder.path, trust):
+            objects = given_objects(policy=policy, optimizer=optimizer, gate=gate)
+            agent, plan = _interrupted(folder, objects, {**resources, "trust": trust})
+        try:
+            return train(agent, plan, folder, recorders, stop)
+        finally:
+            agent.close()
+
+
+def _interrupted(
+    folder: RunFolder, objects: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[Agent, TrainingPlan]:
+    """The agent and the plan of a run that is not over; see `resume`."""
     saved = folder.read_config()
     try:
         config, plan = config_from_json(saved["agent"]), TrainingPlan.from_json(saved["plan"])
@@ -112,10 +135,10 @@ def resume(
             f"{folder.path} is a run of {config.agent}, which cannot be resumed: {reason}"
         )
     if not folder.checkpoint.exists():  # stopped before the first generation was saved
-        objects = given_objects(policy=policy, optimizer=optimizer, gate=gate)
+        resources = {name: value for name, value in options.items() if name != "trust"}
         agent = agent_of(config.with_objects(objects), Resources(**resources))
     else:
-        agent = load_agent(folder.checkpoint, policy, optimizer, gate, **resources)
+        agent = load_agent(folder.checkpoint, **objects, **options)
     # Resolved: the run may have been saved before some options existed.
     if agent.config != {"family": saved["agent"]["family"], **config.resolved().to_json()}:
         raise RunFolderError(
@@ -124,10 +147,7 @@ def resume(
         )
     for path in (folder.path, folder.failures):
         remove_leftovers(path)
-    try:
-        return train(agent, plan, folder, recorders, stop)
-    finally:
-        agent.close()
+    return agent, plan
 
 
 class _Training:
@@ -189,7 +209,32 @@ class _Training:
         return self.spent + time.perf_counter() - self.began - self.paused
 
     def run(self) -> RunResult:
-        """Train, estimate the final policy, and save all of it."""
+        """Train, estimate the final policy, and save all of it.
+
+        Raises:
+            RunFolderError: a file of the folder could not be written; says what is left.
+        """
+        try:
+            return self._run()
+        except OSError as error:
+            folder = self.folder
+            if folder is None or not str(error.filename).startswith(f"{folder.path}{os.sep}"):
+                raise
+            raise RunFolderError(
+                f"{error.filename} cannot be written ({error.strerror}); "
+                f"{self._what_is_left(folder)}"
+            ) from error
+
+    def _what_is_left(self, folder: RunFolder) -> str:
+        files = (folder.checkpoint, folder.best, folder.validation)
+        whole = [path.name for path in files if path.is_file()]
+        text = f"what was saved before is whole: {', '.join(whole) or 'config.json'}"
+        if self.agent.not_resumable:
+            return text
+        begins = "goes on" if folder.checkpoint.is_file() else "begins it again"
+        return f"{text}; once that is mended, zorl resume {folder.path} {begins}"
+
+    def _run(self) -> RunResult:
         with self.recorders as recorders:
             recorders.result["status"] = "failed"
             recorders.start(self._description())

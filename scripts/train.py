@@ -8,26 +8,23 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from contextlib import closing
-from pathlib import Path
 
 from zorl.agents import agent_of, run_config, train
-from zorl.cli.arguments import config_from, plan_from, resources_from, train_parser
+from zorl.cli.arguments import config_from, plan_from, resources_from, run_folder, train_parser
 from zorl.cli.main import guarded
+from zorl.common.output import if_readable
 from zorl.common.stop_signals import StopSignals
 from zorl.recorders import standard_recorders
 from zorl.rollout import Resources
-from zorl.runs.folder import RunFolder, run_name
-from zorl.runs.report import summary
+from zorl.runs.report import summary, terminal_width
 
 
 def main(args: Namespace) -> int:
     """Train as the options say; 0 if the run came to its end."""
     config = config_from(args)  # what decides the result: agent, task, settings, seed
     plan = plan_from(args)  # how it is conducted: budget, validation, final estimate
-
-    path = args.run or Path("runs") / run_name(config.task.env_id, config.agent, config.seed)
     with closing(agent_of(config, Resources(**resources_from(args)))) as agent:
-        folder = RunFolder.create(path, run_config(agent, plan))
+        folder = run_folder(args, config, run_config(agent, plan))
 
         # Recorders consume what the training loop yields; add your own to the list.
         recorders = standard_recorders(
@@ -35,7 +32,8 @@ def main(args: Namespace) -> int:
         )
         with StopSignals() as signals:  # Ctrl-C stops at the next generation
             result = train(agent, plan, folder, recorders, stop=signals)
-    print(summary(result, folder.path))
+    with if_readable(sys.stdout):  # all is saved, also where the terminal is gone
+        print(summary(result, folder.path, terminal_width()))
     return 0 if result.finished else 128 + int(signals.received or 0)
 
 

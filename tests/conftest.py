@@ -42,6 +42,7 @@ SLOW = (
     "studies",
     "testing",
     "test_benchmarks.py",
+    "test_other_systems.py",
     "test_packaging.py",
 )
 

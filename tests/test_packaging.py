@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -23,10 +24,17 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source.mkdir()
     for name in names:
         subprocess.run(["cp", "-a", str(ROOT / name), str(source / name)], check=True)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out)]
+    for link in ("agents", "envs"):  # Windows has text files in their place
+        target = (source / "zorl" / link).readlink()
+        (source / "zorl" / link).unlink()
+        (source / "zorl" / link).write_text(str(target))
+    # A source distribution, and the wheel from that.
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out)]
     done = subprocess.run([*command, str(source)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = out.glob("*.whl")
+    with tarfile.open(next(out.glob("*.tar.gz"))) as archive:
+        assert not [member.name for member in archive if member.issym() or member.islnk()]
     return path
 
 
@@ -69,3 +77,19 @@ def test_the_installed_wheel_runs_from_another_directory(wheel: Path, tmp_path: 
     assert (elsewhere / "run" / "agent.zip").is_file()
     assert "mnist " in run("-m", "zorl.cli", "study")
     assert "held-out native return" in run("-m", "zorl.cli", "evaluate", "run", "--episodes", "3")
+
+
+def test_a_checkout_without_links_is_imported(tmp_path: Path) -> None:
+    for name in ("zorl", "agents", "envs"):
+        subprocess.run(["cp", "-a", str(ROOT / name), str(tmp_path / name)], check=True)
+    for link in ("agents", "envs"):
+        (tmp_path / "zorl" / link).unlink()
+        (tmp_path / "zorl" / link).write_text(f"../{link}")
+    code = "import zorl.agents.registry as r, zorl.envs as e; print(r.__file__, e.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, text=True, capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.stdout.split() == [
+        str(tmp_path / "agents" / "registry.py"), str(tmp_path / "envs" / "__init__.py")
+    ], done.stderr  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -17,11 +18,12 @@ import pytest
 import toy_envs
 from run_outcomes import outcome
 from toy_envs import ENDLESS, WALK
-from toy_runs import PLAN, StopAfter, begin, recorders
+from toy_runs import PLAN, StopAfter, begin, fresh, recorders
 
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import load_agent, make_agent
 from zorl.agents.training import resume, run_config, train
+from zorl.common import storage
 from zorl.common.errors import (
     ConfigurationError,
     FileFormatError,
@@ -32,7 +34,7 @@ from zorl.common.errors import (
 from zorl.common.storage import load_archive, read_json, save_archive, write_json
 from zorl.recorders.base import BaseRecorder, Run
 from zorl.runs.folder import RunFolder
-from zorl.runs.result import HeldOut
+from zorl.runs.result import HeldOut, RunResult
 
 
 @pytest.mark.parametrize("stops", [(1,), (3, 2, 1), (9,)], ids=str)
@@ -60,8 +62,7 @@ def test_a_run_that_gave_up_episodes_under_way_goes_on_to_the_same_bits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In the first validation, in generations and in the held-out episodes: steps 0 to 973."""
-    plan, expected = unbroken
-    steps = 0
+    (plan, expected), steps = unbroken, 0
 
     def interrupt() -> None:
         nonlocal steps
@@ -78,6 +79,39 @@ def test_a_run_that_gave_up_episodes_under_way_goes_on_to_the_same_bits(
     assert resume(folder, recorders(folder)).finished
     assert outcome(folder) == expected
     assert steps > 960
+
+
+class Meanwhile:
+    """Asks to stop, after it has tried to train in the same folder."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.messages: list[str] = []
+
+    def __call__(self) -> bool:
+        other = RunFolder(self.folder.path)
+        saved = sorted((path.name, path.stat().st_mtime_ns) for path in other.path.iterdir())
+        for attempt in (resume, lambda folder: train(fresh(), PLAN, folder)):
+            with pytest.raises(RunFolderError) as caught:
+                attempt(other)
+            self.messages.append(str(caught.value))
+        assert saved == sorted((p.name, p.stat().st_mtime_ns) for p in other.path.iterdir())
+        return True
+
+
+def test_a_run_that_goes_on_is_not_resumed_a_second_time(tmp_path: Path) -> None:
+    agent, folder = begin(tmp_path / "run")
+    parts: list[Callable[[Meanwhile], RunResult]] = [
+        lambda stop: train(agent, PLAN, folder, stop=stop),
+        lambda stop: resume(folder, stop=stop),
+    ]
+    for begun in parts:
+        meanwhile = Meanwhile(folder)
+        assert begun(meanwhile).status == "interrupted"
+        assert len(meanwhile.messages) == 2
+        for message in meanwhile.messages:
+            assert message.startswith(f"{folder.path} is in use: process {os.getpid()} on ")
+    assert not (folder.path / ".lock").exists()
 
 
 @pytest.mark.parametrize("checkpoint", ["older", "newer"])
@@ -326,3 +360,41 @@ def test_a_signal_stops_an_episode_that_never_ends(workers: int, tmp_path: Path)
     assert "interrupted" in out
     assert "no update moved" not in out
     assert load_agent(folder.checkpoint).num_timesteps == 0
+
+
+class FullDisk:
+    """Stands for `storage._write`: from the `n`-th writing of a file on there is no space."""
+
+    def __init__(self, name: str, n: int) -> None:
+        self.real = storage._write
+        self.name, self.left = name, n
+
+    def __call__(self, path: Path, data: bytes) -> None:
+        self.left -= path.name == self.name
+        if self.left <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.real(path, data)
+
+
+@pytest.mark.parametrize("file", ["checkpoint.zip", "validation.csv", "result.json"])
+def test_on_a_full_disk_the_error_says_what_is_left_and_the_run_goes_on_afterwards(
+    file: str, unbroken: tuple[TrainingPlan, dict[str, Any]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    plan, expected = unbroken
+    monkeypatch.setattr("zorl.agents.training.CHECKPOINT_SECONDS", 0.0)
+    agent, folder = begin(tmp_path / "run", plan)
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "_write", FullDisk(file, 1 if file == "result.json" else 2))
+        with pytest.raises(RunFolderError) as caught:
+            train(agent, plan, folder, recorders(folder))
+    message = str(caught.value)
+    assert f"{folder.path}{os.sep}" in message
+    assert (
+        "cannot be written (No space left on device); what was saved before is whole: " in message
+    )
+    assert "validation.csv" in message
+    assert f"zorl resume {folder.path} goes on" in message
+    assert not (folder.path / ".lock").exists()
+    resume(folder, recorders(folder))
+    assert outcome(folder) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from cli_runs import SMALL, Capture, refused
 from toy_envs import WALK
 
 from zorl.agents.registry import make_agent
+from zorl.cli import meanings
+from zorl.cli.main import COMMANDS, command_parser, main
 from zorl.common.errors import ConfigurationError
+from zorl.common.storage import read_json
 from zorl.optimizers.registry import METHODS
 from zorl.search.gates import GATES
 
@@ -63,6 +67,29 @@ UNKNOWN = [
     (["--recorder", "tensorbord"], "unknown recorder 'tensorbord'; .*'tensorboard'"),
     (["--recorder", "tensorboard(pionts=3)"], "'pionts'; did you mean 'points'"),
     (["--agnet", "spsa"], "unknown option '--agnet'; did you mean '--agent'.*zorl train --help"),
+    (["--algo", "ppo"], "unknown option '--algo'; here that is --agent "),
+    (["--n-timesteps", "9"], "here that is --timesteps "),
+    (["--total-timesteps=9"], "unknown option '--total-timesteps'; here that is --timesteps "),
+    (["--log-dir", "x"], "here that is --out "),
+    (["-f", "x"], "unknown option '-f'; here that is --out "),
+    (["--name", "x"], "here that is --out "),
+    (["--n-envs", "8"], "here that is --workers "),
+    (["--eval-freq", "9"], "here that is --validate-every "),
+    (["--hyperparams", "a=1"], "here that is --set NAME=VALUE; `zorl list AGENT`"),
+    (["--device", "cpu"], "runs on the CPU"),
+    (["--track"], "here that is --recorder "),
+    (["--verbose", "1"], "progress is shown, unless --quiet"),
+    (["--progress"], "progress is shown, unless --quiet"),
+    (["--load", "x"], "`zorl resume RUN` goes on"),
+    (["--foo", "1"], "unknown option '--foo'; known: --activation, "),
+    (["--hidden", "64", "64"], "arguments: 64; several are joined by commas: --hidden 64,64 "),
+    (["--seed", "64", "--hidden", "64", "8", "4"], "by commas: --hidden 64,8,4 "),
+    (["--set", "m=1", "top=2"], "give --set again for each: --set m=1 --set top=2 "),
+    (["--timesteps", "10", "20"], "arguments: 20; --timesteps takes one value "),
+    (["--agent", "SPSA"], "unknown agent 'SPSA'; did you mean 'spsa'"),
+    (["--agent", "CMA-ES"], "unknown agent 'CMA-ES'; did you mean 'cma-es'"),
+    (["--agent", "ars(x=4)"], "unknown option of ars 'x'"),
+    (["--agent", "ars(m=4"], r"expected agent or agent\(option=value, …\), got 'ars\(m=4'"),
     (["--wrappers=momentum"], "unknown option '--wrappers'; did you mean '--wrapper'"),
     (["more"], "unrecognized arguments: more"),
     (["--agent"], "argument --agent: expected one argument"),
@@ -116,6 +143,11 @@ def test_no_option_of_any_gate_takes_nonsense(name: str) -> None:
     ("arguments", "words"),
     [
         (["trian"], "unknown command 'trian'; did you mean 'train'"),
+        (["enjoy"], "unknown command 'enjoy'; here that is `zorl watch`"),
+        (["xyz"], "unknown command 'xyz'; known: compare, evaluate, "),
+        (["compare", "--algo", "ppo"], "here that is --agents "),
+        (["compare", "--run", "x"], "here that is --out "),
+        (["compare", "--verbose"], r"progress is shown \(options"),
         (["--verison"], "unknown option '--verison'; did you mean '--version'"),
         (["resume"], "the following arguments are required: RUN"),
         (["resume", "nowhere"], "nowhere: no such run folder"),
@@ -150,5 +182,40 @@ def test_a_path_that_cannot_be_written_is_one_message(tmp_path: Path, capsys: Ca
     message = refused(capsys, *base, str(tmp_path / "file" / "run"), code=1)
     assert "Not a directory" in message
     message = refused(capsys, *base, str(tmp_path / "file"), code=1)
-    assert "exists already and is not an empty folder" in message
+    assert "file is no folder; choose another with --out" in message
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_what_is_called_otherwise_elsewhere_is_an_option_here() -> None:
+    parser = command_parser()
+    commands = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    known = {flag for sub in commands.choices.values() for flag in sub._option_string_actions}
+    for name, flags in meanings.FLAGS.items():
+        assert set(flags) <= known, name
+    assert set(meanings.COMMANDS.values()) <= {*COMMANDS, "--help"}
+    assert not set(meanings.COMMANDS) & set(COMMANDS)
+    train = commands.choices["train"]._option_string_actions
+    assert not set(train) & {name for name in meanings.FLAGS if "--out" in meanings.FLAGS[name]} - {
+        "--run"
+    }
+
+
+def test_every_option_says_what_it_is_and_its_default() -> None:
+    parser = command_parser()
+    commands = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    for name, command in commands.choices.items():
+        for action in command._actions:
+            text, flag = action.help or "", (action.option_strings or [action.dest])[0]
+            assert text, (name, flag)
+            if action.option_strings and action.nargs != 0:
+                assert "default" in text, (name, flag, text)
+            if isinstance(action.default, (int, float)) and not isinstance(action.default, bool):
+                assert f"(default: {action.default})" in text, (name, flag, text)
+
+
+def test_options_of_an_agent_are_given_with_its_name_as_in_comparisons(tmp_path: Path) -> None:
+    options = [*SMALL[: SMALL.index("--set")], "--no-tensorboard", "--quiet"]
+    call = ["--agent", "ars(m=4, settings=default)", "--set", "top=2", "--env", WALK]
+    assert main(["train", *call, *options, "--out", str(tmp_path / "run")]) == 0
+    config = read_json(tmp_path / "run" / "config.json")["agent"]
+    assert (config["agent"], config["options"]["m"], config["options"]["top"]) == ("ars", 4, 2)

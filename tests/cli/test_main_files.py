@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_runs import Capture, contents, refused
+from cli_runs import SMALL, Capture, contents, refused
 from toy_envs import WALK
 
 from zorl.agents.registry import make_agent
@@ -23,7 +23,7 @@ def test_an_existing_run_folder_is_not_touched(finished: Path, capsys: Capture) 
     base = ["train", "--agent", "ars", "--env", WALK, "--run", str(finished)]
     message = refused(capsys, *base, code=1)
     assert f"{finished} exists already" in message
-    assert f"zorl resume {finished}" in message
+    assert "another configuration (agent.agent is 'spsa' there and 'ars' here)" in message
     assert contents(finished) == before
 
 
@@ -151,3 +151,22 @@ def test_watch_writes_only_what_it_can(finished: Path, tmp_path: Path, capsys: C
     message = refused(capsys, "watch", str(finished), "--out", str(tmp_path / "x.png"))
     assert "can write .gif or .mp4, not '.png'" in message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_begun_in_the_same_second_have_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("zorl.runs.folder.time.strftime", lambda text: "NOW")
+    short = ["--agent", "spsa", "--env", WALK, *SMALL, "--quiet", "--timesteps", "60"]
+    for _ in range(2):
+        assert main(["train", *short]) == 0
+    more = ["--settings", "default", "--wrapper", "toy_envs:Doubled", "--gate", "paired"]
+    assert main(["train", *short, *more, "--set", "radius=0.2", "--gate-set", "episodes=2"]) == 0
+    walk = WALK.replace(":", "-").replace("/", "-")
+    usual = f"{walk}__spsa__0__m=2__hidden=3__episodes=1__NOW"
+    other = f"{walk}__spsa__0__toy_envs-Doubled__default__m=2__radius=0.2__hidden=3__gate=paired"
+    names = sorted(path.name for path in Path("runs").iterdir())
+    assert names[:2] == [usual, f"{usual}-2"]
+    assert names[2].startswith(other[: len(walk) + 50])
+    assert len(names) == 3

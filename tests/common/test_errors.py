@@ -19,7 +19,13 @@ KINDS = [
 
 def test_an_unknown_name_comes_with_the_nearest_ones_or_all() -> None:
     near = UnknownNameError("agent", "cmaes", ["ppo", "cma-es", "ars"])
-    assert str(near) == "unknown agent 'cmaes'; did you mean 'cma-es' or 'ars'?"
+    assert str(near) == "unknown agent 'cmaes'; did you mean 'cma-es'?"
+    assert "did you mean 'ppo'?" in str(UnknownNameError("agent", "PPO", ["ppo", "ars"]))
+    two = UnknownNameError("agent", "ARSS", ["ars", "Ars", "ppo"])
+    assert "did you mean 'Ars' or 'ars'?" in str(two)
+    for poor in ("--eval-freq", "--log-dir", "--device"):
+        known = ["--env-set", "--select", "--on-failure", "--no-bias", "--env", "--timeout"]
+        assert "; known: --env, " in str(UnknownNameError("option", poor, known))
     far = UnknownNameError("agent", "xyz", {"ppo": 1, "ars": 2}, "see `zorl list`")
     assert str(far) == "unknown agent 'xyz'; known: ars, ppo see `zorl list`"
     assert str(UnknownNameError("option", "x", [])) == "unknown option 'x'; known: none"

@@ -13,9 +13,9 @@ from zorl.common.errors import Interrupted
 from zorl.common.stop_signals import StopSignals
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_becomes_a_flag_and_handlers_are_put_back(number: signal.Signals) -> None:
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     with StopSignals() as signals:
         assert not signals()
         os.kill(os.getpid(), number)
@@ -46,6 +46,17 @@ def test_work_under_way_is_given_up_some_time_after_a_signal(
         with pytest.raises(Interrupted, match="a signal asked to stop"):
             stop_signals.raise_if_overdue()
     stop_signals.raise_if_overdue()
+
+
+def test_a_hangup_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with StopSignals() as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not signals()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_handlers_are_put_back_after_an_error() -> None:

@@ -338,3 +338,18 @@ def test_missing_files_and_folders_are_told_apart(tmp_path: Path) -> None:
 
 def test_the_format_is_version_one() -> None:
     assert (storage.FORMAT, storage.VERSION) == ("zorl", 1)
+
+
+def test_an_error_of_the_system_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")  # as fsync's, without a name
+
+    path = tmp_path / "a.json"
+    write_json(path, {"x": 1})
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
+        write_json(path, {"x": 2})
+    assert read_json(path) == {"x": 1}
+    assert list(tmp_path.iterdir()) == [path]

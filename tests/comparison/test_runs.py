@@ -20,6 +20,7 @@ from toy_envs import WALK
 from zorl.agents.plan import TrainingPlan
 from zorl.cli.main import main
 from zorl.common.errors import RunFolderError, UnknownNameError
+from zorl.common.locks import FolderLock
 from zorl.common.stats import bootstrap
 from zorl.common.streams import Streams
 from zorl.comparison import (
@@ -204,6 +205,21 @@ def test_a_folder_in_use_is_left_alone(trained: Path, tmp_path: Path) -> None:
     assert stamps(trained) == before
 
 
+def test_a_folder_into_which_somebody_writes_is_left_alone(trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(trained, out)
+    run = _folder(out, AGENTS[0], 1)
+    (run / "result.json").unlink()  # else there would be nothing to do in it
+    before = stamps(out)
+    for used in (out, run):
+        with (
+            FolderLock(used).held(),
+            pytest.raises(RunFolderError, match=f"^{re.escape(str(used))} is in use"),
+        ):
+            run_comparison(comparison(), out, resume=True)
+        assert stamps(out) == before
+
+
 def test_unknown_agents_are_refused_by_the_function_too(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="'cma-es'"):
         run_comparison(comparison(agents=["cmaes"]), tmp_path / "out")
@@ -246,3 +262,37 @@ def test_a_process_that_dies_is_a_failure_and_is_run_anew(tmp_path: Path) -> Non
     lines: list[str] = []
     (run,) = run_comparison(compared, tmp_path / "out", resume=True, report=lines.append)
     assert lines == [f"[1/1] random-search seed 0: failed: {run.error}"]
+
+
+def test_folders_of_its_own_making_do_not_collide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("zorl.runs.folder.time.strftime", lambda text: "NOW")
+    options = [
+        *("--agents", "random-search", "--env", WALK, "--threshold=-5", "--seeds", "1"),
+        *("--env-set", "action=box", "--timesteps", "100", "--validate-episodes", "1"),
+        *("--held-out", "2", "--jobs", "1"),
+    ]
+    assert [main(["compare", *options]) for _ in range(2)] == [0, 0]
+    name = f"{WALK.replace(':', '-').replace('/', '-')}__action=box__random-search__NOW"
+    found = sorted(path.name for path in (tmp_path / "comparisons").iterdir())
+    assert found == [name, f"{name}-2"]
+    assert main(["compare", *options, "--agents", "random-search(x=1)"]) == 2
+    assert len(list((tmp_path / "comparisons").iterdir())) == 2
+
+
+def test_a_run_that_cannot_write_into_its_folder_says_so_by_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from zorl.comparison import runs
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    config = comparison().configurations()[AGENTS[0]]
+    monkeypatch.setattr("zorl.common.storage._write", full)
+    with pytest.raises(SystemExit) as caught:
+        runs._train(str(tmp_path / "run"), config)
+    assert "its folder cannot be written any more" in runs._death(int(caught.value.code or 0))
+    assert capfd.readouterr().err == ""

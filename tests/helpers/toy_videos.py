@@ -37,6 +37,8 @@ class Coloured(gym.Env):
     def step(self, action: Any) -> Any:
         assert type(action) is int
         self.count += 1
+        if self.fails == "step":
+            raise RuntimeError("stuck")
         observation = np.array([self.count], np.float32)
         return observation, float(action), self.count == self.length, False, {}
 
@@ -45,12 +47,16 @@ class Coloured(gym.Env):
             raise RuntimeError("no GL context\nof any kind")
         Coloured.rendered.append(self.count)
         width, height = self.size
+        width += self.count * (self.fails == "grow")
         picture = np.zeros((height, width, 3), np.uint8)
         picture[..., 0] = self.count
         return None if self.fails == "none" else picture
 
     def close(self) -> None:
         Coloured.closed += 1
+
+
+gym.register("zorl-tests/Coloured-v0", entry_point=lambda **kwargs: Coloured(**kwargs))
 
 
 class OneAgent:

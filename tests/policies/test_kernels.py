@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings, strategies as st
 from policy_toys import raw_outputs
 
+from zorl.policies import kernels
 from zorl.policies.activations import ACTIVATIONS
 from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Normalizer
@@ -57,3 +60,24 @@ def test_compiled_code_gives_the_same_bits(
 @pytest.mark.parametrize("bias", [True, False])
 def test_outputs_that_overflow_have_the_same_bits_too(bias: bool) -> None:
     assert not check_bits((17, (32, 32), 6), "relu", bias, 1e37)
+
+
+def test_code_is_kept_elsewhere_or_nowhere_where_numba_finds_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from numba.core.caching import InTreeCacheLocator, UserWideCacheLocator
+
+    def twice(x: int) -> int:
+        return 2 * x
+
+    for locator in (InTreeCacheLocator, UserWideCacheLocator):  # as in a read-only installation
+        monkeypatch.setattr(locator, "from_function", lambda *_: None)
+    monkeypatch.setenv("ZORL_CACHE", str(tmp_path))
+    before = kernels.config.CACHE_DIR
+    assert kernels._kept(twice)(3) == 6
+    assert before == kernels.config.CACHE_DIR
+    assert list((tmp_path / "kernels").glob("*/*twice*.nbc"))
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ZORL_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
+    assert kernels._kept(twice)(3) == 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,53 @@ def test_on_a_terminal_one_bar_is_redrawn(clock: Clock, monkeypatch: pytest.Monk
     assert "gen 4 " in stream.getvalue()
     assert stream.getvalue().count("\x1b[?25l") == stream.getvalue().count("\x1b[?25h") == 1
     recorder.finish({})  # nothing is left to stop
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 119, 120, 160])
+def test_on_a_terminal_a_line_fits_and_loses_what_matters_least(
+    width: int, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+    stream = Terminal()
+    recorder = ConsoleRecorder(stream)
+    recorder.start(a_run(SHAPED, 500_000_000))
+    clock.now += 2
+    recorder.record(
+        record(
+            9_999, 312_123_456, search__return_mean=-1080.04, task__success_rate=1.0,
+            gate__episodes=40, gate__acceptance_rate=0.6667,
+        )
+    )  # fmt: skip
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+    lines = [line for line in re.split(r"[\r\n]+", text) if "native" in line]
+    assert len(lines) == 1
+    assert len(lines[0].rstrip()) < width
+    for part in ("62% ", "312,123,456 steps", "native -150.0", ":01 left"):
+        assert part in lines[0]
+    assert ("gen 10000" in lines[0]) == (width == 160)
+    assert ("kept 67%" in lines[0]) == (width in (119, 160))  # 120 have a bar
+    assert ("success 100%" in lines[0]) == (width >= 80)
+    recorder.finish({})
+
+
+def test_a_run_goes_on_where_its_terminal_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    for kind in (Gone, GoneTerminal):
+        recorder = ConsoleRecorder(kind(), interval=0)
+        recorder.start(a_run())
+        recorder.record(record(0, 10))
+        recorder.finish({})
+
+
+class Gone(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(5, "Input/output error")
+
+
+class GoneTerminal(Gone):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_finishing_what_never_began_is_no_error(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from toy_videos import (
     stripes,
 )
 
-from zorl.common.errors import ConfigurationError, ZorlError
+from zorl.common.errors import ConfigurationError, EnvironmentFailure, ZorlError
 from zorl.recorders.encoding import encode_gif, write_mp4
 
 
@@ -39,6 +40,31 @@ def test_a_frame_lasts_a_whole_multiple_of_10_ms_that_browsers_respect(
 ) -> None:
     _, durations = gif_frames(encode_gif(stripes(3), fps))
     assert durations[:-1] == [delay, delay]
+
+
+@pytest.mark.parametrize("share", [1.0, 0.01])
+def test_a_colour_of_a_few_frames_is_not_lost(share: float) -> None:
+    pictures = stripes(100)
+    for picture in pictures:
+        picture[...] = (0, 0, 200)
+    rows = max(1, round(share * len(pictures[0])))
+    for index in (45, 46):  # none of the frames that make the palette
+        pictures[index][:rows] = (230, 20, 10)
+    shown, _ = gif_frames(encode_gif(pictures, 10))
+    flash = [i for i, frame in enumerate(shown) if frame[0, 0, 0] > 200]
+    assert len(flash) == 1 or flash == [45, 46]  # equal frames may be one that lasts longer
+    assert np.abs(shown[flash[0]][0, 0].astype(int) - (230, 20, 10)).max() < 24
+
+
+def test_pictures_of_different_sizes_are_refused_before_a_file_is_there(tmp_path: Path) -> None:
+    pictures = [np.zeros((40, 60 + i, 3), np.uint8) for i in range(2)]
+    message = r"different sizes .*: 60 × 40 and 61 × 40 pixels; .*render\(\)"
+    with pytest.raises(EnvironmentFailure, match=message):
+        encode_gif(pictures, 10)
+    pytest.importorskip("imageio_ffmpeg")
+    with pytest.raises(EnvironmentFailure, match=message):
+        write_mp4(tmp_path / "x.mp4", pictures, 10)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_gif_loops_for_ever() -> None:
@@ -84,8 +110,9 @@ def test_a_failed_mp4_leaves_the_old_file(tmp_path: Path) -> None:
     pytest.importorskip("imageio_ffmpeg")
     path = tmp_path / "film.mp4"
     path.write_bytes(b"old")
+    broken: Any = SimpleNamespace(shape=(40, 60, 3))
     with pytest.raises(ValueError, match="broadcast"):
-        write_mp4(path, [*stripes(2), np.zeros(7, np.uint8)], fps=25)
+        write_mp4(path, [*stripes(2), broken], fps=25)
     assert path.read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
 

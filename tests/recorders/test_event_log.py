@@ -51,3 +51,27 @@ def test_writing_a_log_imports_neither_torch_nor_tensorflow_nor_pygame(tmp_path:
     assert "tensorboard" in loaded
     heavy = {"torch", "tensorflow", "pygame", "matplotlib", "imageio_ffmpeg", "stable_baselines3"}
     assert heavy.isdisjoint(loaded)
+
+
+def test_a_log_that_cannot_be_written_ends_with_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from tensorboard.compat.tensorflow_stub.io.gfile import GFile
+
+    log = EventLog(tmp_path)
+    log.open()
+    with monkeypatch.context() as patch:
+        for name in ("write", "flush"):
+
+            def full(*_: object) -> None:
+                raise OSError(28, "No space left on device")
+
+            patch.setattr(GFile, name, full)
+        for step in range(3):
+            log.scalars({"a": 1.0}, step)
+            log.flush()
+    log.scalars({"a": 1.0}, 3)
+    log.close()
+    (message,) = caplog.messages
+    assert f"the TensorBoard log in {tmp_path} ends here" in message
+    assert "(No space left on device)" in message

@@ -6,7 +6,6 @@ import os
 import sys
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 from toy_videos import (
@@ -21,8 +20,6 @@ from toy_videos import (
 from zorl.common.errors import ConfigurationError, EnvironmentFailure
 from zorl.envs import make_task
 from zorl.recorders.frames import render_episode
-
-gym.register("zorl-tests/Coloured-v0", entry_point=lambda **kwargs: Coloured(**kwargs))
 
 
 def test_only_the_frames_that_are_kept_are_rendered() -> None:
@@ -116,3 +113,11 @@ def test_pictures_need_no_display_and_the_environment_is_left_as_it_was(
         render_episode(OneAgent(), coloured(fails="raise"), 0)
     assert seen[0] == ["dummy", named or ("egl" if sys.platform == "linux" else None)]
     assert [os.environ.get(name) for name in names] == [None, named]
+
+
+def test_an_environment_that_raises_while_it_is_shown_is_named() -> None:
+    with pytest.raises(EnvironmentFailure, match=r"Coloured-v0 failed .* seed 3 .*stuck") as caught:
+        render_episode(OneAgent(), coloured(fails="step"), seed=3)
+    assert "RuntimeError: stuck" in caught.value.trace
+    with pytest.raises(EnvironmentFailure, match=r"rendered .RuntimeError: no GL context of any k"):
+        render_episode(OneAgent(), coloured(fails="raise"), seed=3)

@@ -178,9 +178,11 @@ def test_every_video_plays_the_same_start_from_the_seeds_for_videos() -> None:
     [
         coloured(fails="raise"),
         coloured(fails="none"),
+        coloured(fails="grow"),
+        coloured(fails="step"),
         make_task("zorl-tests/Coloured-v0", env_kwargs={"no_such_option": 1}),
     ],
-    ids=["raises", "none", "cannot be made"],
+    ids=["raises", "none", "grows", "raises in a step", "cannot be made"],
 )
 def test_an_environment_that_cannot_be_rendered_costs_one_warning_and_no_run(
     task: Any, caplog: pytest.LogCaptureFixture

@@ -134,3 +134,14 @@ def test_the_next_step_is_named(changes: dict[str, Any], words: str) -> None:
     text = summary(replace(RESULT, **changes), Path("runs/it")).splitlines()
     assert text[-2] == "  saved in runs/it"
     assert words in text[-1]
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_lines_are_broken_between_words_where_the_terminal_ends(width: int) -> None:
+    folder = Path("runs/" + "x" * 100)
+    whole = summary(RESULT, folder)
+    broken = summary(RESULT, folder, width)
+    assert broken.split() == whole.split()
+    long = [line for line in broken.splitlines() if len(line) > width]
+    assert long == [f"  saved in {folder}", f"  next: zorl watch {folder}"]
+    assert len(broken.splitlines()) > len(whole.splitlines())

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from zorl.cli.flags import add_fields, count, given, listed, named_values
+from zorl.cli.meanings import meant
 from zorl.common.errors import ConfigurationError, UnknownNameError
-from zorl.common.options import parse_options
+from zorl.common.options import Options, parse_options, split_call
 
 TIMESTEPS = 200_000  # the budget where none is given
-AGENT_HELP = "a name from `zorl list`"
+AGENT_HELP = 'a name from `zorl list`, with options as in "ars(m=4)" (default: cma-es)'
 # Fields of a search agent's configuration that are no flags of the group "policy and search".
 NOT_FLAGS = ("agent", "task", "options", "seed", "source")
 
@@ -21,20 +24,44 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Complain in one line and exit with status 2."""
-        prefix = "unrecognized arguments: "
-        if message.startswith(prefix):
-            name = message[len(prefix) :].split()[0].split("=")[0]
-            known = [option for action in self._actions for option in action.option_strings]
-            if name.startswith("-"):
-                message = str(UnknownNameError("option", name, known))
         self.exit(2, f"zorl: error: {message} (options: {self.prog} --help)\n")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's, but a subcommand complains of its own unknown options."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            getattr(parsed, "parser", self).error(f"unrecognized arguments: {' '.join(unknown)}")
+            parser: Parser = getattr(parsed, "parser", self)
+            parser.error(parser._complaint(unknown, list(sys.argv[1:] if args is None else args)))
         return parsed
+
+    def _complaint(self, unknown: list[str], arguments: list[str]) -> str:
+        """What is wrong with arguments that nobody takes."""
+        name = unknown[0].partition("=")[0]
+        if not name.startswith("-"):
+            return f"unrecognized arguments: {' '.join(unknown)}{self._form(unknown, arguments)}"
+        known = self._option_string_actions
+        meaning = meant(name, known)
+        if meaning is not None:
+            return f"unknown option {name!r}; {meaning}"
+        return str(UnknownNameError("option", name, known))
+
+    def _form(self, unknown: list[str], arguments: list[str]) -> str:
+        """How several values are given to the option before those that are too many."""
+        for index in range(2, len(arguments)):
+            flag, first, second = arguments[index - 2 : index + 1]
+            action = self._option_string_actions.get(flag)
+            if second == unknown[0] and action is not None and action.nargs is None:
+                values = [first, *(text for text in unknown if not text.startswith("-"))]
+                return _several(flag, action, values)
+        return ""
+
+
+def _several(flag: str, action: argparse.Action, values: list[str]) -> str:
+    if isinstance(action, argparse._AppendAction):
+        return f"; give {flag} again for each: {' '.join(f'{flag} {text}' for text in values)}"
+    if action.metavar == "SIZES":
+        return f"; several are joined by commas: {flag} {','.join(values)}"
+    return f"; {flag} takes one value"
 
 
 def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.ArgumentParser:
@@ -44,12 +71,19 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
     parser = parser or Parser(description="Train an agent on a task.")
     parser.add_argument("--agent", default="cma-es", metavar="NAME", help=AGENT_HELP)
     task_options(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of all random numbers of the run")
     parser.add_argument(
-        "--settings", default="tuned", help="tuned (published, where there are some) or default"
+        "--seed", type=int, default=0, help="of all random numbers of the run (default: 0)"
+    )
+    parser.add_argument(
+        "--settings",
+        default="tuned",
+        help="tuned (published, where there are some; the default) or default",
     )
     named_values(
-        parser, "--set", "options", "an option of the agent, as learning_rate=0.02; repeatable"
+        parser,
+        "--set",
+        "options",
+        "an option of the agent, as learning_rate=0.02; repeatable (default: none)",
     )
     policy = parser.add_argument_group("policy and search (not for baselines)")
     choices = {**CHOICES, "backend": [*CHOICES["backend"], "ray"]}
@@ -58,7 +92,11 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
     plan_options(parser)
     resources_options(parser)
     parser.add_argument(
-        "--run", type=Path, help="run folder (default: runs/ENV__AGENT__SEED__TIME)"
+        *("--out", "--run"),
+        dest="run",
+        type=Path,
+        metavar="FOLDER",
+        help="run folder (default: runs/ENV__AGENT__SEED__SETTINGS__TIME)",
     )
     display_options(parser)
     return parser
@@ -72,14 +110,14 @@ def compare_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Ar
         nargs="+",
         default=["cma-es", "ars", "ppo"],
         metavar="AGENT",
-        help='names, with options as "ars(m=4,gate=paired)"',
+        help='names, with options as "ars(m=4,gate=paired)" (default: cma-es ars ppo)',
     )
     task_options(parser)
-    parser.add_argument("--seeds", type=count, default=5, help="runs of each agent")
-    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--seeds", type=count, default=5, help="runs of each agent (default: 5)")
+    parser.add_argument("--first-seed", type=int, default=0, help="of the first run (default: 0)")
     parser.add_argument("--reference", help="agent that the others are paired with (default: ppo)")
     parser.add_argument("--jobs", type=count, help="runs at a time (default: one a core)")
-    parser.add_argument("--out", type=Path, help="folder (default: comparisons/ENV__TIME)")
+    parser.add_argument("--out", type=Path, help="folder (default: comparisons/ENV__AGENTS__TIME)")
     parser.add_argument("--resume", action="store_true", help="keep the finished runs of --out")
     plan_options(parser)
     return parser
@@ -87,20 +125,25 @@ def compare_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Ar
 
 def resume_parser(parser: argparse.ArgumentParser) -> None:
     """The options of `zorl resume`."""
-    parser.add_argument("folder", type=Path, metavar="RUN")
+    parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+    trust_option(parser)
     resources_options(parser)
     display_options(parser)
 
 
 def evaluate_parser(parser: argparse.ArgumentParser) -> None:
     """The options of `zorl evaluate`."""
+    trust_option(parser)
     parser.add_argument("path", type=Path, metavar="RUN", help="a run folder or an agent's file")
-    parser.add_argument("--episodes", type=count, default=100, metavar="N")
+    parser.add_argument(
+        "--episodes", type=count, default=100, metavar="N", help="how many (default: 100)"
+    )
     parser.add_argument("--json", action="store_true", help="print the whole result as JSON")
 
 
 def watch_parser(parser: argparse.ArgumentParser) -> None:
     """The options of `zorl watch`."""
+    trust_option(parser)
     parser.add_argument(
         "path",
         type=Path,
@@ -109,14 +152,17 @@ def watch_parser(parser: argparse.ArgumentParser) -> None:
         help="a run folder or an agent's file (default: the latest under runs/)",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="a .gif or .mp4 file instead of a window"
+        "--out", type=Path, metavar="FILE", help="a .gif or .mp4 file (default: a window)"
     )
-    parser.add_argument("--episodes", type=count, default=1, metavar="N")
-    parser.add_argument("--seed", type=int, help="another seed than the run's")
+    parser.add_argument(
+        "--episodes", type=count, default=1, metavar="N", help="how many (default: 1)"
+    )
+    parser.add_argument("--seed", type=int, help="of the first episode (default: the run's)")
 
 
 def replay_parser(parser: argparse.ArgumentParser) -> None:
     """The options of `zorl replay`."""
+    trust_option(parser)
     parser.add_argument("path", type=Path, metavar="FILE", help="as the error named it")
     parser.add_argument("--steps", action="store_true", help="print every step before it is made")
 
@@ -129,9 +175,16 @@ def study_parser(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, help="folder of the results (default: study-results/NAME)"
     )
     parser.add_argument("--data", type=Path, help="folder of the data sets (default: $ZORL_DATA)")
-    parser.add_argument("--jobs", type=count, default=1, metavar="N", help="cells at a time")
+    parser.add_argument(
+        "--jobs", type=count, default=1, metavar="N", help="cells at a time (default: 1)"
+    )
     parser.add_argument("--fresh", action="store_true", help="compute again what is there already")
-    named_values(parser, "--set", "options", "an option of the study, as seeds=50; repeatable")
+    named_values(
+        parser,
+        "--set",
+        "options",
+        "an option of the study, as seeds=50; repeatable (default: none)",
+    )
 
 
 def list_parser(parser: argparse.ArgumentParser) -> None:
@@ -141,13 +194,27 @@ def list_parser(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def trust_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option of what a file may have imported."""
+    parser.add_argument(
+        "--trust",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="import modules that the file names, as of an environment of your own, without a "
+        "word; --no-trust: refuse them (default: a warning names each)",
+    )
+
+
 def task_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that describe a task."""
     from zorl.envs import WRAPPERS
     from zorl.envs.task import DEFAULT_LIMIT, SUCCESS
 
     parser.add_argument(
-        "--env", default="MountainCar-v0", metavar="ID", help="Gymnasium id, or module:Id-v0"
+        "--env",
+        default="MountainCar-v0",
+        metavar="ID",
+        help="Gymnasium id, or module:Id-v0 (default: MountainCar-v0)",
     )
     parser.add_argument(
         "--wrapper",
@@ -156,9 +223,14 @@ def task_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME",
         help=f"{listed(WRAPPERS)}, with options as in momentum(speed_weight=10), or module:Class; "
-        "repeatable, the first is the innermost",
+        "repeatable, the first is the innermost (default: none)",
     )
-    named_values(parser, "--env-set", "env_options", "an argument of gymnasium.make; repeatable")
+    named_values(
+        parser,
+        "--env-set",
+        "env_options",
+        "an argument of gymnasium.make; repeatable (default: none)",
+    )
     parser.add_argument(
         "--max-episode-steps",
         type=int,
@@ -212,7 +284,7 @@ def display_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.05,
         metavar="SHARE",
-        help="share of the run's time for rendering rollouts; 0 for none",
+        help="share of the run's time for rendering rollouts; 0 for none (default: 0.05)",
     )
     display.add_argument(
         "--recorder",
@@ -221,7 +293,7 @@ def display_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME",
         help=f"another recorder: {listed(RECORDERS)}, with options as in tensorboard(points=500), "
-        "or module:Class; repeatable",
+        "or module:Class; repeatable (default: none)",
     )
 
 
@@ -229,15 +301,18 @@ def config_from(args: argparse.Namespace) -> Any:
     """The agent's configuration that the options of `train_parser` describe."""
     from zorl.agents.registry import make_config
     from zorl.agents.search.config import SearchConfig
+    from zorl.comparison.spec import AgentSpec
 
-    options = parse_options(args.options)
+    spec = AgentSpec.parse(args.agent)
+    settings = args.settings if spec.settings == "tuned" else spec.settings
+    options = {**Options(spec.options).thaw(), **parse_options(args.options)}
     for name in ("agent", "env", "settings", "seed", "workers", "timeout", "ray"):
         if name in options:
             raise ConfigurationError(f"{name} is no option of the agent; use --{name}")
     options |= given(args, SearchConfig, NOT_FLAGS)
     if args.backend == "ray":  # says where, not what: see `resources_from`
         options["backend"] = "gymnasium"
-    return make_config(args.agent, task_from(args), args.settings, seed=args.seed, **options)
+    return make_config(spec.name, task_from(args), settings, seed=args.seed, **options)
 
 
 def task_from(args: argparse.Namespace) -> Any:
@@ -248,6 +323,35 @@ def task_from(args: argparse.Namespace) -> Any:
     return make_task(
         args.env, args.wrappers, options, args.threshold, args.success, args.max_episode_steps
     )
+
+
+def task_words(args: argparse.Namespace) -> list[str]:
+    """What the options say of a task but its environment, for the name of a folder."""
+    return [*args.wrappers, *(text.replace(" ", "") for text in args.env_options)]
+
+
+def run_folder(args: argparse.Namespace, config: Any, config_json: Mapping[str, Any]) -> Any:
+    """The new folder of a run: the one that is named, or one that says what differs.
+
+    Raises:
+        RunFolderError: the folder that is named is taken.
+    """
+    from zorl.agents.search.config import SearchConfig
+    from zorl.runs.folder import RunFolder, new_folder, run_name
+
+    if args.run is not None:
+        return RunFolder.create(args.run, config_json)
+    words = [] if args.settings == "tuned" else [args.settings]
+    words += [f"{name}={value}" for name, value in split_call(args.agent, "agent")[1].items()]
+    words += args.options
+    words += [
+        f"{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in given(args, SearchConfig, NOT_FLAGS).items()
+        if not isinstance(value, dict)
+    ]
+    words += args.gate_options or []
+    name = run_name(config.task.env_id, config.agent, config.seed, [*task_words(args), *words])
+    return RunFolder.create(new_folder(Path("runs") / name), config_json)
 
 
 def resources_from(args: argparse.Namespace) -> dict[str, Any]:

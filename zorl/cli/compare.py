@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-import time
 from pathlib import Path
 
 from zorl.agents.plan import TrainingPlan
+from zorl.cli.arguments import task_words
 from zorl.common.errors import ConfigurationError
+from zorl.common.output import if_readable, tell
 from zorl.common.stop_signals import StopSignals
 from zorl.common.subprocesses import available_cores
 from zorl.common.types import Stop
@@ -18,6 +18,7 @@ from zorl.comparison.runs import read_runs, run_comparison
 from zorl.comparison.spec import Comparison
 from zorl.comparison.table import FILES, write_table
 from zorl.envs import Task
+from zorl.runs.folder import new_folder, stamped
 
 
 def compare_from(args: argparse.Namespace, task: Task, plan: TrainingPlan) -> int:
@@ -30,30 +31,28 @@ def compare_from(args: argparse.Namespace, task: Task, plan: TrainingPlan) -> in
         raise ConfigurationError("--resume needs --out, the folder to go on with")
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     comparison = Comparison.create(task, args.agents, plan, seeds, args.reference)
-    out = args.out or Path("comparisons") / _stamped(task.env_id)
+    out = args.out
+    if out is None:
+        words = (*task_words(args), ",".join(agent.label for agent in comparison.agents))
+        comparison.configurations()  # refuses bad options before there is a folder
+        out = new_folder(Path("comparisons") / stamped(task.env_id, *words))
     jobs = args.jobs or available_cores()
     with StopSignals() as signals:
         try:
-            run_comparison(comparison, out, jobs, args.resume, _Announced(signals), _tell)
+            run_comparison(comparison, out, jobs, args.resume, _Announced(signals), tell)
         except KeyboardInterrupt:
-            _tell("the runs under way were given up")
+            tell("the runs under way were given up")
         runs = read_runs(comparison, out)
-        print(write_table(comparison, runs, out, {"jobs": jobs}))
+        table = write_table(comparison, runs, out, {"jobs": jobs})
         figures = write_figures(comparison, runs, out)
     files = [out / name for name in FILES] + figures
-    print("written: " + ", ".join(str(path) for path in files))
+    with if_readable(sys.stdout):
+        print(table)
+        print("written: " + ", ".join(str(path) for path in files))
     if all(run.status == "finished" for run in runs):
         return 0
-    _tell(f"to run what is not finished: the same command with --out {out} --resume")
+    tell(f"to run what is not finished: the same command with --out {out} --resume")
     return 1 if signals.received is None else 128 + int(signals.received)
-
-
-def _stamped(env_id: str) -> str:
-    return f"{re.sub('[/:]', '-', env_id)}__{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 class _Announced:
@@ -67,5 +66,5 @@ class _Announced:
         stopped = self._stop()
         if stopped and not self._told:
             self._told = True
-            _tell("stopping: saving the runs under way; Ctrl-C again gives them up")
+            tell("stopping: saving the runs under way; Ctrl-C again gives them up")
         return stopped

@@ -127,6 +127,8 @@ def _help(option: Option, choices: Collection[str], default: str | None) -> str:
         text += "; repeatable"
     if default is None and option.default not in (None, Option.REQUIRED):
         default = _shown(option.default)
+    if not default and "default" not in text:
+        default = "none"
     if default:
         text += f" (default: {default})"
     return text.replace("%", "%%")  # argparse fills in what follows a single one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import zorl
+from zorl.cli import meanings
 from zorl.cli.arguments import (
     Parser,
     compare_parser,
@@ -23,12 +25,14 @@ from zorl.cli.arguments import (
     replay_parser,
     resources_from,
     resume_parser,
+    run_folder,
     study_parser,
     task_from,
     train_parser,
     watch_parser,
 )
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, UnknownNameError, ZorlError
+from zorl.common.output import if_readable, silence, tell
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,10 +42,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if argv is None:
         argv = sys.argv[1:]
+        for stream in (sys.stdout, sys.stderr):  # some of Windows have no signs for "–" and "≥"
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         sys.path.append(str(Path.cwd()))  # for "module:name", as with `python -m zorl`
     arguments = list(argv)
     parser = command_parser(arguments[0] if arguments else "")
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
+        if arguments[0] in meanings.COMMANDS:
+            there = meanings.COMMANDS[arguments[0]]
+            return _complain(
+                ConfigurationError(f"unknown command {arguments[0]!r}; here that is `zorl {there}`")
+            )
         return _complain(UnknownNameError("command", arguments[0], COMMANDS))
     args = parser.parse_args(arguments)
     command: Callable[[argparse.Namespace], int] | None = getattr(args, "command", None)
@@ -58,19 +70,19 @@ def guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespa
     except ZorlError as error:
         return _complain(error)
     except BrokenPipeError:  # whoever read the output, as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        silence(sys.stdout)
+        return 128 + getattr(signal, "SIGPIPE", 13)
     except OSError as error:  # no permission, no space, no such folder
         return _complain(ZorlError(error))
     except KeyboardInterrupt:
-        print("zorl: interrupted", file=sys.stderr)
+        tell("zorl: interrupted")
         return 130
 
 
 def _complain(error: ZorlError) -> int:
     if isinstance(error, EnvironmentFailure) and error.trace:  # the environment's own
-        print(error.trace, file=sys.stderr, end="")
-    print(f"zorl: error: {error}", file=sys.stderr)
+        tell(error.trace.removesuffix("\n"))
+    tell(f"zorl: error: {error}")
     return 2 if isinstance(error, ConfigurationError) else 1
 
 
@@ -104,15 +116,13 @@ def train_command(args: argparse.Namespace) -> int:
     from zorl.agents.training import run_config, train
     from zorl.common.stop_signals import StopSignals
     from zorl.rollout.backend import Resources
-    from zorl.runs.folder import RunFolder, run_name
 
     config, plan = config_from(args), plan_from(args)
-    path = args.run or Path("runs") / run_name(config.task.env_id, config.agent, config.seed)
     recorders = recorders_for(args)  # refuses bad options before there is a folder
     agent = agent_of(config, Resources(**resources_from(args)))
     try:
         config_json = {**run_config(agent, plan), "recorders": args.recorders}
-        folder = RunFolder.create(path, config_json)
+        folder = run_folder(args, config, config_json)
         with StopSignals() as signals:
             result = train(agent, plan, folder, recorders, stop=signals)
     finally:
@@ -123,6 +133,7 @@ def train_command(args: argparse.Namespace) -> int:
 def resume_command(args: argparse.Namespace) -> int:
     """`zorl resume`."""
     from zorl.agents.training import resume
+    from zorl.common.references import named_by
     from zorl.common.stop_signals import StopSignals
     from zorl.runs.folder import RunFolder
 
@@ -130,24 +141,28 @@ def resume_command(args: argparse.Namespace) -> int:
     saved = folder.read_config().get("recorders", [])
     args.recorders = [*saved, *(text for text in args.recorders if text not in saved)]
     with StopSignals() as signals:
-        recorders = recorders_for(args)
-        result = resume(folder, recorders, stop=signals, **resources_from(args))
+        with named_by(folder.path, args.trust):
+            recorders = recorders_for(args)
+        options = {"trust": args.trust, **resources_from(args)}
+        result = resume(folder, recorders, stop=signals, **options)
     return report(result, folder, signals)
 
 
 def report(result: Any, folder: Any, signals: Any) -> int:
     """Print the summary of a run; the exit status is 0, or 128 + the signal that stopped it."""
-    from zorl.runs.report import summary
+    from zorl.runs.report import summary, terminal_width
 
-    print(summary(result, folder.path))
+    with if_readable(sys.stdout):
+        print(summary(result, folder.path, terminal_width()))
     return 0 if result.finished else 128 + int(signals.received or 0)
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path, trust: bool | None) -> Any:
     from zorl.agents.registry import load_agent
     from zorl.runs.folder import RunFolder
 
-    return load_agent(RunFolder.open(path).policy_file() if path.is_dir() else path)
+    file = RunFolder.open(path).policy_file() if path.is_dir() else path
+    return load_agent(file, trust=trust)
 
 
 def evaluate_command(args: argparse.Namespace) -> int:
@@ -156,7 +171,7 @@ def evaluate_command(args: argparse.Namespace) -> int:
     from zorl.runs.report import held_out_lines
     from zorl.runs.result import HeldOut
 
-    with closing(_load(args.path)) as agent:
+    with closing(_load(args.path, args.trust)) as agent:
         task, seeds = agent.task, held_out_seeds(args.episodes)
         held_out = HeldOut.from_evaluation(agent.evaluate(seeds))
     if args.json:
@@ -179,7 +194,7 @@ def watch_command(args: argparse.Namespace) -> int:
     from zorl.runs.playback import watch
 
     path = latest_run(Path("runs")) if args.path is None else args.path
-    with closing(_load(path)) as agent:
+    with closing(_load(path, args.trust)) as agent:
         seed = agent.seed if args.seed is None else args.seed
         for episode in watch(agent, agent.task, seed, args.episodes, out=args.out):
             print(episode)
@@ -196,12 +211,12 @@ def replay_command(args: argparse.Namespace) -> int:
 
     if sys.__stderr__ is not None:  # the traceback of an environment that ends this process
         faulthandler.enable(sys.__stderr__)
-    saved = load_episode(args.path)
+    saved = load_episode(args.path, trust=args.trust)
     episode = saved.episode
     print(f"{saved.task.env_id}, seed {episode.seed}; then: {episode.reason}")
     # Of a crash nothing could be told afterwards.
     show = (lambda moment: print(moment, flush=True)) if args.steps or episode.crashed else None
-    result = replay(args.path, show)
+    result = replay(args.path, show, trust=True)  # what it names is imported
     if result.error is None:
         print(f"it came to its end after {result.last.step} steps: {result.episode_return:g}")
         return 0
@@ -228,7 +243,7 @@ def study_command(args: argparse.Namespace) -> int:
                 args.name, args.out, args.smoke, args.data, args.jobs, args.fresh, options, signals
             )
         except Stopped as stopped:
-            print(f"zorl: {stopped}", file=sys.stderr)
+            tell(f"zorl: {stopped}")
             return 128 + int(signals.received or 0)
     print(f"tables, figures and logs: {path}")
     return 0

@@ -21,7 +21,7 @@ class UnknownNameError(ConfigurationError):
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         known = sorted(known)
         self._arguments = (kind, name, known, hint)
-        near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+        near = _nearest(str(name), known)
         if near:
             message = f"unknown {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?"
         else:
@@ -31,6 +31,15 @@ class UnknownNameError(ConfigurationError):
     def __reduce__(self) -> tuple[Any, ...]:
         # Pickle would call the class with the message alone; workers send their errors by pickle.
         return type(self), self._arguments
+
+
+def _nearest(name: str, known: list[str]) -> list[str]:
+    """The names most like this one, whatever their case; a poor guess would serve nobody."""
+    by_lower: dict[str, list[str]] = {}
+    for other in known:
+        by_lower.setdefault(other.lower(), []).append(other)
+    near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.65)
+    return [other for lower in near for other in by_lower[lower]]
 
 
 class UnsupportedSpaceError(ConfigurationError):

@@ -7,8 +7,12 @@ import multiprocessing
 import os
 import select
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any
 
 from zorl.common.errors import ConfigurationError
 
@@ -17,6 +21,7 @@ try:
 except ModuleNotFoundError:  # Windows; `require_posix` says so where processes are asked for
     fcntl = None  # type: ignore[assignment]
 
+CAN_BLOCK = hasattr(signal, "pthread_sigmask")  # not on Windows
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -28,7 +33,8 @@ def require_posix() -> None:
     """
     if fcntl is None:
         raise ConfigurationError(
-            "worker processes need Linux (or another system with fcntl): use one process here"
+            "worker processes need fcntl, which this system does not have: leave out workers and "
+            "timeout (one process plays then, and compiled twins on all cores)"
         )
 
 
@@ -48,15 +54,37 @@ def one_thread() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def blocked(*signals: signal.Signals) -> Iterator[None]:
-    """Block signals in processes started in this context.
+def without_missing_program() -> Iterator[None]:
+    """Let processes started here not import the main program where it has no file.
 
-    Ctrl-C in a terminal and the SIGTERM of a service manager reach the parent and its workers. Only
-    the parent shall handle them. A new process could set a handler only after its imports, but a
-    signal mask is inherited. A signal that arrives meanwhile reaches this process afterwards.
+    Of `python - <<END`, whose "file" is <stdin>, and of a script that was removed, they would die.
+    """
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    if file is None or getattr(main, "__spec__", None) is not None or Path(file).exists():
+        yield
+        return
+    del main.__file__
+    try:
+        yield
+    finally:
+        main.__file__ = file
+
+
+@contextlib.contextmanager
+def blocked(*signals: signal.Signals | None) -> Iterator[None]:
+    """Block signals in processes started in this context; None stands for one that is not there.
+
+    Ctrl-C in a terminal, its end (SIGHUP) and the SIGTERM of a service manager reach the parent and
+    its workers. Only the parent shall handle them. A new process could set a handler only after its
+    imports, but a signal mask is inherited. A signal that arrives meanwhile reaches this process
+    afterwards.
     """
     resource_tracker.ensure_running()  # its own start, left to the first process, would unblock
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    if not CAN_BLOCK:
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {n for n in signals if n is not None})
     try:
         yield
     finally:
@@ -64,14 +92,18 @@ def blocked(*signals: signal.Signals) -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Let the kernel end this spawned process as soon as its parent has ended.
+    """Let this spawned process end as soon as its parent has ended.
 
-    The parent holds the other end of the sentinel's pipe. When that end closes, even by SIGKILL,
-    the kernel sends SIGIO, which by default ends the process. A waiting thread would not do: it
-    cannot run while an environment hangs in foreign code that holds the interpreter's lock.
+    On Linux the kernel does that. The parent holds the other end of the sentinel's pipe. When that
+    end closes, even by SIGKILL, the kernel sends SIGIO, which by default ends the process. A
+    waiting thread, which other systems have, does less: it cannot run while an environment hangs in
+    foreign code that holds the interpreter's lock.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
+        return
+    if sys.platform != "linux":
+        watch_parent()
         return
     sentinel = parent.sentinel
     fcntl.fcntl(sentinel, fcntl.F_SETOWN, os.getpid())
@@ -79,3 +111,15 @@ def end_with_parent() -> None:
     fcntl.fcntl(sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
     if select.select([sentinel], [], [], 0)[0]:  # the parent had already ended
         os._exit(1)
+
+
+def watch_parent() -> None:
+    """End this spawned process when its parent has ended, unless foreign code keeps it busy."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: Any) -> None:
+    parent.join()
+    os._exit(1)

@@ -1,4 +1,4 @@
-"""A stop flag that is set by SIGINT and SIGTERM.
+"""A stop flag that is set by SIGINT, SIGTERM and SIGHUP.
 
 Whoever trains looks at the flag between two generations. What plays episodes calls
 `raise_if_overdue` as it goes, so that long generations, validations and endless episodes are left
@@ -16,6 +16,9 @@ from typing import Any
 
 from zorl.common.errors import Interrupted
 
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not on Windows
+STOPPING = tuple(n for n in (signal.SIGINT, signal.SIGTERM, HANGUP) if n is not None)
+
 PATIENCE = 2.0  # seconds from a signal until episodes under way are given up
 
 _asked: float | None = None  # when the first signal came, by time.monotonic; signals are global
@@ -32,7 +35,9 @@ def raise_if_overdue() -> None:
 
 
 class StopSignals(AbstractContextManager["StopSignals"]):
-    """Turns SIGINT and SIGTERM into a flag; a second SIGINT raises KeyboardInterrupt.
+    """Turns SIGINT, SIGTERM and SIGHUP into a flag; a second SIGINT raises KeyboardInterrupt.
+
+    SIGHUP comes when the terminal is closed. Where it is ignored, as below nohup, it stays so.
 
     Outside the main thread Python allows no handlers, so the flag is never set.
     """
@@ -47,8 +52,9 @@ class StopSignals(AbstractContextManager["StopSignals"]):
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._handle)
+            for number in STOPPING:
+                if number != HANGUP or signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._handle)
         return self
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

@@ -31,8 +31,20 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write `data` to `path` atomically; readers see the whole old or new file."""
+    """Write `data` to `path` atomically; readers see the whole old or new file.
+
+    Raises:
+        OSError: it cannot be written; the error names `path`.
+    """
     path = Path(path)
+    try:
+        _write(path, data)
+    except OSError as error:
+        error.filename = str(path)  # not the temporary file, or none, as on a full disk
+        raise
+
+
+def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:

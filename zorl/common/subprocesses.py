@@ -6,7 +6,6 @@ import math
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -14,7 +13,14 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from zorl.common.spawning import blocked, one_thread, require_posix
+from zorl.common.spawning import (
+    CAN_BLOCK,
+    blocked,
+    one_thread,
+    watch_parent,
+    without_missing_program,
+)
+from zorl.common.stop_signals import HANGUP
 
 _POLL_SECONDS = 0.1
 
@@ -36,9 +42,9 @@ def run_in_processes(
     """Call `target(*calls[i])` for every i, each in a spawned process with one numerical thread.
 
     Every call has its own process instead of a pool, so a process that crashes or runs out of
-    memory does not affect the others. The processes ignore SIGINT, which a terminal sends to all of
-    them. They end when their parent ends, for any reason, and when the iterator is exhausted or
-    closed.
+    memory does not affect the others. The processes ignore SIGINT and SIGHUP, which a
+    terminal sends to all of them. They end when their parent ends, for any reason, and when the
+    iterator is exhausted or closed.
 
     Args:
         target: a function at module level; it should end soon after a SIGTERM.
@@ -50,11 +56,7 @@ def run_in_processes(
 
     Yields:
         (i, exit code) as the processes end; negative is the signal that ended one.
-
-    Raises:
-        ConfigurationError: on a system without fcntl.
     """
-    require_posix()
     context = multiprocessing.get_context("spawn")
     todo = deque(enumerate(calls))
     running: dict[int, tuple[int, BaseProcess]] = {}  # by sentinel
@@ -65,10 +67,11 @@ def run_in_processes(
                 deadline = time.monotonic() + grace
                 todo.clear()
                 for _, process in running.values():
-                    process.terminate()
+                    if CAN_BLOCK:  # elsewhere Ctrl-C has reached them, and this would not save
+                        process.terminate()
             while todo and len(running) < jobs:
                 index, arguments = todo.popleft()
-                with one_thread(), blocked(signal.SIGINT):
+                with one_thread(), without_missing_program(), blocked(signal.SIGINT, HANGUP):
                     process = context.Process(target=_call, args=(target, arguments))
                     process.start()
                     running[process.sentinel] = index, process
@@ -88,12 +91,5 @@ def run_in_processes(
 
 
 def _call(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    watch_parent()
     target(*arguments)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

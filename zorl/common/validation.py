@@ -88,7 +88,7 @@ def api_hint(error: BaseException) -> str:
     Args:
         error: raised by the call itself, or when what it returned was unpacked.
     """
-    # Where it was raised: here, in a wrapper that unpacked what it got, or inside of an environment.
+    # Where it was raised: here, in a wrapper that unpacked what it got, or in an environment.
     trace = error.__traceback__
     inside = trace is not None and trace.tb_next is not None
     while trace is not None and trace.tb_next is not None:

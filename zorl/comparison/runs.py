@@ -10,8 +10,8 @@ import math
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import agent_of, config_from_json
 from zorl.agents.training import resume as resume_training, train
 from zorl.common.errors import RunFolderError
+from zorl.common.locks import LOCK_NAME, FolderLock
 from zorl.common.stop_signals import StopSignals
 from zorl.common.storage import read_json, write_json
 from zorl.common.subprocesses import available_cores, run_in_processes
@@ -27,6 +28,8 @@ from zorl.common.types import Stop
 from zorl.comparison.spec import Comparison
 from zorl.runs.folder import RunFolder
 from zorl.runs.result import RunResult
+
+_CANNOT_WRITE = 74  # the exit status of a run that cannot even say in its folder what was wrong
 
 
 @dataclass(frozen=True)
@@ -112,18 +115,31 @@ def run_comparison(
 
     Raises:
         ConfigurationError: an agent or an option that cannot be.
-        RunFolderError: `out` is not empty, or has runs of another configuration to resume.
-            Neither comes after any training.
+        RunFolderError: `out` is not empty, is in use, or has runs of another configuration to
+            resume. Neither comes after any training.
     """
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise RunFolderError(f"{out} is not a folder")
-    if out.exists() and any(out.iterdir()) and not resume:
+    configurations = comparison.configurations()  # refuses bad options before there is a folder
+    with FolderLock(out).held():
+        return _run_comparison(comparison, configurations, out, jobs, resume, stop, report)
+
+
+def _run_comparison(
+    comparison: Comparison,
+    configurations: Mapping[str, Any],
+    out: Path,
+    jobs: int | None,
+    resume: bool,
+    stop: Stop,
+    report: Callable[[str], None],
+) -> list[ComparedRun]:
+    if any(item.name != LOCK_NAME for item in out.iterdir()) and not resume:
         raise RunFolderError(
             f"{out} is not empty; choose another folder with --out, or go on with what it holds: "
             "--resume"
         )
-    configurations = comparison.configurations()
     runs = read_runs(comparison, out)
     todo = []
     for run in runs:
@@ -131,6 +147,7 @@ def run_comparison(
         config = {**shared, "agent": {**shared["agent"], "seed": run.seed}}
         _check_same(run.folder, config)
         if run.status != "finished":
+            _check_free(run.folder)
             todo.append((run, config))
     done = len(runs) - len(todo)
     if done:
@@ -141,9 +158,14 @@ def run_comparison(
         for index, code in ended:
             run = todo[index][0]
             stopped = code < 0 and stop()
+            error = None
             if code and not stopped and not _failure(run.folder).exists():
-                _write_failure(run.folder, _death(code))
+                error = _death(code)
+                with suppress(OSError):  # a full disk, which the line below tells
+                    _write_failure(run.folder, error)
             run = read_run(run.label, run.seed, run.folder)
+            if error is not None:
+                run = replace(run, error=error)
             done += run.status in ("finished", "failed")
             report(f"[{done}/{len(runs)}] {run}")
     return read_runs(comparison, out)
@@ -167,37 +189,41 @@ def return_range(results: Iterable[RunResult]) -> tuple[float, float]:
 
 
 def _check_same(folder: RunFolder, config: Mapping[str, Any]) -> None:
-    """Refuse a folder of another configuration; the versions of libraries may differ."""
-    if not folder.config.exists():
-        return
-    saved = folder.read_config()
-    for part in ("agent", "plan"):
-        old, new = saved.get(part) or {}, config[part]
-        for name in sorted({*old, *new}):
-            if name not in old or name not in new or old[name] != new[name]:
-                raise RunFolderError(
-                    f"{folder.path} is a run of another configuration: {part}.{name} is "
-                    f"{old.get(name)!r} there and {new.get(name)!r} here; choose another --out"
-                )
+    """Refuse a folder of another configuration."""
+    difference = folder.difference(config) if folder.config.exists() else None
+    if difference is not None:
+        raise RunFolderError(
+            f"{folder.path} is a run of another configuration: {difference}; choose another --out"
+        )
+
+
+def _check_free(folder: RunFolder) -> None:
+    """Refuse a folder into which somebody is writing."""
+    if folder.path.is_dir():
+        with folder.locked():
+            pass
 
 
 def _train(path: str, config: Mapping[str, Any]) -> None:
     """What the process of a run does; errors go to its folder."""
     folder = RunFolder(path)
-    with StopSignals() as stop:
+    with StopSignals() as stop, folder.locked():
         try:
             if _can_go_on(folder, config):
-                resume_training(folder, stop=stop)
+                resume_training(folder, stop=stop, trust=True)  # its configuration is ours
                 return
             _clear(folder)
-            folder = RunFolder.create(path, config)
+            write_json(folder.config, config)
             agent = agent_of(config_from_json(config["agent"]))
             try:
                 train(agent, TrainingPlan.from_json(config["plan"]), folder, stop=stop)
             finally:
                 agent.close()
         except Exception as error:
-            _write_failure(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
+            try:
+                _write_failure(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
+            except OSError:
+                sys.exit(_CANNOT_WRITE)
             sys.exit(1)
 
 
@@ -228,6 +254,8 @@ def _write_failure(folder: RunFolder, error: str, text: str = "") -> None:
 
 
 def _death(code: int) -> str:
+    if code == _CANNOT_WRITE:
+        return "its folder cannot be written any more; likely cause: the disk is full"
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     return (
         f"its process died ({how}); likely causes: the environment crashed, or the machine ran "

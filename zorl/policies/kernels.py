@@ -6,11 +6,14 @@ in the user's cache.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import config as _config, njit
 
+from zorl.common.cache_folder import writable_folder
+from zorl.common.errors import ConfigurationError
 from zorl.policies.activations import (
     C1,
     C2,
@@ -35,8 +38,24 @@ from zorl.policies.activations import (
     ZERO,
 )
 
+config: Any = _config
 # error_model: a division by zero raises in numba's own, and branches forbid SIMD.
 inlined: Any = njit(forceinline=True, error_model="numpy")
+
+
+def _kept(function: Any) -> Any:
+    """Compile a function when it is first called, and keep its code wherever that can be."""
+    kept: Any = njit(cache=True, error_model="numpy")
+    with contextlib.suppress(RuntimeError):  # numba may write neither beside this file nor at home
+        return kept(function)
+    before = config.CACHE_DIR
+    try:
+        config.CACHE_DIR = str(writable_folder())
+        return kept(function)
+    except (ConfigurationError, RuntimeError):
+        return njit(error_model="numpy")(function)
+    finally:
+        config.CACHE_DIR = before
 
 
 @inlined
@@ -189,7 +208,7 @@ def _largest(row, h, outputs):  # type: ignore[no-untyped-def]
     return best
 
 
-@njit(cache=True, error_model="numpy")
+@_kept
 def decide(  # type: ignore[no-untyped-def]
     n, singles, doubles, rewards, state, moments, affine, thetas, layout, scratch, outputs, choices
 ):

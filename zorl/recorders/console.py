@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
+from zorl.common.output import if_readable
 from zorl.recorders.base import BaseRecorder, Record, Run
 from zorl.recorders.registry import register_recorder
 
@@ -17,7 +18,8 @@ _REFRESH_SECONDS = 0.2
 class ConsoleRecorder(BaseRecorder):
     """Shows progress: a bar on a terminal, else a line of figures every few seconds.
 
-    Generation, env steps, steps/s, shaped and native return, acceptance, time left.
+    Generation, env steps, steps/s, shaped and native return, acceptance, time left. Where
+    nobody can read it any more, as on a terminal that was closed, the run goes on.
 
     Args:
         stream: where to; standard error by default, so that standard output stays clean.
@@ -31,6 +33,7 @@ class ConsoleRecorder(BaseRecorder):
         self._task: Any = None
         self._last = -float("inf")
         self._latest: Record | None = None
+        self._room: Callable[[], int | None] = lambda: None
 
     def start(self, run: Run) -> None:
         """See `Recorder`."""
@@ -39,7 +42,8 @@ class ConsoleRecorder(BaseRecorder):
         self._began = time.perf_counter()
         self._last = -float("inf")
         if run.description is not None:
-            print(run.description, file=self._stream)
+            with if_readable(self._stream):
+                print(run.description, file=self._stream)
         if not self._stream.isatty():
             return
         from rich.console import Console
@@ -47,16 +51,19 @@ class ConsoleRecorder(BaseRecorder):
         from rich.table import Column
 
         console = Console(file=self._stream)
-        # A long line goes on in the next row: what is cut off could not be read at all.
+        # What does not fit goes on in the next row: what is cut off could not be read at all.
         fold = Column(overflow="fold", no_wrap=False)
         columns: list[ProgressColumn] = [
             TextColumn("{task.percentage:>3.0f}% {task.fields[line]}", table_column=fold)
         ]
+        self._room = lambda: console.width - 1 - len("100% ")
         if console.width >= 120:
             columns.insert(0, BarColumn(bar_width=16))
+            self._room = lambda: console.width - 1 - len("100% ") - 17
         self._progress = Progress(*columns, console=console, auto_refresh=False, transient=True)
         self._task = self._progress.add_task("", total=run.total_timesteps, line="")
-        self._progress.start()
+        with if_readable(self._stream):
+            self._progress.start()
 
     def record(self, record: Record) -> None:
         """See `Recorder`."""
@@ -74,19 +81,28 @@ class ConsoleRecorder(BaseRecorder):
             self._show(self._latest)
             self._latest = None
         if self._progress is not None:
-            self._progress.stop()
+            with if_readable(self._stream):
+                self._progress.stop()
             self._progress = None
 
     def _show(self, record: Record) -> None:
         line = self.line(record)
-        if self._progress is None:
-            percent = 100 * min(1.0, record.env_steps / self._run.total_timesteps)
-            print(f"{percent:3.0f}% {line}", file=self._stream, flush=True)
-        else:
-            self._progress.update(self._task, completed=record.env_steps, line=line, refresh=True)
+        with if_readable(self._stream):
+            if self._progress is None:
+                percent = 100 * min(1.0, record.env_steps / self._run.total_timesteps)
+                print(f"{percent:3.0f}% {line}", file=self._stream)
+            else:
+                done, line = record.env_steps, self.line(record, self._room())
+                self._progress.update(self._task, completed=done, line=line, refresh=True)
 
-    def line(self, record: Record) -> str:
-        """The figures of a record in one line."""
+    def line(self, record: Record, room: int | None = None) -> str:
+        """The figures of a record in one line.
+
+        Args:
+            record: has them.
+            room: signs that the line may have; figures are left out where it would have more, first
+                those that matter least.
+        """
         figures = record.scalars
         seconds = max(time.perf_counter() - self._began, 1e-9)
         done = record.env_steps - self._run.start_steps
@@ -103,7 +119,12 @@ class ConsoleRecorder(BaseRecorder):
         if figures.get("gate/episodes"):
             parts.append(f"kept {figures['gate/acceptance_rate']:.0%}")
         parts.append(f"{int(left // 60)}:{int(left % 60):02d} left")
-        return " · ".join(parts)
+        line = " · ".join(parts)
+        for start in ("gen ", "kept ", f"{rate:,.0f}/s", "shaped ", "success "):
+            if room is not None and len(line) > room:
+                parts = [part for part in parts if not part.startswith(start)]
+                line = " · ".join(parts)
+        return line
 
 
 def _number(value: float | None) -> str:

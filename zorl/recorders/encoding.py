@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from zorl.common.errors import ConfigurationError, ZorlError
+from zorl.common.errors import ConfigurationError, EnvironmentFailure, ZorlError
 from zorl.recorders.frames import Picture
 
 _COLOURS = 128
 _PALETTE_SAMPLES = 8
+_SHIFT = 4  # colours are alike that are so without these bits
+_LEVELS = 256 >> _SHIFT
 _SHORTEST_DELAY_MS = 20  # browsers play shorter ones at 100 ms
 _END_PAUSE_MS = 500
 
@@ -25,13 +28,16 @@ def encode_gif(pictures: Sequence[Picture], fps: float) -> bytes:
 
     A GIF counts time in units of 10 ms, so the rate is the nearest one that it can express, at
     most 50 frames a second.
+
+    Raises:
+        EnvironmentFailure: the pictures differ in size.
     """
     from PIL import Image
 
+    _check_sizes(pictures)
     images = [Image.fromarray(picture) for picture in pictures]
     # One palette costs a tenth of one per frame, and equal pixels stay equal between frames.
-    chosen = np.unique(np.linspace(0, len(pictures) - 1, _PALETTE_SAMPLES).round().astype(int))
-    sample = Image.fromarray(np.concatenate([pictures[i] for i in chosen]))
+    sample = Image.fromarray(np.concatenate(_palette_samples(pictures)))
     palette = sample.quantize(_COLOURS, Image.Quantize.FASTOCTREE)  # the closest and fastest here
     indexed = [im.quantize(palette=palette, dither=Image.Dither.NONE) for im in images]
     delay = max(_SHORTEST_DELAY_MS, 10 * round(100 / fps))
@@ -49,13 +55,70 @@ def encode_gif(pictures: Sequence[Picture], fps: float) -> bytes:
     return buffer.getvalue()
 
 
+def _palette_samples(pictures: Sequence[Picture]) -> list[Picture]:
+    """Some of the pictures, and one of colours unlike all of theirs, if others have such."""
+    chosen = np.unique(np.linspace(0, len(pictures) - 1, _PALETTE_SAMPLES).round().astype(int))
+    samples = [pictures[i] for i in chosen]
+    known = np.zeros(_LEVELS**3, bool)
+    _learn(known, _cells(np.concatenate(samples)))
+    unlike, before = [], samples[0]
+    for picture in pictures:
+        rows = picture[(picture != before).any(axis=(1, 2))]  # others were looked at already
+        before = picture
+        cells = _cells(rows)
+        new = ~known[cells]
+        if new.any():
+            unlike.append(rows[new])
+            _learn(known, cells[new])
+    if unlike:
+        colours = np.concatenate(unlike)
+        height, width = pictures[0].shape[:2]
+        # As many pixels as a picture has: rare colours would have no place in the palette.
+        places = np.arange(height * width) * len(colours) // (height * width)
+        samples.append(colours[places].reshape(height, width, 3))
+    return samples
+
+
+def _cells(pictures: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """The cell of each pixel on a coarse scale of colours."""
+    weights = np.array([_LEVELS**2, _LEVELS, 1], np.float32)
+    cells: NDArray[np.int32] = ((pictures >> _SHIFT) @ weights).astype(np.int32)
+    return cells
+
+
+def _learn(known: NDArray[np.bool_], cells: NDArray[np.int32]) -> None:
+    """Note cells of colours, and those beside them."""
+    seen = np.zeros((_LEVELS,) * 3, bool)
+    seen.reshape(-1)[cells] = True
+    for axis in range(3):
+        wide = np.moveaxis(seen.copy(), axis, 0)
+        line = np.moveaxis(seen, axis, 0)
+        wide[1:] |= line[:-1]
+        wide[:-1] |= line[1:]
+        seen = np.moveaxis(wide, 0, axis)
+    known |= seen.reshape(-1)
+
+
+def _check_sizes(pictures: Sequence[Picture]) -> None:
+    first = pictures[0].shape
+    for picture in pictures:
+        if picture.shape != first:
+            raise EnvironmentFailure(
+                f"pictures of different sizes cannot become one film: {first[1]} × {first[0]} and "
+                f"{picture.shape[1]} × {picture.shape[0]} pixels; likely cause: render() of the "
+                "environment changes its size"
+            )
+
+
 def write_mp4(path: str | Path, pictures: Sequence[Picture], fps: float) -> None:
     """Write an H.264 file, whole or not at all.
 
     Raises:
         ConfigurationError: imageio-ffmpeg is not installed.
+        EnvironmentFailure: the pictures differ in size.
         ZorlError: ffmpeg wrote nothing.
     """
+    _check_sizes(pictures)
     ffmpeg = find_ffmpeg()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,11 +6,13 @@ hyperparameters; what zorl shows needs only TensorBoard's own protocol buffers.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -23,6 +25,8 @@ if TYPE_CHECKING:  # imported where they are used: that takes a while
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+logger = logging.getLogger(__name__)
 
 _RGB = 3  # `colorspace` of an image summary
 
@@ -50,6 +54,9 @@ class EventLog:
 
         if self._writer is None:
             self._writer = EventFileWriter(str(self.folder), flush_secs=self._flush_seconds)
+            with contextlib.suppress(AttributeError):  # it is not public
+                records: Any = self._writer._async_writer._writer
+                records._writer = _Guarded(records._writer, self.folder)
         self._users += 1
 
     def close(self) -> None:
@@ -165,6 +172,40 @@ class EventLog:
         if self._writer is None:
             raise ZorlError(f"the event log in {self.folder} is not open")
         return self._writer
+
+
+class _Guarded:
+    """The file below a writer, which stops to be written, with one warning, when that fails.
+
+    The writer's thread would print a traceback, and end the run for the sake of its log.
+    """
+
+    def __init__(self, file: Any, folder: Path) -> None:
+        self._file = file
+        self._folder = folder
+        self._failed = False
+
+    def write(self, data: bytes) -> None:
+        self._try(self._file.write, data)
+
+    def flush(self) -> None:
+        self._try(self._file.flush)
+
+    def close(self) -> None:
+        self._try(self._file.close)
+
+    def _try(self, call: Callable[..., Any], *arguments: Any) -> None:
+        if self._failed:
+            return
+        try:
+            call(*arguments)
+        except OSError as error:
+            self._failed = True
+            logger.warning(
+                "the TensorBoard log in %s ends here: it cannot be written (%s)",
+                self._folder,
+                error.strerror or error,
+            )
 
 
 _SHARED: WeakValueDictionary[Path, EventLog] = WeakValueDictionary()

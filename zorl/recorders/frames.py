@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from zorl.common.errors import ConfigurationError, EnvironmentFailure
+from zorl.common.errors import ConfigurationError, EnvironmentFailure, ZorlError
 from zorl.envs import Task, native_recorder
 from zorl.envs.ids import close_env
 from zorl.recorders.base import Predictor
@@ -87,9 +88,13 @@ def play(
         env: made by `task.make`.
         seed: of the reset.
         shown: called with the number of steps taken, after the reset (0) and after every step.
+
+    Raises:
+        EnvironmentFailure: the environment raised.
     """
     native = native_recorder(env)
-    observation, _ = env.reset(seed=seed)
+    with _named(task, seed):
+        observation, _ = env.reset(seed=seed)
     shown(0)
     total, length, state = 0.0, 0, None
     while True:
@@ -97,7 +102,8 @@ def play(
         action, state = agent.predict(observation, state, begins, deterministic=True)
         if isinstance(action, np.ndarray) and action.ndim == 0:
             action = action.item()  # SB3's discrete actions, which not every environment takes
-        observation, reward, terminated, truncated, info = env.step(action)
+        with _named(task, seed):
+            observation, reward, terminated, truncated, info = env.step(action)
         total += float(reward)
         length += 1
         shown(length)
@@ -106,6 +112,26 @@ def play(
     native_return = total if native is None else native.episode_return
     success = task.succeeded(native_return, bool(terminated), info)
     return PlayedEpisode(seed, total, native_return, length, success)
+
+
+@contextmanager
+def _named(task: Task, seed: int) -> Iterator[None]:
+    """Say of an environment's own exception whose it is."""
+    try:
+        yield
+    except ZorlError:
+        raise
+    except Exception as error:
+        failure = EnvironmentFailure(
+            f"{task.env_id} failed in the episode with seed {seed} ({_line(error)})"
+        )
+        failure.trace = traceback.format_exc()
+        raise failure from error
+
+
+def _line(error: Exception) -> str:
+    """An exception in one line, whatever it says."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def render_episode(
@@ -180,7 +206,7 @@ def _picture(env: gym.Env[Any, Any], size: Size) -> Picture:
         if "mujoco" in sys.modules:
             hint = "; MuJoCo draws without a display if MUJOCO_GL=egl or MUJOCO_GL=osmesa works"
         raise EnvironmentFailure(
-            f"{env.unwrapped} cannot be rendered ({type(error).__name__}: {error}){hint}"
+            f"{env.unwrapped} cannot be rendered ({_line(error)}){hint}"
         ) from error
     if not (isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.shape[2:] == (3,)):
         raise EnvironmentFailure(

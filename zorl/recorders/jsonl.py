@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -35,12 +36,14 @@ class JsonlRecorder(BaseRecorder):
         if path.exists():
             kept = [
                 line
-                for line in path.read_text(errors="replace").splitlines(keepends=True)
+                for line in path.read_text(encoding="utf-8", errors="replace").splitlines(
+                    keepends=True
+                )
                 if _index(line) < run.start_index
             ]
             write_atomically(path, "".join(kept).encode())
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", buffering=1)
+        self._file = path.open("a", buffering=1, encoding="utf-8")
 
     def record(self, record: Record) -> None:
         """See `Recorder`."""
@@ -50,14 +53,19 @@ class JsonlRecorder(BaseRecorder):
             name: value if math.isfinite(value) else None for name, value in record.scalars.items()
         }
         line = {"index": record.index, "env_steps": record.env_steps, **figures}
-        self._file.write(json.dumps(line) + "\n")
+        try:
+            self._file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            error.filename = self._file.name  # a full disk names no file
+            raise
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """See `Recorder`."""
         super().finish(result)
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            with contextlib.suppress(OSError):  # what could not be written was an error before
+                file.close()
 
 
 def _index(line: str) -> float:

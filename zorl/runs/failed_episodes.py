@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, FileFormatError, ZorlError
+from zorl.common.references import named_by
 from zorl.common.storage import flatten, load_archive, save_archive, unflatten
 from zorl.envs.ids import close_env
 from zorl.envs.task import Task
@@ -89,18 +90,25 @@ class SavedEpisode:
     episode: FailedEpisode
 
 
-def load_episode(path: str | Path, policy: Any = None) -> SavedEpisode:
+def load_episode(path: str | Path, policy: Any = None, trust: bool | None = None) -> SavedEpisode:
     """The episode that `save_episode` wrote.
 
     Args:
         path: of the file.
         policy: the network again, where it was given in Python and has no name to import.
+        trust: whether modules that it names may be imported; see `zorl.load_agent`.
 
     Raises:
         FileFormatError: the file is missing, corrupt, truncated, newer, or no failed episode's.
-        ConfigurationError: the environment or a wrapper of it is not installed here; or the
-            network is needed again, is not needed, or is another one.
+        ConfigurationError: the environment or a wrapper of it is not installed here, or is named by
+            a file that is not trusted; or the network is needed again, is not needed, or is
+            another one.
     """
+    with named_by(path, trust):
+        return _load(path, policy)
+
+
+def _load(path: str | Path, policy: Any) -> SavedEpisode:
     _, metadata, arrays = load_archive(path, KIND)
     try:
         task = Task.from_json(metadata["task"])
@@ -185,7 +193,10 @@ class Replay:
 
 
 def replay(
-    path: str | Path, watch: Callable[[Moment], object] | None = None, policy: Any = None
+    path: str | Path,
+    watch: Callable[[Moment], object] | None = None,
+    policy: Any = None,
+    trust: bool | None = None,
 ) -> Replay:
     """Play the episode in a file again, in this process.
 
@@ -194,8 +205,9 @@ def replay(
         watch: called before every step: if the episode crashes the process, it was told last of
             the step that did.
         policy: see `load_episode`.
+        trust: likewise.
     """
-    saved = load_episode(path, policy)
+    saved = load_episode(path, policy, trust)
     episode = saved.episode
     last = Moment()
     task = _WatchedTask(**{item.name: getattr(saved.task, item.name) for item in fields(Task)})

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 
 from zorl.runs.curves import best_row
 from zorl.runs.result import HeldOut, RunResult
 
 
-def summary(result: RunResult, folder: Path | None = None) -> str:
+def summary(result: RunResult, folder: Path | None = None, width: int | None = None) -> str:
     """A few lines about a training run's result.
 
     Args:
         result: of the run.
         folder: where the run is kept, or None.
+        width: lines are broken between words so that none is longer; None: they are not. A path or
+            a command is never broken.
     """
     shaped = " (shaped)" if result.shaped else ""
     title = (
@@ -30,7 +35,22 @@ def summary(result: RunResult, folder: Path | None = None) -> str:
         *_measured(result),
         *_next(result, folder),
     ]
-    return "\n".join([title, *(f"  {line}" for line in lines)])
+    text = [title, *(f"  {line}" for line in lines)]
+    return "\n".join(text if width is None else [_broken(line, width) for line in text])
+
+
+def terminal_width() -> int | None:
+    """How wide the terminal is to which standard output goes; None: it goes elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _broken(line: str, width: int) -> str:
+    if line.startswith(("  saved in ", "  next: ")):
+        return line
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.fill(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def held_out_lines(held_out: HeldOut, shaped: bool, succeeds: bool) -> list[str]:

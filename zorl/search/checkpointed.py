@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -11,6 +10,7 @@ from pathlib import Path
 from numpy.typing import ArrayLike
 
 from zorl.common.errors import FileFormatError
+from zorl.common.output import tell
 from zorl.common.storage import flatten, load_archive, save_archive, unflatten
 from zorl.common.types import Stop, Vector
 from zorl.common.validation import at_least
@@ -146,11 +146,7 @@ class _Run:
             if name not in ("generation", "evaluations", "cpu_seconds", "seconds")
         )
         left = wall / max(done, 1) * (whole - done)
-        print(
-            f"generation {done:,} of {whole:,}, {cpu:.0f} CPU s, {left:.0f} s left; {figures}",
-            file=sys.stderr,
-            flush=True,
-        )
+        tell(f"generation {done:,} of {whole:,}, {cpu:.0f} CPU s, {left:.0f} s left; {figures}")
 
 
 class _Every:

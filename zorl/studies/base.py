@@ -14,6 +14,7 @@ import io
 import pkgutil
 import re
 import shutil
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,7 +30,9 @@ from zorl.common.errors import (
     UnknownNameError,
     ZorlError,
 )
+from zorl.common.locks import LOCK_NAME, FolderLock
 from zorl.common.options import Option, describe_options, resolve_options
+from zorl.common.output import if_readable
 from zorl.common.stop_signals import StopSignals
 from zorl.common.storage import read_json, write_atomically, write_json
 from zorl.common.subprocesses import available_cores, run_in_processes
@@ -154,12 +157,13 @@ class Study:
                 nonlocal last, finished
                 finished += 1
                 now = time.monotonic()
-                if bar is not None:
-                    bar.advance(task)
-                elif now - last > 10 or finished == total:
-                    last = now
-                    text = f"{label}: {finished} of {total} cells, {now - began:.0f} s"
-                    console.print(text, highlight=False)
+                with if_readable(sys.stderr):
+                    if bar is not None:
+                        bar.advance(task)
+                    elif now - last > 10 or finished == total:
+                        last = now
+                        text = f"{label}: {finished} of {total} cells, {now - began:.0f} s"
+                        console.print(text, highlight=False)
 
             yield advance
 
@@ -177,7 +181,7 @@ class Study:
         lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
         lines += [f"| {' | '.join(map(_text, row))} |" for row in rows]
         markdown = "\n".join(lines)
-        print(f"\n{markdown}\n", flush=True)
+        self.say(f"\n{markdown}\n")
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([columns, *rows])
         write_atomically(self.out / f"{name}.csv", text.getvalue().encode())
@@ -185,7 +189,8 @@ class Study:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        print(text, flush=True)
+        with if_readable(sys.stdout):
+            print(text)
 
     @contextmanager
     def figure(
@@ -307,12 +312,16 @@ def list_studies() -> dict[str, str]:
     found = {}
     for module in pkgutil.iter_modules(zorl.studies.__path__):
         path = Path(zorl.studies.__path__[0]) / f"{module.name}.py"
-        tree = ast.parse(path.read_text())  # importing them all would take seconds
+        tree = ast.parse(path.read_text(encoding="utf-8"))  # importing them all would take seconds
         functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
         if "run" in functions:
             title = (ast.get_docstring(tree) or "").partition("\n")[0]
             found[module.name.replace("_", "-")] = title
     return found
+
+
+def _has_files(path: Path) -> bool:
+    return any(item.name != LOCK_NAME for item in path.iterdir())
 
 
 def study_options(name: str) -> list[Option]:
@@ -355,7 +364,7 @@ def run_study(
 
     Raises:
         UnknownNameError: the study or one of the options does not exist.
-        RunFolderError: the folder belongs to another study, or is not a study's folder.
+        RunFolderError: the folder belongs to another study, is not a study's folder, or is in use.
         Stopped: a signal arrived.
     """
     program = _program(name)
@@ -364,15 +373,16 @@ def run_study(
         Path("study-results") / (f"{name}-smoke" if smoke else name) if out is None else Path(out)
     )
     mark = path / "study.json"
-    if path.exists() and not mark.is_file() and (path.is_file() or any(path.iterdir())):
+    if path.exists() and not mark.is_file() and (path.is_file() or _has_files(path)):
         raise RunFolderError(f"{path} exists and is not a study's folder; choose another --out")
     if mark.is_file() and (found := read_json(mark).get("study")) != name:
         raise RunFolderError(
             f"{path} holds the study {found!r}, not {name!r}; choose another --out"
         )
-    if fresh:
-        shutil.rmtree(path / "cells", ignore_errors=True)
-    write_json(mark, {"study": name, "smoke": smoke, "options": resolved})
-    with Study(name, path, smoke, data, jobs, stop) as study:
-        program(study, **resolved)
+    with FolderLock(path).held():
+        if fresh:
+            shutil.rmtree(path / "cells", ignore_errors=True)
+        write_json(mark, {"study": name, "smoke": smoke, "options": resolved})
+        with Study(name, path, smoke, data, jobs, stop) as study:
+            program(study, **resolved)
     return path

@@ -21,6 +21,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from zorl.common.cache_folder import user_cache
 from zorl.common.errors import UnknownNameError, ZorlError
 from zorl.common.storage import write_atomically
 from zorl.common.types import frozen
@@ -172,7 +173,7 @@ def read(file: DataFile, data: str | Path | None = None) -> bytes:
 
 def cache_folder() -> Path:
     """Return the folder of downloads: $XDG_CACHE_HOME/zorl, or ~/.cache/zorl."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zorl"
+    return user_cache()
 
 
 def _download(file: DataFile, path: Path) -> bytes:

@@ -252,7 +252,7 @@ def test_a_time_limit_alone_and_one_beneath_a_wrapper_are_the_same() -> None:
 @pytest.mark.parametrize("lanes", [1, 3, 8])
 def test_an_episode_out_of_time_is_judged_by_its_own_info(lanes: int) -> None:
     options = {"max_episode_steps": 4}
-    task = make_task("toy_envs:toy/Countdown-v0", env_kwargs=options, success="info")
+    task = make_task("toy_vector_envs:toy/Countdown-v0", env_kwargs=options, success="info")
     env = task.make()
     policy = LinearPolicy(2, ActionDecoder.for_space(env.action_space))
     seeds = tuple(range(8))

@@ -8,6 +8,8 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -378,3 +380,19 @@ def test_any_workers_any_chunks_any_deaths_give_the_bits_of_one_process(
         over.set()
         thread.join()
     assert results == serial(task)
+
+
+def test_a_program_from_standard_input_has_workers() -> None:
+    program = (
+        "import zorl\n"
+        "agent = zorl.make_agent('ars', 'CartPole-v1', workers=2, backend='gymnasium')\n"
+        "agent.learn(200)\n"
+        "agent.close()\n"
+        "print(agent.num_timesteps, __file__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-"], input=program, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[1] == "<stdin>"

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy_envs import COUNTDOWN, VECTOR_WALK, WALK
+from toy_envs import WALK
+from toy_vector_envs import COUNTDOWN, VECTOR_WALK
 
 from zorl.common.errors import (
     ConfigurationError,

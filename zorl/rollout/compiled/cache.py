@@ -17,6 +17,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from zorl.common.cache_folder import writable_folder
 from zorl.common.errors import ConfigurationError
 from zorl.envs.twins.base import CompiledEnv
 from zorl.rollout.compiled.parts import Spec
@@ -45,6 +46,12 @@ def why_no_numba() -> str | None:
 def compiled(spec: Spec) -> Callable[..., None]:
     """The kernel of a spec, from the cache if it was made before."""
     return _guarded(_loaded(kernel_source(spec)), spec.twin.env)
+
+
+def was_compiled(kernel: Callable[..., None]) -> bool:
+    """Whether a kernel that was called had to be compiled; else its code was in the cache."""
+    stats: Any = kernel.__wrapped__.stats  # type: ignore[attr-defined]
+    return bool(stats.cache_misses)
 
 
 def traced(env: CompiledEnv, observations: int, actions: int, exact: bool) -> Callable[..., None]:
@@ -78,7 +85,7 @@ def _guarded(kernel: Callable[..., None], env: CompiledEnv) -> Callable[..., Non
 
 def _loaded(source: str) -> Callable[..., None]:
     """The function `kernel` of a module with this source."""
-    helpers = "".join(path.read_text() for path in _INLINED)
+    helpers = "".join(path.read_text(encoding="utf-8") for path in _INLINED)
     # numba's own cache looks at this file alone: its name stands for all that goes into it.
     digest = hashlib.sha256((source + helpers).encode()).hexdigest()[:24]
     name = f"zorl_kernel_{digest}"
@@ -98,34 +105,17 @@ def _loaded(source: str) -> Callable[..., None]:
     return kernel
 
 
-def kernel_folder() -> Path:
-    """Where kernels are kept: $ZORL_CACHE, or zorl in $XDG_CACHE_HOME, or ~/.cache/zorl."""
-    if "ZORL_CACHE" in os.environ:
-        return Path(os.environ["ZORL_CACHE"]) / "kernels"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "zorl" / "kernels"
-
-
 def _written(name: str, source: str) -> Path:
     """The file of a kernel, which several processes may want to write at once.
 
     Raises:
         ConfigurationError: there is no folder for it.
     """
-    for folder in (kernel_folder(), Path(tempfile.gettempdir()) / f"zorl-kernels-{os.getuid()}"):
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if folder.stat().st_uid != os.getuid() or not os.access(folder, os.W_OK):
-                raise PermissionError(f"{folder} is not this user's")  # code is run from there
-            path = folder / name
-            if not path.exists() or path.read_text() != source:
-                descriptor, part = tempfile.mkstemp(dir=folder, suffix=".part")
-                with os.fdopen(descriptor, "w") as file:
-                    file.write(source)
-                Path(part).replace(path)
-            return path
-        except OSError as error:
-            problem = error
-    raise ConfigurationError(
-        f"there is no folder to keep compiled kernels in ({problem}); set ZORL_CACHE to one"
-    ) from problem
+    folder = writable_folder()
+    path = folder / name
+    if not path.exists() or path.read_text(encoding="utf-8") != source:
+        descriptor, part = tempfile.mkstemp(dir=folder, suffix=".part")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(source)
+        Path(part).replace(path)
+    return path

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-import signal
 import time
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 from typing import Any
 
-from zorl.common.spawning import blocked, one_thread
+from zorl.common.spawning import blocked, one_thread, without_missing_program
+from zorl.common.stop_signals import STOPPING
 from zorl.rollout.batch import EpisodeBatch
 from zorl.rollout.processes.shared_memory import Header, MemoryFile, SharedBatch
 from zorl.rollout.processes.worker import serve
@@ -108,7 +108,7 @@ class WorkerPool:
             name=f"zorl-{index}",
             daemon=True,
         )
-        with one_thread(), blocked(signal.SIGINT, signal.SIGTERM):
+        with one_thread(), without_missing_program(), blocked(*STOPPING):
             process.start()
         theirs.close()  # so that the pipe breaks when the worker dies
         return Worker(process, ours, index)

@@ -1,0 +1,33 @@
+"""Output that nobody can read any more, as on a terminal that was closed, costs no results."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import IO, Any
+
+
+@contextlib.contextmanager
+def if_readable(stream: IO[str]) -> Iterator[None]:
+    """What is written to `stream` here is dropped, now and later, where it cannot be written."""
+    try:
+        yield
+        stream.flush()
+    except OSError:
+        silence(stream)
+
+
+def silence(stream: Any) -> None:
+    """Let whatever is written to a stream from now on go nowhere."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # no file of the system
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def tell(text: str) -> None:
+    """Write a line to standard error, if anybody can read it."""
+    with if_readable(sys.stderr):
+        print(text, file=sys.stderr)
