@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,6 +50,9 @@ from zorl.rollout.evaluator import RolloutEvaluator
 from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
 from zorl.rollout.local.serial import SerialBackend
 
+if TYPE_CHECKING:
+    from zorl.agents.sb3.blocks import BlockPredictor
+
 
 @register_family("sb3")
 class BaselineAgent(BaseAgent):
@@ -60,6 +64,7 @@ class BaselineAgent(BaseAgent):
 
     Args:
         config: what and how to learn.
+        lanes: environments stepped side by side in an evaluation; by default as many as pay.
 
     Attributes:
         model: the SB3 algorithm, for what has no verb here.
@@ -74,11 +79,12 @@ class BaselineAgent(BaseAgent):
     )
     _config: BaselineConfig
 
-    def __init__(self, config: BaselineConfig) -> None:
+    def __init__(self, config: BaselineConfig, lanes: int | None = None) -> None:
         from zorl.agents.sb3.callbacks import FiguresLogger
         from zorl.agents.sb3.training import PrivateRandomness
 
         self._config = config.resolved()
+        self._lanes = lanes
         self.name = config.agent
         self.task = config.task
         self._episodes = self._records = 0
@@ -194,6 +200,12 @@ class BaselineAgent(BaseAgent):
     def _count(self, episodes: int) -> None:
         self._episodes += episodes
 
+    @cached_property
+    def _in_blocks(self) -> BlockPredictor:
+        from zorl.agents.sb3.blocks import BlockPredictor
+
+        return BlockPredictor(self.model)
+
     def predict(
         self,
         observation: Any,
@@ -204,11 +216,15 @@ class BaselineAgent(BaseAgent):
         """The action for one observation or a batch of them, as the environment gives them.
 
         Observations are normalised here, with the statistics of the training. Unlike SB3's own
-        method, whose default is False, this is deterministic unless told otherwise.
+        method, whose default is False, this is deterministic unless told otherwise. Then the bits
+        of an action depend on its observation alone, not on the others in a batch.
         """
         if self._normalizer is not None:
             observation = self._normalizer.normalize_obs(np.asarray(observation))
-        action, state = self.model.predict(observation, state, episode_start, deterministic)
+        if deterministic and self._in_blocks.block is not None:
+            action = self._in_blocks(observation)
+        else:
+            action, state = self.model.predict(observation, state, episode_start, deterministic)
         return action[()], state  # an array of no dimension becomes the number that Gymnasium takes
 
     def evaluate(self, seeds: Iterable[int] | None = None) -> Evaluation:
@@ -217,10 +233,10 @@ class BaselineAgent(BaseAgent):
 
         seeds = checked_seeds(seeds)
         if self._runner is None:
-            # One lane: torch rounds a row of a batch differently from the row alone, and an
-            # episode must not depend on its neighbours.
+            # One lane where several would save nothing: an episode must not depend on others.
+            lanes = self._lanes if (self._in_blocks.block or 1) > 1 else 1
             policy = BaselinePolicy(self.predict, self._encoder)
-            self._runner = GymnasiumRunner(self.task, policy, lanes=1)
+            self._runner = GymnasiumRunner(self.task, policy, lanes)
         evaluator = RolloutEvaluator(SerialBackend(self._runner))
         with one_torch_thread():
             return evaluator.evaluate(np.zeros((1, 0)), seeds, Normalizer.create("off", [], []))
@@ -249,14 +265,14 @@ class BaselineAgent(BaseAgent):
                 f"{config.agent} is a baseline of stable-baselines3, which runs in this process: "
                 "neither on Ray nor with a timeout"
             )
-        return cls(config)._told(resources)
+        return cls(config, resources.lanes)._told(resources)
 
     def _told(self, resources: Resources) -> BaselineAgent:
         """Return the agent; a notice names resources that it makes no use of."""
         ignored = [
             f"{item.name} = {getattr(resources, item.name)}"
             for item in fields(resources)
-            if getattr(resources, item.name) not in (None, 1)
+            if item.name != "lanes" and getattr(resources, item.name) not in (None, 1)
         ]
         if ignored:
             log.warning(
@@ -284,7 +300,7 @@ class BaselineAgent(BaseAgent):
         for count in counts:
             if type(count) is not int or not 0 <= count < 2**63:
                 raise FileFormatError(f"the file has a count of {count!r}, expected an integer ≥ 0")
-        agent = cls(config)
+        agent = cls(config, resources.lanes)
         try:
             agent._restore(*counts, arrays)
         except (KeyError, RuntimeError, ValueError) as error:  # torch's and numpy's, of shapes
@@ -302,7 +318,7 @@ class BaselineAgent(BaseAgent):
 
     def as_saved(self, path: str | Path) -> BaselineAgent:
         """See `Agent`."""
-        agent = type(self).load(path)
+        agent = type(self).load(path, lanes=self._lanes)
         self._saved.append(agent)
         return agent
 
