@@ -105,7 +105,7 @@ def task_of(env: gym.Env[Any, Any]) -> Task:
     Example:
         >>> import gymnasium as gym
         >>> task_of(gym.make("CartPole-v1", max_episode_steps=50)).env_kwargs
-        Options({'max_episode_steps': 50})
+        Arguments({'max_episode_steps': 50})
     """
     spec = env.spec
     if spec is None:

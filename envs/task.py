@@ -12,8 +12,8 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
-from zorl.common.options import Options
 from zorl.common.validation import at_least
+from zorl.envs.arguments import Arguments
 from zorl.envs.ids import close_env, find_spec, make_env
 from zorl.envs.wrappers.native_return import NativeReturn
 from zorl.envs.wrappers.registry import (
@@ -57,7 +57,7 @@ class Task:
     """
 
     env_id: str
-    env_kwargs: Mapping[str, Any] = Options()
+    env_kwargs: Mapping[str, Any] = Arguments()
     wrappers: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     success: Success = "none"
     threshold: float | None = None
@@ -73,7 +73,7 @@ class Task:
             raise ConfigurationError(
                 f"task {self.env_id}: success 'threshold' needs a threshold, a native return"
             )
-        object.__setattr__(self, "env_kwargs", Options(self.env_kwargs))
+        object.__setattr__(self, "env_kwargs", Arguments(self.env_kwargs))
         if "render_mode" in self.env_kwargs:
             raise ConfigurationError("render_mode is no part of a task; pass it to Task.make")
         if not isinstance(self.wrappers, (list, tuple)):
@@ -100,7 +100,7 @@ class Task:
                 or a dependency that is not installed.
             EnvironmentFailure: if the environment's constructor raises.
         """
-        kwargs = Options(self.env_kwargs).thaw()
+        kwargs = Arguments(self.env_kwargs).build()
         if render_mode is not None:  # some environments do not know the argument
             kwargs["render_mode"] = render_mode
         base = make_env(self.env_id, kwargs)
@@ -109,7 +109,7 @@ class Task:
         env: gym.Env[Any, Any] = NativeReturn(base)
         try:
             for name, options in self.wrappers:
-                env = apply_wrapper(env, name, Options(options))
+                env = apply_wrapper(env, name, Arguments(options))
         except Exception:
             close_env(base)
             raise
@@ -159,8 +159,8 @@ class Task:
         """Return a plain dict of JSON types, for `from_json`."""
         return {
             "env_id": self.env_id,
-            "env_kwargs": Options(self.env_kwargs).thaw(),
-            "wrappers": [[name, Options(options).thaw()] for name, options in self.wrappers],
+            "env_kwargs": Arguments(self.env_kwargs).thaw(),
+            "wrappers": [[name, Arguments(options).thaw()] for name, options in self.wrappers],
             "success": self.success,
             "threshold": self.threshold,
         }
@@ -223,7 +223,7 @@ def make_task(
     for name, options in pairs:
         check_wrapper(name, options)
         refuse_statistics(name)
-    kwargs = dict(Options(env_kwargs))
+    kwargs = dict(Arguments(env_kwargs))
     if max_episode_steps is not None:
         kwargs["max_episode_steps"] = max_episode_steps
     if spec.max_episode_steps is None and "max_episode_steps" not in kwargs:
@@ -243,7 +243,7 @@ def make_task(
     module, colon, _ = env_id.rpartition(":")
     return Task(
         env_id=f"{module}{colon}{spec.id}",
-        env_kwargs=Options(kwargs),
+        env_kwargs=Arguments(kwargs),
         wrappers=pairs,
         success=success,
         threshold=threshold,
@@ -273,7 +273,7 @@ def _finite(threshold: Any) -> float:
     return value
 
 
-def _pair(item: Any) -> tuple[str, Options]:
+def _pair(item: Any) -> tuple[str, Arguments]:
     if not (isinstance(item, (list, tuple)) and len(item) == 2 and isinstance(item[0], str)):
         raise ConfigurationError(f"a wrapper is a (name, options) pair, got {item!r}")
-    return item[0], Options(item[1])
+    return item[0], Arguments(item[1])

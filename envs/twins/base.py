@@ -16,6 +16,7 @@ import numpy as np
 
 from zorl.common.errors import ConfigurationError
 from zorl.common.registry import Registry
+from zorl.envs.arguments import Arguments
 from zorl.envs.ids import find_spec
 from zorl.envs.task import Task
 
@@ -129,19 +130,21 @@ def register_reward_twin(wrapper: str, twin: Callable[..., CompiledReward] | Non
 def find_twin(task: Task) -> Twin | None:
     """The twin of a task, or None: no twin is registered, or it does not cover the options."""
     spec = find_spec(task.env_id)
-    kwargs: dict[str, Any] = dict(task.env_kwargs)
+    kwargs = Arguments(task.env_kwargs).build()
     limit = kwargs.pop("max_episode_steps", spec.max_episode_steps)
     if type(limit) is not int or not 1 <= limit < 2**31:
         return None
     if spec.id not in TWINS or task.success == "info" or spec.additional_wrappers:
         return None
-    own = getattr(TWINS[spec.id], "__module__", "").startswith("zorl.")
-    if own and not str(spec.entry_point).startswith(("gymnasium.envs.", "zorl.")):
+    of_zorl = getattr(TWINS[spec.id], "__module__", "").startswith("zorl.")
+    if of_zorl and not str(spec.entry_point).startswith(("gymnasium.envs.", "zorl.")):
         return None  # somebody has registered another environment under this id
     env = _made(TWINS[spec.id], {**spec.kwargs, **kwargs})
     rewards = []
     for name, options in task.wrappers:
-        reward = _made(REWARD_TWINS[name], options) if name in REWARD_TWINS else None
+        reward = (
+            _made(REWARD_TWINS[name], Arguments(options).build()) if name in REWARD_TWINS else None
+        )
         if reward is None:
             return None
         rewards.append(reward)

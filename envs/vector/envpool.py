@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
-from zorl.common.options import Options
+from zorl.envs.arguments import Arguments
 from zorl.envs.ids import find_spec
 from zorl.envs.task import Task
 from zorl.envs.vector.lanes import Array, StepResult, info_of_one, refuse_wrappers, without
@@ -87,7 +87,7 @@ def _make_pool(task: Task, seeds: Sequence[int], threads: int) -> Any:
     known = envpool.list_all_envs()
     if ":" in task.env_id or spec.id not in known:
         raise UnknownNameError("environment of EnvPool", task.env_id, known)
-    kwargs = Options(task.env_kwargs).thaw()
+    kwargs = Arguments(task.env_kwargs).build()
     if spec.max_episode_steps is not None:
         kwargs.setdefault("max_episode_steps", spec.max_episode_steps)
     try:

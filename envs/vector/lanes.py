@@ -20,7 +20,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure
-from zorl.common.options import Options
+from zorl.envs.arguments import Arguments
 from zorl.envs.ids import close_env, find_spec, option_names
 from zorl.envs.task import Task
 
@@ -230,7 +230,7 @@ def _make_native(task: Task, count: int) -> VectorEnv[Any, Any, Any]:
             "that resets one (seen in Gymnasium 1.4.0): its returns would be wrong; use another "
             "backend"
         )
-    kwargs = Options(task.env_kwargs).thaw()
+    kwargs = Arguments(task.env_kwargs).build()
     if spec.max_episode_steps is None and "max_episode_steps" not in option_names(
         spec.vector_entry_point
     ):

@@ -10,8 +10,9 @@ import gymnasium as gym
 from gymnasium import wrappers
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
-from zorl.common.options import Options, parse_call
+from zorl.common.options import parse_call
 from zorl.common.registry import Registry
+from zorl.envs.arguments import Arguments
 
 Wrapper: TypeAlias = gym.Wrapper[Any, Any, Any, Any]
 
@@ -46,7 +47,7 @@ for _name, _class in {
     WRAPPERS.add(_name, _class)
 
 
-def parse_wrapper(text: str) -> tuple[str, Options]:
+def parse_wrapper(text: str) -> tuple[str, Arguments]:
     """Read a wrapper from text: "name" or "name(option=value, …)".
 
     See `zorl.common.options.parse_call`; `check_wrapper` says whether name and options exist.
@@ -56,10 +57,10 @@ def parse_wrapper(text: str) -> tuple[str, Options]:
 
     Example:
         >>> parse_wrapper("frame-stack(stack_size=4, padding_type=zero)")
-        ('frame-stack', Options({'stack_size': 4, 'padding_type': 'zero'}))
+        ('frame-stack', Arguments({'stack_size': 4, 'padding_type': 'zero'}))
     """
     name, options = parse_call(text, "wrapper")
-    return name, Options(options)
+    return name, Arguments(options)
 
 
 def find_wrapper(name: str) -> type[Wrapper]:
@@ -123,7 +124,7 @@ def refuse_statistics(name: str) -> None:
             )
 
 
-def apply_wrapper(env: gym.Env[Any, Any], name: str, options: Options) -> gym.Env[Any, Any]:
+def apply_wrapper(env: gym.Env[Any, Any], name: str, options: Arguments) -> gym.Env[Any, Any]:
     """Put a wrapper on an environment.
 
     Raises:
@@ -132,11 +133,11 @@ def apply_wrapper(env: gym.Env[Any, Any], name: str, options: Options) -> gym.En
     """
     check_wrapper(name, options)
     try:
-        return find_wrapper(name)(env, **options.thaw())
+        return find_wrapper(name)(env, **options.build())
     except ConfigurationError:
         raise
     except Exception as error:  # its author's code
-        reason = str(error) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigurationError(
             f"wrapper {name!r} cannot be put on {env.unwrapped}: {reason}"
         ) from error

@@ -17,6 +17,7 @@ from zorl.common.options import (
     parse_call,
     parse_options,
     parse_sizes,
+    parse_value,
     resolve_options,
     split_call,
     takes_options_of,
@@ -235,3 +236,20 @@ def test_docstrings_of_other_styles_are_read_too() -> None:
 def test_what_text_can_give_is_plain(kind: str, default: Any, plain: bool, short: str) -> None:
     option = Option("x", kind, default, "")
     assert (option.is_plain, option.short_type) == (plain, short)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[left, right]", ["left", "right"]),
+        ("(84, 84)", (84, 84)),
+        ("(a, [b, 2.5])", ("a", ["b", 2.5])),
+        ("{size: 3}", {"size": 3}),
+        ("[True, None]", [True, None]),
+        ("name", "name"),
+        ("[a.b]", "[a.b]"),  # neither a name nor a literal: it stays text
+        ("[f(1)]", "[f(1)]"),
+    ],
+)
+def test_names_in_lists_need_no_quotes(text: str, value: Any) -> None:
+    assert parse_value(text) == value

@@ -93,10 +93,8 @@ def test_wrappers_of_the_environment_itself_are_not_put_on_twice(prewrapped: Any
         (lambda: gym.envs.classic_control.CartPoleEnv(), "has no spec"),  # type: ignore[attr-defined]
         (lambda: Silent(gym.make("CartPole-v1")), "Silent does not record its arguments"),
         (
-            lambda: gym.wrappers.RescaleAction(
-                gym.make("Pendulum-v1"), np.array([-1.0], np.float32), np.array([1.0], np.float32)
-            ),
-            "'min_action' must be a JSON value",
+            lambda: gym.wrappers.TransformReward(gym.make("Pendulum-v1"), abs),
+            "'func' must be a JSON value",
         ),
     ],
 )

@@ -123,11 +123,25 @@ def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """Return a Python literal, or else the text itself. Nothing is evaluated."""
+    """Return a Python literal, or else the text itself. Nothing is evaluated.
+
+    Names in lists, tuples and mappings need no quotes: [left, right] are two texts.
+    """
     try:
-        return ast.literal_eval(text)
+        return ast.literal_eval(_quoted(text) if text.lstrip()[:1] in ("[", "(", "{") else text)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return text
+
+
+def _quoted(text: str) -> ast.expr:
+    """The expression, with a text in place of every name."""
+
+    class Quote(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.Constant:
+            return ast.Constant(node.id)
+
+    quoted: ast.expr = Quote().visit(ast.parse(text.strip(), mode="eval")).body
+    return quoted
 
 
 def parse_call(text: str, kind: str) -> tuple[str, dict[str, Any]]:
@@ -336,7 +350,7 @@ class Options(Mapping[str, Any]):
         return hash(frozenset(self._values.items()))
 
     def __repr__(self) -> str:
-        return f"Options({self.thaw()!r})"
+        return f"{type(self).__name__}({self.thaw()!r})"
 
     def thaw(self) -> dict[str, Any]:
         """Return a new plain dict of JSON types, safe to change."""
