@@ -85,12 +85,16 @@ class Agent(Predictor, Protocol):
         name: its registered name, as "cma-es" or "ppo".
         task: what it is trained on.
         not_resumable: why its interrupted runs cannot be resumed; empty where they can.
+        training_per_validation: env steps of training, at the least, for each env step of the
+            validation before, where the user does not say when to validate: a validation costs
+            about a fifth of the training's time then. 0 where it is cheap.
         failures: folder for episodes that failed, which `zorl replay` plays again; None keeps none.
     """
 
     name: str
     task: Task
     not_resumable: ClassVar[str]
+    training_per_validation: ClassVar[float]
     failures: Path | None
 
     @property

@@ -47,6 +47,7 @@ class BaseAgent(Agent):
     family: ClassVar[str]
     config_class: ClassVar[type[AgentConfig]]
     not_resumable: ClassVar[str] = ""
+    training_per_validation: ClassVar[float] = 0.0
     failures: Path | None = None
 
     _config: AgentConfig
@@ -150,8 +151,8 @@ class BaseAgent(Agent):
         together; on-policy algorithms of SB3 take whole rollouts.
 
         The agent is left with its last policy. With `select="best"` it is left as it was at the
-        best of 21 validations, as `zorl.train` and `zorl train` do: 20 episodes on validation
-        seeds, at the start and after every twentieth of the steps; their steps are not counted.
+        best of some 20 validations, as `zorl.train` and `zorl train` do: 20 episodes on validation
+        seeds, at the start and as `TrainingPlan` says; their steps are not counted.
 
         Args:
             total_timesteps: env steps to take.
@@ -201,8 +202,7 @@ class BaseAgent(Agent):
 
     def _learn_best(self, target: int, callback: Any, recorder: Recorder, stop: Stop | None) -> int:
         """As `_learn`, but then return to the best policy by validation; the steps it came to."""
-        interval = max(1, (target - self.num_timesteps) // 20)
-        plan = TrainingPlan(target, validate_every=interval, select="best")
+        plan = TrainingPlan(target, select="best")
         with TemporaryDirectory() as folder:
             best = Path(folder) / "best.zip"
             validator = Validator(self, plan, best)

@@ -20,7 +20,7 @@ class TrainingPlan:
     Attributes:
         total_timesteps: env steps that the agent may spend.
         validate_every: env steps between two points of the learning curve, by default a
-            twentieth of the budget.
+            twentieth of the budget, or more where that would take long beside the training.
         validate_episodes: episodes of a point, on the run's validation seeds; they are counted,
             and not charged to the budget.
         held_out: episodes of the final estimate, on seeds that nothing before has seen.

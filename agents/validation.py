@@ -45,9 +45,12 @@ class Validator:
         The last point is none of these: it is measured after learning, because PPO still updates
         after its last step.
         """
-        interval, steps = self._plan.interval, self._agent.num_timesteps
-        following = (int(self.rows[-1]["env_steps"]) // interval + 1) * interval
-        return following <= steps < self._plan.total_timesteps
+        plan, steps, last = self._plan, self._agent.num_timesteps, self.rows[-1]
+        following: float = (int(last["env_steps"]) // plan.interval + 1) * plan.interval
+        if plan.validate_every is None:
+            cost = self._agent.training_per_validation * last["validation_steps"]
+            following = max(following, last["env_steps"] + cost)
+        return following <= steps < plan.total_timesteps
 
     def measure(self, seconds: float) -> Row:
         """Add a point to the curve.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,22 @@ def test_learning_may_end_with_the_best_policy_as_training_does(
     assert last.evaluate(seeds).native_returns[0].tolist() != expected
     with pytest.raises(UnknownNameError, match="unknown selection 'bst'; did you mean 'best'"):
         last.learn(10, select="bst")
+
+
+def test_validations_are_fewer_where_they_cost_much_beside_the_training() -> None:
+    options: Any = {"n_steps": 64, "batch_size": 64}
+    make: Any = partial(make_agent, "ppo", "CartPole-v1", settings="default", **options)
+    curve = train(make(), TrainingPlan(3000, held_out=2)).curve
+    points = [int(row["env_steps"]) for row in curve]
+    for last, row in pairwise(curve[:-1]):
+        cost = 0.35 * last["validation_steps"]
+        due = max((last["env_steps"] // 150 + 1) * 150, last["env_steps"] + cost)
+        assert due <= row["env_steps"] < due + 64
+    assert points[0] == 0
+    assert points[-1] == 3008
+    assert 4 < len(points) < 19
+    every = TrainingPlan(1280, validate_every=64, validate_episodes=20, held_out=2)
+    assert [row["env_steps"] for row in train(make(), every).curve] == [*range(0, 1281, 64)]
 
 
 def test_a_point_of_the_curve_is_the_mean_of_the_validation_episodes(tmp_path: Path) -> None:
