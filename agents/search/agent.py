@@ -127,7 +127,10 @@ class SearchAgent(BaseAgent):
         self.state = self.search.init(start, normalizer)
         check_writable(*self._contents())
         allow_non_finite = config.non_finite == "worst"
-        self._greedy = GymnasiumRunner(self.task, self.policy, allow_non_finite=allow_non_finite)
+        self._greedy = GymnasiumRunner(
+            self.task, self.policy, resources.lanes, allow_non_finite=allow_non_finite
+        )
+        self._lanes = resources.lanes
         self._told = False
 
     @classmethod
@@ -224,10 +227,15 @@ class SearchAgent(BaseAgent):
         if self._config.backend == "gymnasium" and not self._config.stochastic:
             evaluator = RolloutEvaluator(self._backend)
             return evaluator.evaluate(thetas, seeds, self.state.normalizer)
-        backend = SerialBackend(
-            self._greedy, FailureRule(self._config.on_failure, partial(self._keep, 0))
-        )
-        return RolloutEvaluator(backend).evaluate(thetas, seeds, self.state.normalizer)
+        rule = FailureRule(self._config.on_failure, partial(self._keep, 0))
+        evaluator = RolloutEvaluator(SerialBackend(self._greedy, rule))
+        if self._lanes is None:
+            return evaluator.evaluate(thetas, seeds, self.state.normalizer)
+        self._backend.close()  # there are never more environments than were allowed
+        try:
+            return evaluator.evaluate(thetas, seeds, self.state.normalizer)
+        finally:
+            self._greedy.close()
 
     def _keep(self, uniforms: int, episode: FailedEpisode) -> Path | None:
         """Save a failed episode, where there is a place for it."""

@@ -107,7 +107,9 @@ def recorders_for(args: argparse.Namespace) -> list[Any]:
     """The recorders that the display options ask for."""
     from zorl.recorders.standard import standard_recorders
 
-    return standard_recorders(args.quiet, args.tensorboard, args.video_budget, args.recorders)
+    # An animation needs an environment beside that of the training.
+    budget = 0.0 if args.lanes == 1 else args.video_budget
+    return standard_recorders(args.quiet, args.tensorboard, budget, args.recorders)
 
 
 def train_command(args: argparse.Namespace) -> int:

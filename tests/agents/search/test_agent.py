@@ -17,7 +17,7 @@ from zorl.agents.search.agent import SearchAgent
 from zorl.common.errors import ConfigurationError, FileFormatError
 from zorl.common.storage import load_archive, save_archive
 from zorl.common.streams import Streams
-from zorl.envs import make_task
+from zorl.envs import Task, make_task
 from zorl.optimizers.registry import METHODS
 from zorl.recorders.base import BaseRecorder, Record
 
@@ -261,3 +261,38 @@ def test_the_readme_s_first_dozen_lines_run(tmp_path: Path) -> None:
     assert again.evaluate((1, 2)).returns.tolist() == agent.evaluate((1, 2)).returns.tolist()
     # From zeros every candidate is at least as good as any that always pushes one way.
     assert agent.evaluate(tuple(range(20))).returns.mean() > 100
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"stochastic": True}, {"gate": "paired"}, {"backend": "vector"}],
+    ids=["plain", "stochastic", "gate", "vector"],
+)
+def test_there_may_be_only_one_environment(options: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a simulator that listens at a port."""
+    task = make_task("CartPole-v1")
+    open_now = most = 0
+    make = Task.make
+
+    def counted(self: Task, render_mode: str | None = None) -> Any:
+        nonlocal open_now, most
+        env, close = make(self, render_mode), None
+        open_now += 1
+        most = max(most, open_now)
+        close = env.close
+
+        def closed() -> None:
+            nonlocal open_now
+            open_now -= 1
+            close()
+
+        monkeypatch.setattr(env, "close", closed)
+        return env
+
+    monkeypatch.setattr(Task, "make", counted)
+    options = {"backend": "gymnasium", **options}
+    agent = zorl.make_agent("spsa", task, m=2, lanes=1, **options)
+    plan = zorl.TrainingPlan(600, validate_episodes=3, held_out=3)
+    assert zorl.train(agent, plan).finished
+    agent.close()
+    assert (most, open_now) == (1, 0)
