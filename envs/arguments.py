@@ -48,6 +48,8 @@ class Arguments(Options):
 
 
 def _encoded(value: Any) -> Any:
+    if isinstance(value, Options):  # of others, which are encoded already
+        return value.thaw()
     if isinstance(value, tuple):
         return {_TUPLE: [_encoded(item) for item in value]}
     if isinstance(value, list):

@@ -223,7 +223,7 @@ def make_task(
     for name, options in pairs:
         check_wrapper(name, options)
         refuse_statistics(name)
-    kwargs = dict(Arguments(env_kwargs))
+    kwargs = Arguments(env_kwargs).thaw()
     if max_episode_steps is not None:
         kwargs["max_episode_steps"] = max_episode_steps
     if spec.max_episode_steps is None and "max_episode_steps" not in kwargs:

@@ -52,6 +52,11 @@ def test_arguments_come_back_from_json_as_they_were() -> None:
     ]
     assert built["class"] is np.float32
     assert Arguments({"shape": (84, 84)}) != Arguments({"shape": [84, 84]})
+    assert Arguments(dict(arguments)) == arguments
+    task = make_task("CartPole-v1", env_kwargs={"size": (1, 2)})
+    assert Arguments(Task(task.env_id, dict(task.env_kwargs)).env_kwargs).build() == {
+        "size": (1, 2)
+    }
     for wrong in ({"f": print}, {"x": (1, object())}, {"x": np.array([np.inf])}):
         with pytest.raises(ConfigurationError, match="option"):
             Arguments(wrong)

@@ -56,7 +56,11 @@ class Coloured(gym.Env):
         Coloured.closed += 1
 
 
-gym.register("zorl-tests/Coloured-v0", entry_point=lambda **kwargs: Coloured(**kwargs))
+gym.register(
+    "zorl-tests/Coloured-v0",
+    entry_point=lambda **kwargs: Coloured(**kwargs),
+    max_episode_steps=1000,
+)
 
 
 class OneAgent:

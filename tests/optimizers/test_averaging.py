@@ -84,7 +84,7 @@ def test_sigma_is_the_inner_search_s():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "mean"}, "unknown kind of average 'mean'; did you mean 'ema'"),
+        ({"kind": "mean"}, "unknown kind of average 'mean'; known: ema, polyak"),
         ({"start": -1}, "start must be an integer ≥ 0, got -1"),
         ({"decay": 1.0}, r"decay must be in \(0, 1\), got 1.0"),
         ({"decay": "0.9"}, r"decay must be in \(0, 1\), got '0.9'"),

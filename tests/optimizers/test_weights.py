@@ -195,7 +195,7 @@ def test_scaled_weights_do_not_see_units_and_offset(search, returns, scale, offs
     np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("top", [0, -1, 2.0, True])
+@pytest.mark.parametrize("top", [0, -1, 2.0, True, "3"])
 def test_top_must_be_a_positive_integer(top):
-    with pytest.raises(ConfigurationError, match=r"top .* must be an integer ≥ 1"):
+    with pytest.raises(ConfigurationError, match=r"top .*must be an integer ≥ 1"):
         ars(top=top)
