@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from zorl.common.options import Options
+from zorl.common.options import FrozenList, Options
 
 _TUPLE, _ARRAY, _DTYPE, _TYPE = "python/tuple", "numpy/array", "numpy/dtype", "numpy/type"
 
@@ -50,9 +50,9 @@ class Arguments(Options):
 def _encoded(value: Any) -> Any:
     if isinstance(value, Options):  # of others, which are encoded already
         return value.thaw()
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and not isinstance(value, FrozenList):
         return {_TUPLE: [_encoded(item) for item in value]}
-    if isinstance(value, list):
+    if isinstance(value, (list, FrozenList)):
         return [_encoded(item) for item in value]
     if isinstance(value, np.ndarray):
         return {_ARRAY: value.tolist(), "dtype": value.dtype.name}

@@ -313,10 +313,16 @@ def _meanings(thing: Callable[..., Any]) -> dict[str, str]:
     return found
 
 
+class FrozenList(tuple[Any, ...]):
+    """A list that cannot be changed; equal to a tuple of the same values."""
+
+    __slots__ = ()
+
+
 class Options(Mapping[str, Any]):
     """A read-only mapping of JSON values, equal and hashed by content.
 
-    Lists are stored as tuples, nested mappings as `Options`. `thaw` returns the plain JSON types,
+    Lists are stored as `FrozenList`, nested mappings as `Options`. `thaw` returns the plain JSON types,
     which constructors also receive, so a task read from a file builds the same environment as the
     original task.
 
@@ -370,7 +376,7 @@ def _freeze(value: Any, name: str) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple)):
-        return tuple(_freeze(item, name) for item in value)
+        return FrozenList(_freeze(item, name) for item in value)
     if isinstance(value, Mapping):
         return Options(value)
     raise ConfigurationError(
