@@ -322,9 +322,9 @@ class FrozenList(tuple[Any, ...]):
 class Options(Mapping[str, Any]):
     """A read-only mapping of JSON values, equal and hashed by content.
 
-    Lists are stored as `FrozenList`, nested mappings as `Options`. `thaw` returns the plain JSON types,
-    which constructors also receive, so a task read from a file builds the same environment as the
-    original task.
+    Lists are stored as `FrozenList`, nested mappings as `Options`. `thaw` returns the plain JSON
+    types, which constructors also receive, so a task read from a file builds the same environment
+    as the original task.
 
     Args:
         values: names to JSON values (None, bool, int, float, str, list, mapping); numpy scalars
