@@ -88,9 +88,11 @@ def test_a_resumed_run_has_the_recorders_that_it_began_with(tmp_path: Path) -> N
 def test_modules_of_this_folder_are_found(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("from toy_recorders import Tally\n")
     command = [str(Path(sys.executable).with_name("zorl")), "train", "--env", WALK, *SMALL]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/tests/helpers"}
     done = subprocess.run(
-        [*command, "--recorder", "mine:Taly"], cwd=tmp_path, capture_output=True, text=True
-    )
+        [*command, "--recorder", "mine:Taly"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
     assert "unknown class or function of 'mine': 'Taly'" in done.stderr
     assert done.returncode == 2
 

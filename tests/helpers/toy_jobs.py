@@ -44,8 +44,8 @@ class ToyRunner(EnvRunner):
         seconds: that an episode takes.
         folder: where the faults leave marks.
         fault: of the episodes with `seed`: "kill" kills the process, "kill-once" the first that
-            plays it, "hang-once" lets the first wait for long, "raise" raises, "bug" what is no
-            environment's.
+            plays it, "hang-once" lets the first wait for long, or for a file "go on", "raise"
+            raises, "bug" what is no environment's.
         seed: of these episodes.
         long: seconds to wait then.
     """
@@ -84,7 +84,9 @@ class ToyRunner(EnvRunner):
         if self._fault == "bug":
             raise RuntimeError("a bug")
         if self._fault == "hang-once" and first:
-            time.sleep(self._long)
+            end = time.monotonic() + self._long
+            while time.monotonic() < end and not (self._folder / "go on").exists():
+                time.sleep(0.02)
         if self._fault == "kill" or (self._fault == "kill-once" and first):
             os.kill(os.getpid(), signal.SIGKILL)
 

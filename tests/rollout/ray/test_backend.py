@@ -205,19 +205,19 @@ def test_a_job_that_kills_its_actors_is_named(cluster: Any, tmp_path: Path) -> N
 
 
 def test_a_straggler_is_overtaken_and_its_late_answer_ignored(cluster: Any, tmp_path: Path) -> None:
-    broken = ToyRunner(0.002, tmp_path, "hang-once", 104, long=4.0)
+    broken = ToyRunner(0.002, tmp_path, "hang-once", 104, long=120.0)
     harmless = EpisodeBatch(toy_batch().thetas, tuple(range(200, 210)), OFF)
     expected = bits(SerialBackend(ToyRunner()).run(harmless))
     with backend(broken, 2) as opened:
         opened.run(harmless)  # start-up is no part of this
-        began = time.monotonic()
         assert bits(opened.run(toy_batch())) == EXPECTED
-        assert time.monotonic() - began < 3.5
         waiting = [actor for actor in opened._actors if actor.chunk is not None]
-        assert len(waiting) == 1
+        assert len(waiting) == 1  # nobody waited for it
+        (tmp_path / "go on").touch()
+        began = time.monotonic()
         while waiting[0].chunk is not None and waiting[0].number == 2:
             assert bits(opened.run(harmless)) == expected
-            assert time.monotonic() - began < 30
+            assert time.monotonic() - began < 60
         assert opened._actors.count(waiting[0]) == 1  # it plays on
 
 
