@@ -200,6 +200,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_every_public_name_of_a_room_loads() -> None:
     command = [sys.executable, "-c", LOAD_EACH, *LAYERS]
     done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)

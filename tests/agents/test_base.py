@@ -57,6 +57,7 @@ class Log(BaseRecorder):
 # Recorders of `learn`
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), [("spsa", {}), ("ppo", PPO)])
 def test_a_recorder_given_to_learn_records(
     name: str, options: dict[str, Any], tmp_path: Path

@@ -85,6 +85,7 @@ def test_a_resumed_run_has_the_recorders_that_it_began_with(tmp_path: Path) -> N
     assert (path / "tally.txt").read_text() == expected
 
 
+@pytest.mark.slow
 def test_modules_of_this_folder_are_found(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("from toy_recorders import Tally\n")
     command = [str(Path(sys.executable).with_name("zorl")), "train", "--env", WALK, *SMALL]
@@ -230,6 +231,7 @@ def test_an_interrupt_outside_of_training_is_130(
     assert capsys.readouterr() == ("", "zorl: interrupted\n")
 
 
+@pytest.mark.slow
 def test_the_module_is_a_program_and_its_exit_status_is_the_command_s(tmp_path: Path) -> None:
     """Once for real, from elsewhere: an environment that dies in a worker."""
     path = tmp_path / "run"

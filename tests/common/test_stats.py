@@ -118,6 +118,7 @@ def test_a_function_gives_what_its_name_gives() -> None:
     assert mixed == bootstrap([0.5, 1.0], "mean")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statistic", "data", "n", "least", "most"),
     [

@@ -361,6 +361,7 @@ def test_an_error_in_the_objective_comes_through() -> None:
         zorl.minimize(lambda x: 1 / 0, [0.0])
 
 
+@pytest.mark.slow
 def test_it_runs_where_torch_and_gymnasium_are_not_installed() -> None:
     code = """
 import sys

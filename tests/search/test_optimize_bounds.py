@@ -15,6 +15,7 @@ from zorl.common.types import Matrix, Vector
 from zorl.optimizers import CMAES, Averaged, Bounded, Restarts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["cma-es", "spsa"])
 @pytest.mark.parametrize(
     "bounds", [[(-1, 1), (None, 0), (0.0, 1.5)], Bounds([-1, -np.inf, 0], [1, 0, 1.5])]
