@@ -35,6 +35,13 @@ COLUMNS = [int(np.argmin(np.abs(np.log(TARGETS / target)))) for target in SHOWN]
 LOW, HIGH = -4.0, 4.0
 METHODS = ("bipop-cma-es", "cma-es", "cma-es, damped")
 LIBRARIES = ("zorl", "pycma")
+NAMES = (
+    "sphere", "ellipsoid, separable", "Rastrigin, separable", "Büche–Rastrigin", "linear slope",
+    "attractive sector", "step ellipsoid", "Rosenbrock", "Rosenbrock, rotated", "ellipsoid",
+    "discus", "bent cigar", "sharp ridge", "different powers", "Rastrigin", "Weierstrass",
+    "Schaffer F7", "Schaffer F7, ill-conditioned", "Griewank–Rosenbrock", "Schwefel",
+    "Gallagher, 101 peaks", "Gallagher, 21 peaks", "Katsuura", "Lunacek bi-Rastrigin",
+)  # fmt: skip
 Results = dict[str, str]  # evaluations to each target ("-": not reached), and all of the run
 
 
@@ -99,8 +106,9 @@ def table(results: Results, method: str, dims: list[int], budget: int, instances
 
     Where just one of them reached a target, its name stands for the ratio.
     """
-    heads = ["f", "d", *(f"ratio at {target:g}" for target in SHOWN), "zorl", "pycma"]
+    heads = ["function", "d", *(f"at {target:g}" for target in SHOWN), "zorl", "pycma"]
     rows = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    final = []
     for function in range(1, 25):
         for d in dims:
             runs = {
@@ -111,11 +119,25 @@ def table(results: Results, method: str, dims: list[int], budget: int, instances
                 for library in LIBRARIES
             }
             cells = [compared(runs, column) for column in range(len(SHOWN))]
+            final.append(cells[-1])
             for library in LIBRARIES:
                 reached, ert = expected(runs[library], len(SHOWN) - 1)
                 cells.append(f"{reached}/{instances}" + (f", {ert:,.0f}" if reached else ""))
-            rows.append(f"| {function} | {d} | " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+            name = f"f{function} {NAMES[function - 1]}"
+            rows.append(f"| {name} | {d} | " + " | ".join(cells) + " |")
+    return "\n".join([*rows, "", summary(final)])
+
+
+def summary(cells: list[str]) -> str:
+    """What the ratios at the last target say, in a sentence."""
+    ratios = [float(cell) for cell in cells if cell not in ("–", *LIBRARIES)]
+    alone = [f"{cells.count(library)} by {library} alone" for library in LIBRARIES]
+    mean = f", of geometric mean {np.exp(np.mean(np.log(ratios))):.2f}" if ratios else ""
+    return (
+        f"Of {len(cells)} problems {len(ratios)} were solved by both, {', '.join(alone)}, "
+        f"{cells.count('–')} by neither. The ratio of both is at most 1 in "
+        f"{sum(ratio <= 1 for ratio in ratios)} of {len(ratios)}{mean}."
+    )
 
 
 def _key(library: str, method: str, function: int, d: int, instance: int, budget: int) -> str:
