@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
     [
         ("bbob.py", ["--smoke", "--methods", "cma-es", "spsa", "pycma"], "| cma-es |"),
         ("bbob.py", ["--smoke", "--methods", "random-search"], "| random-search |"),
+        ("bbob_restarts.py", ["--smoke"], "| f5 linear slope | 2 |"),
         ("estimators.py", ["--draws", "300", "--dims", "2"], "| MPGE, m = d | ∇f | 2 | 1, exact"),
         (
             "cma_es.py",

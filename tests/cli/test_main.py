@@ -27,7 +27,8 @@ def test_train_prints_progress_and_a_summary(tmp_path: Path, capsys: Capture) ->
     )
     out, err = capsys.readouterr()
     result = read_json(path / "result.json")
-    lines = err.splitlines()
+    first, *lines = err.splitlines()
+    assert first == "training for 600 env steps; Ctrl-C stops and saves"
     assert len(lines) >= 2
     for line in lines:
         assert [part.split()[0] for part in line.split(" · ")[3:6]] == [

@@ -238,6 +238,25 @@ def test_log_sigma_does_not_drift_when_returns_are_noise(mirrored):
     assert abs(np.mean(drifts)) < 3 * error + 0.001 * mirrored
 
 
+def test_a_damped_search_does_not_stall_on_a_sharp_ridge():
+    # Undamped, sigma shrinks before C has found the ridge.
+    d, ends = 20, {}
+    for damped in (False, True):
+        for seed in range(2):
+            turn = np.linalg.qr(np.random.default_rng(seed).standard_normal((d, d)))[0]
+
+            def height(x, turn=turn):
+                z = x @ turn
+                return -(z[:, 0] ** 2) - 1000 * np.sqrt((z[:, 1:] ** 2).sum(axis=1))
+
+            optimizer = CMAES(sigma0=2.0, popsize=48, damped=damped)
+            start = np.random.default_rng(10 + seed).uniform(-4, 4, d)
+            states = search(optimizer, height, start, 700, seed)
+            ends[damped, seed] = -height(states[-1].theta[None])[0]
+    assert max(ends[True, 0], ends[True, 1]) < 1e-7
+    assert min(ends[False, 0], ends[False, 1]) > 0.1
+
+
 # ------------------------------------------------------------------ options
 
 
@@ -251,6 +270,7 @@ def test_log_sigma_does_not_drift_when_returns_are_noise(mirrored):
         ({"sigma0": -1.0}, "sigma0 must be"),
         ({"sigma0": math.nan}, "sigma0 must be"),
         ({"mirrored": "no"}, "mirrored must be True or False, got 'no'"),
+        ({"damped": 1}, "damped must be True or False, got 1"),
         ({"active": 0}, "active must be True or False, got 0"),
         ({"sigma0": "a"}, "sigma0 must be a finite number > 0, got 'a'"),
         ({"covariance": "diagonal"}, "unknown covariance 'diagonal'.*separable"),
@@ -266,3 +286,4 @@ def test_the_separable_recipe_has_all_options_but_the_covariance():
     for flag in ("active", "mirrored"):
         expected = CMAES(**options, covariance="separable", **{flag: False})
         assert sep_cma_es(**options, **{flag: False}) == expected
+    assert sep_cma_es(damped=True) == CMAES(covariance="separable", damped=True)

@@ -23,6 +23,46 @@ def test_the_tutorial_s_constants_are_those_of_cmaes(d, n):
     assert ours.chi == pytest.approx(theirs._chi_n, rel=0.01)  # approximated there
 
 
+@pytest.mark.parametrize(
+    ("d", "n"), [(2, 6), (2, 60), (5, 64), (10, 40), (20, 12), (20, 48), (40, 200)]
+)
+def test_damped_the_tutorials_sigma_has_pycmas_damping(d, n):
+    cma = pytest.importorskip("cma")
+    theirs = cma.CMAEvolutionStrategy(np.zeros(d), 1.0, {"popsize": n, "verbose": -9}).adapt_sigma
+    ours, plain = tutorial(d, n, damped=True), tutorial(d, n)
+    # Its c_sigma, which is added, is a little larger than the tutorial's.
+    assert ours.d_sigma - ours.c_sigma == pytest.approx(theirs.damps - theirs.cs, rel=1e-12)
+    assert (ours.d_sigma > plain.d_sigma) == ((d, n) in {(10, 40), (20, 48), (40, 200)})
+
+
+def test_damping_changes_the_mirrored_step_and_the_damping_alone():
+    for make in (tutorial, mirrored):
+        for d, n in ((5, 8), (20, 12), (20, 96)):
+            plain, damped = vars(make(d, n)), vars(make(d, n, damped=True))
+            changed = {"d_sigma"}
+            if make is mirrored:  # without the push of the worse half it has the tutorial's step
+                changed |= {"recombination", "gain_sigma", "gain_c"}
+                step = tutorial(d, n).recombination
+                np.testing.assert_array_equal(damped["recombination"], step)
+            for name in plain.keys() - changed:
+                np.testing.assert_array_equal(plain[name], damped[name])
+    # 1 + 2 (8 (1 - 2^(-20/9)) √((mu_eff - 1) / 21) - 1)
+    k = mirrored(20, 48, damped=True)
+    mu_eff = 1 / (k.recombination**2).sum()
+    expected = 16 * (1 - 2 ** (-20 / 9)) * np.sqrt((mu_eff - 1) / 21) - 1
+    assert k.d_sigma - k.c_sigma == pytest.approx(expected, rel=1e-12)
+    assert expected > 8
+    k = mirrored(1, 4, damped=True)  # in one dimension nothing is counted more than once
+    assert k.d_sigma == 1 + k.c_sigma
+
+
+@pytest.mark.parametrize(("d", "n"), [(2, 6), (10, 10), (51, 15), (500, 22)])
+def test_default_populations_are_too_small_for_more_damping(d, n):
+    for make, least in ((tutorial, 1.0), (mirrored, 0.7)):
+        k = make(d, n)
+        assert k.d_sigma == least + k.c_sigma
+
+
 def test_the_negative_weights_are_as_small_as_each_of_equations_50_to_52_wants():
     limits = set()
     for d in (2, 5, 10, 40, 200):
@@ -52,10 +92,10 @@ def test_a_diagonal_is_learned_faster():
 
 
 @pytest.mark.parametrize("n", [4, 5, 6, 7, 15, 40])
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_the_steps_variance_is_that_of_random_ranks(n, mirrored):
+@pytest.mark.parametrize(("mirrored", "damped"), [(False, False), (True, False), (True, True)])
+def test_the_steps_variance_is_that_of_random_ranks(n, mirrored, damped):
     # gain_sigma² E|C^-1/2 step|² = c_sigma (2 - c_sigma) d is what keeps sigma where it is.
-    k = constants(6, n, False, True, mirrored)
+    k = constants(6, n, False, True, mirrored, damped)
     rng = np.random.default_rng(n)
     ranks = rng.permuted(np.tile(np.arange(n), (40_000, 1)), axis=1)
     pulls = np.zeros((40_000, (n + 1) // 2 if mirrored else n))

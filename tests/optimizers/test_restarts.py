@@ -110,6 +110,39 @@ def test_bipops_budgets_populations_and_step_sizes():
     assert 0.3 < small / large < 3
 
 
+def test_bipops_first_run_counts_as_small():
+    states, _ = played(bipop_cma_es(popsize=6), rastrigin, [3.0, 3.0], 700)
+    runs = runs_of(states)
+    assert [state.run.small for state in runs[:3]] == [True, False, True]
+    assert [state.run.allowance for state in runs[:2]] == [0, 0]
+    first, second = (state.run.evaluations for state in runs[:2])
+    begun = next(state for state in states if state.restarts == 2)
+    assert (begun.small_evaluations, begun.large_evaluations) == (first, second)
+    assert begun.run.allowance == second // 2
+    # ipop has large ones alone.
+    states, _ = played(ipop_cma_es(popsize=6), rastrigin, [3.0, 3.0], 300)
+    assert [state.run.small for state in runs_of(states)[:2]] == [False, False]
+
+
+@pytest.mark.parametrize("make", [ipop_cma_es, bipop_cma_es])
+def test_all_runs_but_the_first_are_damped(make):
+    optimizer = make(popsize=12)
+    rng, state, kinds = np.random.default_rng(0), optimizer.init([3.0, 3.0, 3.0]), set()
+    while state.restarts < 3:
+        asked = optimizer.ask(state, rng)
+        returns, begun = rastrigin(asked.thetas), asked.begun
+        state = optimizer.tell(state, asked, returns)
+        damped = begun.restarts > 0
+        inner = CMAES(popsize=begun.run.popsize, damped=damped)
+        assert_same(state.current, inner.tell(begun.current, asked.source, returns))
+        other = replace(inner, damped=not damped).tell(begun.current, asked.source, returns)
+        kinds.add((damped, other.sigma > state.current.sigma, other.sigma < state.current.sigma))
+    # They do differ: sigma moves less, up or down, in a damped run.
+    assert {kind[0] for kind in kinds} == {False, True}
+    assert (True, True, False) in kinds
+    assert (True, False, True) in kinds
+
+
 def test_starts_are_uniform_in_the_domain_or_normal_around_the_first():
     def starts(optimizer):
         state = optimizer.init([3.0, 30.0])

@@ -45,6 +45,7 @@ class SeparableOptions(TypedDict, total=False):
     active: bool
     mirrored: bool
     max_memory_gb: float
+    damped: bool
 
 
 class CMAESOptions(SeparableOptions, total=False):
@@ -107,6 +108,9 @@ class CMAES(DistributionSearch[CMAESState]):
         mirrored: whether candidates are opposite pairs along orthogonal directions, with the
             constants that these allow; otherwise they are independent, with the tutorial's.
         max_memory_gb: the most memory that a search may take, in units of 1e9 bytes.
+        damped: whether sigma changes more slowly, the more so the larger the population, and the
+            worse half of mirrored candidates pushes nothing: safer on sharp ridges and among many
+            optima, slower elsewhere.
     """
 
     sigma0: float = 0.5
@@ -115,6 +119,7 @@ class CMAES(DistributionSearch[CMAESState]):
     active: bool = True
     mirrored: bool = True
     max_memory_gb: float = 4.0
+    damped: bool = False
 
     def __post_init__(self) -> None:
         positive("sigma0", self.sigma0)
@@ -124,6 +129,7 @@ class CMAES(DistributionSearch[CMAESState]):
             raise UnknownNameError("covariance", str(self.covariance), ("full", "separable"))
         check_flag("active", self.active)
         check_flag("mirrored", self.mirrored)
+        check_flag("damped", self.damped)
 
     def memory_bytes(self, d: int) -> int:
         """Bytes that a search in d dimensions takes at its peak: states, candidates, work arrays.
@@ -194,7 +200,7 @@ class CMAES(DistributionSearch[CMAESState]):
         """Equations 41 to 47; `noise` holds the directions y, see `ask`."""
         y, (n, d), t = noise, (values.size, state.theta.size), state.t + 1
         separable = state.covariance.ndim == 1
-        k = constants(d, n, separable, self.active, self.mirrored)
+        k = constants(d, n, separable, self.active, self.mirrored, self.damped)
         ranks = np.empty(n, dtype=np.intp)
         ranks[np.argsort(-values, kind="stable")] = np.arange(n)
 

@@ -37,7 +37,7 @@ class RestartRun:
 
     Attributes:
         popsize: candidates per generation.
-        small: whether it is one of BIPOP's small runs.
+        small: whether it is one of BIPOP's small runs; its first run counts as one.
         allowance: how many evaluations it may take, 0 for any number.
         evaluations: how many it has taken.
         best: the highest median of a generation's returns, −inf before the first signal.
@@ -106,6 +106,9 @@ class Restarts:
     the mean of a better run. `theta` passes to the run under way when that beats all earlier ones.
     A generation of equal returns never moves `theta`; it counts towards the run's end, though.
 
+    The first run is the optimizer as it is, made for speed where there is one optimum. A restart
+    says that this did not do, so that all later runs are `damped`.
+
     The population grows no further than the optimizer's `max_memory_gb` allows: where a larger one
     would need more, the run under way goes on without end, as after the last restart.
 
@@ -113,9 +116,10 @@ class Restarts:
     N(start, spread² I) else. They bound nothing but restarts; see `Bounded` for that.
 
     Args:
-        optimizer: the first run; the later ones differ in population and, when small, in sigma0.
-        schedule: "ipop", or "bipop": a restart is small while the small runs together have taken
-            fewer evaluations than the others. Of a small one, popsize is
+        optimizer: the first run; the later ones are damped, and differ in population and, when
+            small, in sigma0.
+        schedule: "ipop", or "bipop": a restart is small while the small runs together, the first
+            run among them, have taken fewer evaluations than the others. Of a small one, popsize is
             popsize₀ (½ popsize_l / popsize₀)^(U²), but at least popsize₀, with popsize_l the latest
             large population, sigma0 is scaled by 10^(−2U'), and it may take half as many
             evaluations as the latest large run; U and U' are uniform on [0, 1].
@@ -166,7 +170,8 @@ class Restarts:
             box(self.low, self.high, d)
         popsize = self.optimizer.population(d)
         history = frozen(np.zeros((3, history_length(d, popsize))))
-        run = RestartRun(popsize, False, 0, 0, -math.inf, history, "")
+        small = self.schedule == "bipop"
+        run = RestartRun(popsize, small, 0, 0, -math.inf, history, "")
         return RestartsState(
             current.theta, 0, current.theta, -math.inf, current, run, 0, 0, 0, 0, 0
         )
@@ -174,7 +179,7 @@ class Restarts:
     def ask(self, state: RestartsState, rng: np.random.Generator) -> RestartAsked:
         """Candidates of the run under way, or of a new one where it is over."""
         begun = self._restarted(state, rng) if state.run.stop else state
-        source = self._with_popsize(begun.run.popsize).ask(begun.current, rng)
+        source = self._optimizer_of(begun).ask(begun.current, rng)
         return RestartAsked(
             source.candidates, state.t, source.directions, source, begun, sigma=source.sigma
         )
@@ -187,7 +192,7 @@ class Restarts:
                 "tell needs the candidates that ask of Restarts returned, as they are"
             )
         begun, run = asked.begun, asked.begun.run
-        current = self._with_popsize(run.popsize).tell(begun.current, asked.source, values)
+        current = self._optimizer_of(begun).tell(begun.current, asked.source, values)
         flat = values.min() == values.max()
         run = replace(
             run,
@@ -227,7 +232,8 @@ class Restarts:
         first, sigma0 = self.optimizer.population(d), self.optimizer.sigma0
         popsize = int(first * self.factor**doublings)
         # Before a small run, popsize is still the latest large one's, which did fit.
-        if self._with_popsize(popsize).memory_bytes(d) / 1e9 > self.optimizer.max_memory_gb:
+        larger = replace(self.optimizer, popsize=popsize)
+        if larger.memory_bytes(d) / 1e9 > self.optimizer.max_memory_gb:
             return state
         if is_small:
             ratio = max(popsize / first / 2, 1.0)
@@ -252,8 +258,10 @@ class Restarts:
             last_large=last_large,
         )
 
-    def _with_popsize(self, popsize: int) -> CMAES:
-        return replace(self.optimizer, popsize=popsize)
+    def _optimizer_of(self, state: RestartsState) -> CMAES:
+        """The optimizer of the run under way."""
+        damped = self.optimizer.damped or state.restarts > 0
+        return replace(self.optimizer, popsize=state.run.popsize, damped=damped)
 
 
 class IPOPOptions(CMAESOptions, total=False):

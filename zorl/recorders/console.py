@@ -41,8 +41,12 @@ class ConsoleRecorder(BaseRecorder):
         self._run = run
         self._began = time.perf_counter()
         self._last = -float("inf")
-        if run.description is not None:
-            with if_readable(self._stream):
+        with if_readable(self._stream):
+            if run.folder is not None:
+                # Long before the first record: a validation and a generation may take a while.
+                steps = f"{run.total_timesteps:,} env steps"
+                print(f"training for {steps}; Ctrl-C stops and saves", file=self._stream)
+            if run.description is not None:
                 print(run.description, file=self._stream)
         if not self._stream.isatty():
             return
