@@ -32,7 +32,8 @@ def two_point(learning_rate: float = 0.1, radius: float = 0.1, m: int = 1) -> Gr
     """Two-point gradient estimate along directions uniform on the sphere of radius √d.
 
     Args:
-        learning_rate: step length per unit of gradient.
+        learning_rate: step length per unit of gradient: returns ten times as large make steps ten
+            times as long.
         radius: size of the perturbation, in units of theta.
         m: directions per generation, two candidates each.
     """
@@ -46,7 +47,8 @@ def mpge(learning_rate: float = 0.1, radius: float = 0.1, m: int | None = None) 
     The published average over d unit directions estimates ∇f/d; it is `mpge_average`.
 
     Args:
-        learning_rate: step length per unit of gradient.
+        learning_rate: step length per unit of gradient: returns ten times as large make steps ten
+            times as long.
         radius: size of the perturbation, in units of theta.
         m: directions per generation, two candidates each; None means d. More than d directions
             are orthogonal in blocks of d.
@@ -95,7 +97,8 @@ def guided_es(
     directions: its mean is Σ∇f; see `Guide`.
 
     Args:
-        learning_rate: step length per unit of gradient.
+        learning_rate: step length per unit of gradient: returns ten times as large make steps ten
+            times as long.
         sigma: standard deviation of the perturbation, in units of theta.
         m: directions per generation, two candidates each.
         memory: how many gradient estimates are kept, at most d; min(4, d) when None.

@@ -38,6 +38,7 @@ def spsa(
 
     Args:
         learning_rate: step length per unit of gradient: constant, or a of the gain sequence.
+            Returns ten times as large make steps ten times as long; `max_step` bounds them.
         radius: c, the size of the perturbation, in units of theta.
         m: directions averaged per update (gradient averaging).
         gains: whether gains decrease as a/(A + t + 1)^0.602 and c/(t + 1)^0.101 (Spall 1998).
