@@ -45,7 +45,7 @@ def test_other_things_are_left_alone() -> None:
         ({"a": [1, (2, "x", None, True, 1.5)]}, None),
         ({"a": [1, float("nan")]}, r"x\.a\[1\] is nan, which JSON cannot hold"),
         ({"a": {1: 2}}, r"x\.a has the key 1, and keys must be text"),
-        ([{"b": np.int64(1)}], r"x\[0\]\.b is np.int64\(1\) of type int64, which no file can hold"),
+        ([{"b": np.int64(1)}], r"x\[0\]\.b is .*1.* of type int64, which no file can hold"),
         (1j, "x is 1j of type complex"),
     ],
 )

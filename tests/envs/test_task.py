@@ -6,6 +6,7 @@ from typing import Any
 
 import gymnasium as gym
 import pytest
+from toy_envs import ENDLESS
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.envs import MomentumReward, NativeReturn, Task, make_task, native_recorder
@@ -82,22 +83,22 @@ def test_bad_data_is_refused(data: Any, message: str) -> None:
 def test_a_task_without_a_time_limit_gets_one_and_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    task = make_task("CliffWalking-v1")
+    task = make_task(ENDLESS)
     assert task.env_kwargs == {"max_episode_steps": DEFAULT_LIMIT}
-    assert "CliffWalking-v1 has no time limit" in caplog.text
+    assert "toy/Endless-v0 has no time limit" in caplog.text
     assert "truncated after 10,000 steps; set another limit with --max-episode-steps" in caplog.text
-    env = make_task("CliffWalking-v1", max_episode_steps=3).make()
+    env = make_task(ENDLESS, max_episode_steps=3).make()
     env.reset(seed=0)
     assert [env.step(0)[3] for _ in range(3)] == [False, False, True]
     caplog.clear()
     for limit in (-1, 7):
-        limited = make_task("CliffWalking-v1", max_episode_steps=limit)
+        limited = make_task(ENDLESS, max_episode_steps=limit)
         assert limited.env_kwargs == {"max_episode_steps": limit}
-        assert make_task("CliffWalking-v1", env_kwargs={"max_episode_steps": limit}) == limited
-    assert Task.from_json({"env_id": "CliffWalking-v1"}).env_kwargs == {}  # a task of before
+        assert make_task(ENDLESS, env_kwargs={"max_episode_steps": limit}) == limited
+    assert Task.from_json({"env_id": ENDLESS}).env_kwargs == {}  # a task of before
     assert make_task("CartPole-v1").env_kwargs == {}
     assert not caplog.records
-    spec = make_task("CliffWalking-v1", max_episode_steps=-1).make().spec
+    spec = make_task(ENDLESS, max_episode_steps=-1).make().spec
     assert spec is not None
     assert spec.max_episode_steps is None
 

@@ -100,6 +100,7 @@ def _curves(
         if logarithmic:
             start = max(start, min(ends) / 50)
         grid = (np.geomspace if logarithmic else np.linspace)(start, end, _POINTS)
+        grid = np.clip(grid, start, end)  # rounding may lead to before the first value
         returns = [_on_grid(curve, over, grid) for curve in curves]
         center, low, high = curve_band(returns)
         low, high = np.clip((low, high), *return_range(group.results))

@@ -197,8 +197,11 @@ def test_a_job_that_kills_its_actors_is_named(cluster: Any, tmp_path: Path) -> N
             opened.run(EpisodeBatch(thetas, (1, 2, 3, 4, 5, 6, 7, 8, 9), OFF))
         assert caught.value.job == 2
         lines = (tmp_path / "marks").read_text().splitlines()
-        assert [line for line in lines if line.endswith("of 1")] == ["row 0 seed 3 of 1"] * 2
-        assert len(lines) == 3
+        alone = [line for line in lines if line.endswith("of 1")]
+        assert set(alone) == {"row 0 seed 3 of 1"}
+        # On a busy machine an actor that is late is overtaken: another one plays the job as well.
+        assert len(alone) >= 2
+        assert len(lines) == len(alone) + 1
         # The backend is of use again at once, with the actor that lives.
         harmless = EpisodeBatch(thetas, (1, 2, 4), OFF)
         assert bits(opened.run(harmless)) == bits(SerialBackend(ToyRunner()).run(harmless))
