@@ -132,7 +132,7 @@ class BaselineAgent(BaseAgent):
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        from zorl.agents.sb3.training import one_torch_thread
+        from zorl.policies.module import one_torch_thread
 
         with self._private.inside(), one_torch_thread():
             yield
@@ -232,7 +232,7 @@ class BaselineAgent(BaseAgent):
 
     def evaluate(self, seeds: Iterable[int] | None = None) -> Evaluation:
         """One deterministic episode from each seed, as search agents are evaluated; (1, e)."""
-        from zorl.agents.sb3.training import one_torch_thread
+        from zorl.policies.module import one_torch_thread
 
         seeds = checked_seeds(seeds)
         if self._runner is None:

@@ -19,7 +19,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from zorl.agents.sb3.training import one_torch_thread
+from zorl.policies.module import one_torch_thread
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm

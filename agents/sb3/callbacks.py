@@ -83,7 +83,7 @@ class FiguresLogger(Logger):
         self._figures: dict[str, float] = {}
 
     def dump(self, step: int = 0) -> None:
-        """Keep what was recorded, and begin anew, as SB3's logger does once it has written."""
+        """Keep what was recorded, and forget it, as SB3's logger does once it has written."""
         for name, value in self.name_to_value.items():
             number = isinstance(value, (bool, int, float, np.number, np.bool_))
             if number and not name.startswith("time/"):

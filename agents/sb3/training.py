@@ -204,17 +204,6 @@ class PrivateRandomness:
             _set_generators(others)
 
 
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Torch computes with one thread in here; small networks are slower with more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _get_generators() -> tuple[Any, ...]:
     return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from toy_videos import Swing
 
 from zorl.envs import make_task
 from zorl.recorders.base import PlainRecord, Recorders, Run
@@ -32,19 +33,6 @@ CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", 
 CONFIG = {"agent": "spsa", "seed": 1, "gate": None, "task": {"env_id": "MountainCar-v0"}}
 PATIENCE = 25.0  # seconds
 LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-class Swing:
-    """Pushes the car the way it moves, which reaches the flag."""
-
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-    ) -> Any:
-        return np.array(2 if observation[1] >= 0 else 0), state
 
 
 def eventually(ask: Any, what: Any) -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 from zorl.common.plotting import COLORS, GREY, MARKERS, STYLE
 from zorl.common.stats import Array, bootstrap, curve_band, step_interpolate
 from zorl.common.storage import write_atomically
-from zorl.comparison.runs import ComparedRun, return_range
+from zorl.comparison.runs import ComparedRun, finished_results, return_range
 from zorl.comparison.spec import Comparison
 from zorl.runs.curves import Row
 from zorl.runs.result import RunResult
@@ -55,11 +55,10 @@ def write_figures(
     """Draw the finished runs into a folder; returns the files, none if no run was finished."""
     import matplotlib
 
-    finished = [run for run in runs if run.status == "finished"]
     groups = [
         _Group(agent.label, results, COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)])
         for i, agent in enumerate(comparison.agents)
-        if (results := [run.result for run in finished if run.label == agent.label and run.result])
+        if (results := finished_results(run for run in runs if run.label == agent.label))
     ]
     if not groups:
         return []

@@ -171,9 +171,15 @@ def _run_comparison(
     return read_runs(comparison, out)
 
 
+def finished_results(runs: Iterable[ComparedRun]) -> list[RunResult]:
+    """The results of the runs that came to their end."""
+    return [r.result for r in runs if r.status == "finished" and r.result is not None]
+
+
 def return_range(results: Iterable[RunResult]) -> tuple[float, float]:
-    """The lowest and the highest return of any episode or validation of some runs; no mean can lie
-    far outside, whatever an interval that was computed from few runs says.
+    """The lowest and the highest return of any held-out episode or validation of some runs.
+
+    An interval of their mean that reaches beyond these comes from few runs, not from the task.
     """
     seen = [
         value

@@ -13,9 +13,8 @@ import numpy as np
 
 from zorl.common.stats import Interval, bootstrap, paired_difference
 from zorl.common.storage import write_atomically, write_json
-from zorl.comparison.runs import ComparedRun, return_range
+from zorl.comparison.runs import ComparedRun, finished_results, return_range
 from zorl.comparison.spec import Comparison
-from zorl.runs.result import RunResult
 
 FILES = ("table.md", "table.csv", "table.json")
 FEW = 5  # fewer runs say too little for an interval that is printed
@@ -86,17 +85,12 @@ def _returns(runs: Sequence[ComparedRun], label: str) -> dict[int, float]:
     }
 
 
-def finished(runs: Sequence[ComparedRun]) -> list[RunResult]:
-    """The results of the runs that came to their end."""
-    return [r.result for r in runs if r.status == "finished" and r.result is not None]
-
-
 def _row(
     label: str, comparison: Comparison, runs: Sequence[ComparedRun], others: Sequence[ComparedRun]
 ) -> AgentRow:
-    results = finished(runs)
+    results = finished_results(runs)
     reference = _returns(others, comparison.reference)
-    (low, high), (least, most) = return_range(results), return_range(finished(others))
+    (low, high), (least, most) = return_range(results), return_range(finished_results(others))
     estimates = [r.held_out for r in results if r.held_out is not None]
     failed = sum(run.status == "failed" for run in runs)
     own = _returns(runs, label)

@@ -250,7 +250,7 @@ class _Forward:
         block = self._policy.block
         self._features[:n] = features
         self._rows[:n] = self._thetas[:n]
-        with torch.no_grad(), _one_thread():
+        with torch.no_grad(), one_torch_thread():
             for index in range(-(-n // block)):
                 parameters, rows = self._blocks[index]
                 if block == 1:
@@ -277,7 +277,7 @@ class _Forward:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_torch_thread() -> Iterator[None]:
     """Torch computes in this thread alone; several would only wait for each other."""
     threads = torch.get_num_threads()
     if threads == 1:
