@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from zorl.common.errors import ConfigurationError
 from zorl.common.options import FrozenList, Options
 
 _TUPLE, _ARRAY, _DTYPE, _TYPE = "python/tuple", "numpy/array", "numpy/dtype", "numpy/type"
@@ -70,13 +71,15 @@ def _decoded(value: Any) -> Any:
         return [_decoded(item) for item in value]
     if not isinstance(value, dict):
         return value
-    match value:
-        case {"python/tuple": list(items), **more} if not more:
-            return tuple(_decoded(item) for item in items)
-        case {"numpy/array": items, "dtype": str(dtype), **more} if not more:
-            return np.array(items, dtype)
-        case {"numpy/dtype": str(name), **more} if not more:
-            return np.dtype(name)
-        case {"numpy/type": str(name), **more} if not more:
-            return np.dtype(name).type
+    try:
+        if value.keys() == {_TUPLE} and isinstance(value[_TUPLE], list):
+            return tuple(_decoded(item) for item in value[_TUPLE])
+        if value.keys() == {_ARRAY, "dtype"}:
+            return np.array(value[_ARRAY], np.dtype(value["dtype"]))
+        if value.keys() == {_DTYPE}:
+            return np.dtype(value[_DTYPE])
+        if value.keys() == {_TYPE}:
+            return np.dtype(value[_TYPE]).type
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{value} is no value of an argument: {error}") from error
     return {name: _decoded(item) for name, item in value.items()}

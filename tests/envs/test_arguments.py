@@ -62,6 +62,21 @@ def test_arguments_come_back_from_json_as_they_were() -> None:
             Arguments(wrong)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"numpy/dtype": "nonsense"},
+        {"numpy/type": 3},
+        {"numpy/array": [1, [2]], "dtype": "float32"},
+        {"numpy/array": [1], "dtype": "x"},
+    ],
+)
+def test_a_mutated_file_is_one_message(value: Any) -> None:
+    task = Task.from_json({"env_id": "CartPole-v1", "env_kwargs": {"deep": [value]}})
+    with pytest.raises(ConfigurationError, match="is no value of an argument"):
+        task.make()
+
+
 class Picture(gym.Env[Any, Any]):
     """A picture and a number."""
 
