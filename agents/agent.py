@@ -89,6 +89,8 @@ class Agent(Predictor, Protocol):
             validation before, where the user does not say when to validate: a validation costs
             about a fifth of the training's time then. 0 where it is cheap.
         failures: folder for episodes that failed, which `zorl replay` plays again; None keeps none.
+        given_up: why the last `learn` ended before its budget although nobody stopped it; empty
+            where it did not.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Agent(Predictor, Protocol):
     not_resumable: ClassVar[str]
     training_per_validation: ClassVar[float]
     failures: Path | None
+    given_up: str
 
     @property
     def seed(self) -> int:

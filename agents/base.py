@@ -20,15 +20,25 @@ from zorl.agents.agent import Agent, AgentConfig
 from zorl.agents.plan import SELECT, TrainingPlan
 from zorl.agents.validation import Validator
 from zorl.common.class_methods import told_on_instances
-from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
+from zorl.common.errors import (
+    ConfigurationError,
+    FileFormatError,
+    TooManySteps,
+    UnknownNameError,
+)
 from zorl.common.options import Option
 from zorl.common.plain import plain
 from zorl.common.registry import Registry
 from zorl.common.storage import Arrays, load_archive
+from zorl.common.streams import Seeds
 from zorl.common.types import Stop
+from zorl.envs.task import DEFAULT_LIMIT
+from zorl.policies.normalization import Normalizer
 from zorl.recorders.base import Recorder, Recorders, Run
 from zorl.recorders.console import ConsoleRecorder
 from zorl.rollout.backend import Resources
+from zorl.rollout.evaluation import Evaluation
+from zorl.rollout.evaluator import RolloutEvaluator
 
 log = logging.getLogger("zorl")
 
@@ -42,6 +52,8 @@ class BaseAgent(Agent):
     Attributes:
         family: the family's name, set by `register_family`.
         config_class: the class of the family's configurations.
+
+    A family sets `_limited`, whether episodes of its task have a time limit (`has_time_limit`).
     """
 
     family: ClassVar[str]
@@ -49,8 +61,10 @@ class BaseAgent(Agent):
     not_resumable: ClassVar[str] = ""
     training_per_validation: ClassVar[float] = 0.0
     failures: Path | None = None
+    given_up: str = ""
 
     _config: AgentConfig
+    _limited: bool
 
     @classmethod
     @abstractmethod
@@ -148,7 +162,9 @@ class BaseAgent(Agent):
         """Train until at least `total_timesteps` more env steps are taken.
 
         A search stops after the generation that takes the last of them, candidates and gate
-        together; on-policy algorithms of SB3 take whole rollouts.
+        together; on-policy algorithms of SB3 take whole rollouts. A generation that goes far beyond
+        them, for which see `zorl.search.Budget`, is given up with a warning: the agent stays as it
+        was before.
 
         The agent is left with its last policy. With `select="best"` it is left as it was at the
         best of some 20 validations, as `zorl.train` and `zorl train` do: 20 episodes on validation
@@ -174,6 +190,7 @@ class BaseAgent(Agent):
         if select not in SELECT:
             raise UnknownNameError("selection", select, SELECT)
         target = self.num_timesteps + total_timesteps
+        self.given_up = ""
         run = Run(
             self.name,
             self,
@@ -196,7 +213,7 @@ class BaseAgent(Agent):
             else:
                 self._learn(target, callback, group, stop)
                 reached = self.num_timesteps
-            finished = reached >= target
+            finished = reached >= target or bool(self.given_up)
             group.result["status"] = "finished" if finished else "interrupted"
         return self
 
@@ -219,6 +236,25 @@ class BaseAgent(Agent):
             reached = self.num_timesteps
             self._return_to(best)
         return reached
+
+    def _measured(
+        self, evaluator: RolloutEvaluator, thetas: Any, seeds: Seeds, normalizer: Normalizer
+    ) -> Evaluation:
+        """An evaluation, which also ends where an episode never does.
+
+        Raises:
+            TooManySteps: episodes without a time limit took more than `DEFAULT_LIMIT` steps on
+                average.
+        """
+        most = None if self._limited else DEFAULT_LIMIT * len(seeds)
+        try:
+            return evaluator.evaluate(thetas, seeds, normalizer, most_steps=most)
+        except TooManySteps as error:
+            error.args = (
+                f"{error}, {DEFAULT_LIMIT:,} an episode: {self.task.env_id} has no time limit; set "
+                "one with --max-episode-steps, or max_episode_steps= in Python",
+            )
+            raise
 
     @abstractmethod
     def _return_to(self, path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
@@ -51,6 +51,20 @@ class TrainingPlan:
     def interval(self) -> int:
         """Env steps between two points of the learning curve."""
         return self.validate_every or max(1, self.total_timesteps // 20)
+
+    def extended(self, total_timesteps: int) -> TrainingPlan:
+        """The same plan with a larger budget.
+
+        Raises:
+            ConfigurationError: it is not larger.
+        """
+        longer = replace(self, total_timesteps=total_timesteps)
+        if longer.total_timesteps <= self.total_timesteps:
+            raise ConfigurationError(
+                f"the budget is {self.total_timesteps:,} env steps already; "
+                f"a new one must be larger, got {total_timesteps:,}"
+            )
+        return longer
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TrainingPlan:

@@ -6,6 +6,7 @@ same evaluation, the same files.
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import time
@@ -23,7 +24,7 @@ from zorl.agents.base import FAMILIES
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import agent_of, config_from_json, given_objects, load_agent
 from zorl.agents.validation import COLUMNS, Validator
-from zorl.common.errors import FileFormatError, Interrupted, RunFolderError
+from zorl.common.errors import FileFormatError, Interrupted, RunFolderError, TooManySteps
 from zorl.common.references import named_by
 from zorl.common.storage import remove_leftovers, write_json
 from zorl.common.streams import held_out_seeds
@@ -36,6 +37,8 @@ from zorl.runs.curves import Row, read_curve, write_curve
 from zorl.runs.folder import RunFolder
 from zorl.runs.result import HeldOut, RunResult, Spent
 from zorl.search.gates import Gate
+
+log = logging.getLogger("zorl")
 
 CHECKPOINT_SECONDS = 10.0
 _LIBRARIES = ("numpy", "scipy", "gymnasium", "stable-baselines3", "torch")
@@ -89,9 +92,13 @@ def resume(
     optimizer: Optimizer[Any] | None = None,
     gate: Gate[Any] | None = None,
     trust: bool | None = None,
+    total_timesteps: int | None = None,
     **resources: Any,
 ) -> RunResult:
     """Go on with an interrupted run; the result is bit-identical to an unbroken run's.
+
+    With a larger budget a finished run goes on, too. What it learns is bit-identical to a run that
+    had this budget from the start; when it was validated before is as it was.
 
     Args:
         folder: the run's.
@@ -101,9 +108,11 @@ def resume(
         optimizer: see `load_agent`.
         gate: see `load_agent`.
         trust: see `load_agent`.
+        total_timesteps: the new budget of env steps, with those that are spent; None: as it was.
         resources: fields of `zorl.Resources`: workers, timeout, ray, lanes.
 
     Raises:
+        ConfigurationError: `total_timesteps` is not above the budget so far.
         RunFolderError: the run is over or still going on, its checkpoint is of another
             configuration, or its family of agents cannot be resumed (stable-baselines3 does not
             save what that needs).
@@ -111,7 +120,8 @@ def resume(
     with folder.locked():  # another process would change what is read here
         with named_by(folder.path, trust):
             objects = given_objects(policy=policy, optimizer=optimizer, gate=gate)
-            agent, plan = _interrupted(folder, objects, {**resources, "trust": trust})
+            options = {**resources, "trust": trust}
+            agent, plan = _interrupted(folder, objects, options, total_timesteps)
         try:
             return train(agent, plan, folder, recorders, stop)
         finally:
@@ -119,16 +129,24 @@ def resume(
 
 
 def _interrupted(
-    folder: RunFolder, objects: Mapping[str, Any], options: Mapping[str, Any]
+    folder: RunFolder,
+    objects: Mapping[str, Any],
+    options: Mapping[str, Any],
+    total_timesteps: int | None,
 ) -> tuple[Agent, TrainingPlan]:
-    """The agent and the plan of a run that is not over; see `resume`."""
+    """The agent and the plan of a run that is not over, or gets more steps; see `resume`."""
     saved = folder.read_config()
     try:
         config, plan = config_from_json(saved["agent"]), TrainingPlan.from_json(saved["plan"])
     except KeyError as error:
         raise FileFormatError(f"{folder.config}: {error} is missing") from error
-    if folder.agent.exists():
-        raise RunFolderError(f"{folder.path} is finished: nothing is left to resume")
+    if total_timesteps is not None:
+        plan = plan.extended(total_timesteps)
+    elif folder.agent.exists():
+        raise RunFolderError(
+            f"{folder.path} is finished: nothing is left to resume; with a larger budget it goes "
+            "on (--timesteps, or total_timesteps= in Python)"
+        )
     reason = FAMILIES[saved["agent"]["family"]].not_resumable
     if reason:
         raise RunFolderError(
@@ -147,6 +165,9 @@ def _interrupted(
         )
     for path in (folder.path, folder.failures):
         remove_leftovers(path)
+    if total_timesteps is not None:
+        folder.agent.unlink(missing_ok=True)  # first: without it the run is not over
+        write_json(folder.config, {**saved, "plan": asdict(plan)})
     return agent, plan
 
 
@@ -281,7 +302,7 @@ class _Training:
         left = budget - agent.num_timesteps
         if left > 0 and not self._goal_reached():
             agent.learn(left, recorders=[self.recorders], stop=self._after_record)
-        if agent.num_timesteps >= budget:
+        if agent.num_timesteps >= budget or agent.given_up:
             self.status = "finished"
         if self.status == "finished" and self.rows[-1]["env_steps"] < agent.num_timesteps:
             self._validate()
@@ -296,7 +317,7 @@ class _Training:
 
     def _goal_reached(self) -> bool:
         goal = self.plan.stop_at
-        if goal is None or not self.rows or self.rows[-1]["native_return"] < goal:
+        if goal is None or not self.rows or not self.rows[-1]["native_return"] >= goal:
             return False
         self.status = "finished"
         return True
@@ -333,12 +354,18 @@ class _Training:
         return self.agent
 
     def _held_out(self, final: Agent) -> Evaluation | None:
-        """The held-out episodes of the final policy, of a run that is finished."""
+        """The held-out episodes of the final policy, of a run that is finished.
+
+        None, with a warning, where they do not end.
+        """
         if self.status != "finished":
             return None
         began = time.perf_counter()
         try:
             return final.evaluate(held_out_seeds(self.plan.held_out))
+        except TooManySteps as error:
+            log.warning("the held-out estimate, which is missing now: %s", error)
+            return None
         finally:
             self.paused += time.perf_counter() - began
 
@@ -367,5 +394,6 @@ class _Training:
             env_steps=Spent(agent.num_timesteps, validation_steps, steps),
             episodes=Spent(agent.num_episodes, validation_episodes, episodes),
             held_out=estimate,
+            given_up=agent.given_up or None,
             **agent.result_fields,
         )

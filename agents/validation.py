@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import numpy as np
 
 from zorl.agents.agent import Agent
 from zorl.agents.plan import TrainingPlan
+from zorl.common.errors import TooManySteps
 from zorl.common.streams import Streams
 from zorl.runs.curves import Row, best_row, score
+
+log = logging.getLogger("zorl")
 
 COLUMNS = (
     "env_steps",
@@ -38,6 +42,7 @@ class Validator:
     ) -> None:
         self.rows: list[Row] = list(rows)
         self._agent, self._plan, self._best = agent, plan, best
+        self._told = False
 
     def due(self) -> bool:
         """Whether the next point of the curve is to be measured now.
@@ -53,25 +58,39 @@ class Validator:
         return following <= steps < plan.total_timesteps
 
     def measure(self, seconds: float) -> Row:
-        """Add a point to the curve.
+        """Add a point to the curve; where episodes have no end, one of NaN, with a warning.
 
         Args:
             seconds: of training so far.
         """
         agent, plan = self._agent, self._plan
-        evaluation = agent.evaluate(Streams(agent.seed).validation(plan.validate_episodes))
         row: Row = {
             "env_steps": agent.num_timesteps,
             "episodes": agent.num_episodes,
             "seconds": seconds,
-            "native_return": float(evaluation.native_returns.mean()),
-            "return": float(evaluation.returns.mean()),
-            "success_rate": float(evaluation.successes.mean()),
-            "validation_steps": evaluation.env_steps,
+            **self._figures(),
         }
-        # A NaN, which --non-finite worst lets through, is never better than what there is.
+        # A NaN, which --non-finite worst lets through too, is never better than what there is.
         best = best_row(self.rows)
         if plan.select == "best" and score(row) >= (-np.inf if best is None else score(best)):
             agent.save(self._best)  # before the row, which says that this was considered
         self.rows.append(row)
         return row
+
+    def _figures(self) -> dict[str, float]:
+        agent = self._agent
+        seeds = Streams(agent.seed).validation(self._plan.validate_episodes)
+        try:
+            evaluation = agent.evaluate(seeds)
+        except TooManySteps as error:
+            if not self._told:
+                log.warning("a validation, which has no figures now: %s", error)
+            self._told = True
+            unknown = dict.fromkeys(("native_return", "return", "success_rate"), np.nan)
+            return {**unknown, "validation_steps": error.most_steps}
+        return {
+            "native_return": float(evaluation.native_returns.mean()),
+            "return": float(evaluation.returns.mean()),
+            "success_rate": float(evaluation.successes.mean()),
+            "validation_steps": evaluation.env_steps,
+        }

@@ -71,7 +71,7 @@ def as_task(env: Any) -> Task:
         )
     try:
         made = env()
-    except Exception as error:  # the user's code
+    except (Exception, SystemExit) as error:  # the user's code
         raise ConfigurationError(
             f"the function {env!r} that should make an environment raised {type(error).__name__}: "
             f"{error}"
@@ -210,7 +210,10 @@ def _tell_what_is_lost(env: gym.Env[Any, Any], task: Task) -> None:
         finally:
             first.close()
             second.close()
-    except Exception:  # its author's code; training meets the same, and says what it is
+    except (
+        Exception,
+        SystemExit,
+    ):  # its author's code; training meets the same, and says what it is
         return
     set_by_hand = {
         name: value

@@ -91,7 +91,7 @@ def _import(module: str, env_id: str) -> None:
         return
     try:
         register()
-    except Exception as error:  # its author's code
+    except (Exception, SystemExit) as error:  # its author's code
         raise ConfigurationError(
             f"{what}: {module} raised {type(error).__name__}: {error}"
         ) from error
@@ -122,7 +122,7 @@ def make_env(env_id: str, kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:
     except gym.error.Error as error:
         raise ConfigurationError(f"cannot make {env_id}: {error}") from error
     # A constructor runs its author's code, which may raise anything.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         unknown = re.search(r"got an unexpected keyword argument '(\w+)'", str(error))
         if isinstance(error, TypeError) and unknown is not None and unknown[1] in kwargs:
             # render_mode is an argument of Task.make, not an option of the task.
@@ -142,7 +142,7 @@ def close_env(env: Any) -> None:
     """
     try:
         env.close()
-    except Exception as error:  # its author's code
+    except (Exception, SystemExit) as error:  # its author's code
         name = getattr(getattr(env, "unwrapped", env), "spec", None)
         _tell_once(
             f"{getattr(name, 'id', type(env).__name__)} raised {type(error).__name__} in close(): "

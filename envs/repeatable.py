@@ -29,7 +29,10 @@ def warn_if_not_repeatable(env: gym.Env[Any, Any], task: Task) -> None:
         return
     try:
         first, second = _beginning(env), _beginning(env)
-    except Exception:  # its author's code; training meets the same, and says what it is
+    except (
+        Exception,
+        SystemExit,
+    ):  # its author's code; training meets the same, and says what it is
         return
     if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, second, strict=False)):
         log.warning(

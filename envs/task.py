@@ -250,6 +250,11 @@ def make_task(
     )
 
 
+def has_time_limit(env: gym.Env[Any, Any]) -> bool:
+    """Whether the environment's episodes are truncated, its own or set by a user or a wrapper."""
+    return env.spec is not None and env.spec.max_episode_steps is not None
+
+
 def _default_success(spec: EnvSpec, threshold: float | None) -> Success:
     if spec.namespace is None and spec.name in GOAL_TASKS:
         return "terminated"

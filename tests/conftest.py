@@ -24,6 +24,7 @@ SLOW = (
     "cli/test_main_failures.py",
     "comparison/test_interruption.py",
     "comparison/test_runs.py",
+    "envs/mujoco",
     "envs/twins/test_classic_control.py",
     "networks",
     "optimizers/test_cma_es_numerics.py",

@@ -41,6 +41,7 @@ from zorl.common.streams import Purpose, Streams, checked_seeds
 from zorl.common.types import Stop
 from zorl.envs.ids import close_env
 from zorl.envs.repeatable import warn_if_not_repeatable
+from zorl.envs.task import has_time_limit
 from zorl.policies.normalization import Normalizer
 from zorl.policies.spaces import ObservationEncoder, check_spaces
 from zorl.recorders.base import Recorder
@@ -108,6 +109,7 @@ class BaselineAgent(BaseAgent):
             check_spaces(probe)
             check_observation_space(self.task.env_id, probe.observation_space)
             warn_if_not_repeatable(probe, self.task)
+            self._limited = has_time_limit(probe)
             check_action_space(config.agent, self.task.env_id, probe.action_space)
             self._encoder = ObservationEncoder.for_space(probe.observation_space)
             if config.normalize and self._encoder.kind != "box":
@@ -231,7 +233,11 @@ class BaselineAgent(BaseAgent):
         return action[()], state  # an array of no dimension becomes the number that Gymnasium takes
 
     def evaluate(self, seeds: Iterable[int] | None = None) -> Evaluation:
-        """One deterministic episode from each seed, as search agents are evaluated; (1, e)."""
+        """One deterministic episode from each seed, as search agents are evaluated; (1, e).
+
+        Raises:
+            TooManySteps: they have no time limit, and took more than 10,000 steps on average.
+        """
         from zorl.policies.module import one_torch_thread
 
         seeds = checked_seeds(seeds)
@@ -242,7 +248,8 @@ class BaselineAgent(BaseAgent):
             self._runner = GymnasiumRunner(self.task, policy, lanes)
         evaluator = RolloutEvaluator(SerialBackend(self._runner))
         with one_torch_thread():
-            return evaluator.evaluate(np.zeros((1, 0)), seeds, Normalizer.create("off", [], []))
+            off = Normalizer.create("off", [], [])
+            return self._measured(evaluator, np.zeros((1, 0)), seeds, off)
 
     def save(self, path: str | Path) -> None:
         """Write configuration, networks and normalisation statistics, atomically."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, SupportsIndex
 
 import numpy as np
+from stable_baselines3.common.callbacks import ProgressBarCallback
 from stable_baselines3.common.logger import Logger
 
 from zorl.common.storage import Arrays, archive_members
@@ -73,6 +74,19 @@ def count_steps(callback: Any, now: int, before: int) -> None:
     for inner in getattr(callback, "callbacks", ()):
         if hasattr(inner, "on_step"):
             count_steps(inner, now, before)
+
+
+def advance_bars(callback: Any, steps: int) -> None:
+    """Have progress bars show env steps: SB3's moves by one step of each environment a call.
+
+    Args:
+        callback: of SB3, just called.
+        steps: env steps since its call before.
+    """
+    if isinstance(callback, ProgressBarCallback):
+        callback.pbar.update(steps - callback.training_env.num_envs)
+    for inner in getattr(callback, "callbacks", ()):
+        advance_bars(inner, steps)
 
 
 class FiguresLogger(Logger):

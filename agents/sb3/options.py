@@ -125,6 +125,16 @@ def check_observation_space(env_id: str, space: spaces.Space[Any]) -> None:
         )
 
 
+def _whole(agent: str, name: str, value: Any, parameter: inspect.Parameter) -> Any:
+    """A number like 1e4 as an integer, where the class wants one and would fail much later."""
+    wants_integer = type(parameter.default) is int and parameter.annotation not in (float, "float")
+    if not (wants_integer and isinstance(value, float)):
+        return value
+    if not value.is_integer():
+        raise ConfigurationError(f"{name} of {agent} must be an integer, got {value!r}")
+    return int(value)
+
+
 def resolve(agent: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """`options` as plain JSON values, completed with the defaults of the SB3 class.
 
@@ -135,6 +145,7 @@ def resolve(agent: str, options: Mapping[str, Any]) -> dict[str, Any]:
     parameters = _parameters(BASELINES[agent].load(), _NOT_OPTIONS)
     given = Options(options).thaw()
     _check_names(f"option of {agent}", given, parameters)
+    given = {name: _whole(agent, name, value, parameters[name]) for name, value in given.items()}
     defaults = {
         name: "MlpPolicy" if name == "policy" else item.default for name, item in parameters.items()
     }

@@ -60,7 +60,7 @@ class TrainingEnv(gym.Wrapper[Any, Any, Any, Any]):
         try:
             observation, info = self.env.reset(**kwargs)
             return observation, info
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._failure("reset", error) from error
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -69,7 +69,7 @@ class TrainingEnv(gym.Wrapper[Any, Any, Any, Any]):
             observation, reward, terminated, truncated, info = self.env.step(action)
             info = {**info}  # SB3 and this class write into it; the environment may use it again
             reward = as_reward(reward)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._failure("step", error) from error
         self._total += reward
         self._length += 1
@@ -88,7 +88,7 @@ class TrainingEnv(gym.Wrapper[Any, Any, Any, Any]):
         """Close the environment; the others beside it are closed in any case."""
         close_env(self.env)
 
-    def _failure(self, verb: str, error: Exception) -> EnvironmentFailure:
+    def _failure(self, verb: str, error: BaseException) -> EnvironmentFailure:
         where = f"{verb}() after {self._length} steps of a training episode"
         if isinstance(error, EnvironmentFailure):  # its message says what is wrong
             return EnvironmentFailure(f"{self._task.env_id}, in {where}: {error}")

@@ -23,13 +23,14 @@ from zorl.agents.base import (
 from zorl.agents.search.callbacks import Hook, as_hook
 from zorl.agents.search.config import SearchConfig
 from zorl.agents.search.objects import label
-from zorl.common.errors import EnvironmentFailure, FileFormatError
+from zorl.common.errors import EnvironmentFailure, FileFormatError, GenerationGivenUp
 from zorl.common.options import Option, describe_options
 from zorl.common.storage import Arrays, check_writable, flatten, save_archive, unflatten
 from zorl.common.streams import Streams, checked_seeds
 from zorl.common.types import Stop
 from zorl.envs.ids import close_env
 from zorl.envs.repeatable import warn_if_not_repeatable
+from zorl.envs.task import has_time_limit
 from zorl.optimizers.registry import METHODS
 from zorl.policies.mlp import Policy
 from zorl.policies.normalization import Normalizer
@@ -54,8 +55,9 @@ from zorl.rollout.local.serial import SerialBackend
 from zorl.rollout.processes.backend import ProcessBackend
 from zorl.runs.failed_episodes import save_episode
 from zorl.runs.result import WorkersUsed
+from zorl.search.budget import Budget
 from zorl.search.loop import Search
-from zorl.search.records import Budget, Counters
+from zorl.search.records import Counters
 
 
 @register_family("search")
@@ -85,6 +87,7 @@ class SearchAgent(BaseAgent):
         try:
             check_spaces(env)
             warn_if_not_repeatable(env, self.task)
+            self._limited = has_time_limit(env)
             self._encoder = ObservationEncoder.for_space(env.observation_space)
             self._decoder = ActionDecoder.for_space(env.action_space, config.stochastic)
         finally:
@@ -180,6 +183,15 @@ class SearchAgent(BaseAgent):
             # Policies' matrices are small: threads would only wait for each other.
             with threadpool_limits(1, "blas"):
                 self._search(target, hook, recorder, stop)
+        except GenerationGivenUp as error:
+            self.given_up = str(error)
+            log.warning(
+                "%s: %s; the policy stays that of the generation before; let episodes end sooner "
+                "(--max-episode-steps), or take a larger budget (--timesteps), fewer candidates or "
+                "fewer episodes a candidate",
+                self.task.env_id,
+                error,
+            )
         finally:
             hook.finish()
 
@@ -221,19 +233,22 @@ class SearchAgent(BaseAgent):
         """One deterministic episode from each seed with the incumbent; arrays (1, e).
 
         Always in Gymnasium's environment, whatever plays the episodes of the search.
+
+        Raises:
+            TooManySteps: they have no time limit, and took more than 10,000 steps on average.
         """
         seeds = checked_seeds(seeds)
         thetas = self.state.theta[None]
         if self._config.backend == "gymnasium" and not self._config.stochastic:
             evaluator = RolloutEvaluator(self._backend)
-            return evaluator.evaluate(thetas, seeds, self.state.normalizer)
+            return self._measured(evaluator, thetas, seeds, self.state.normalizer)
         rule = FailureRule(self._config.on_failure, partial(self._keep, 0))
         evaluator = RolloutEvaluator(SerialBackend(self._greedy, rule))
         if self._lanes is None:
-            return evaluator.evaluate(thetas, seeds, self.state.normalizer)
+            return self._measured(evaluator, thetas, seeds, self.state.normalizer)
         self._backend.close()  # there are never more environments than were allowed
         try:
-            return evaluator.evaluate(thetas, seeds, self.state.normalizer)
+            return self._measured(evaluator, thetas, seeds, self.state.normalizer)
         finally:
             self._greedy.close()
 

@@ -170,7 +170,7 @@ class _SB3Callbacks(Hook):
             callback.on_rollout_start()
 
     def record(self, generation: Generation) -> bool:
-        from zorl.agents.sb3.callbacks import count_steps
+        from zorl.agents.sb3.callbacks import advance_bars, count_steps
 
         evaluation, model = generation.evaluation, self._model
         infos = [
@@ -194,6 +194,7 @@ class _SB3Callbacks(Hook):
             seen = int(getattr(callback, "n_calls", 0))
             count_steps(callback, seen + now - before, seen)
             goes_on = bool(callback.on_step()) and goes_on
+            advance_bars(callback, now - before)
         model.called()
         return goes_on
 

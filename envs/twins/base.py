@@ -18,6 +18,7 @@ from zorl.common.errors import ConfigurationError
 from zorl.common.registry import Registry
 from zorl.envs.arguments import Arguments
 from zorl.envs.ids import find_spec
+from zorl.envs.mujoco.task import CompiledMujoco
 from zorl.envs.task import Task
 
 T = TypeVar("T")
@@ -76,17 +77,18 @@ class Twin:
     """What takes a task's place in compiled rollouts.
 
     Attributes:
-        env: the dynamics.
+        env: the dynamics: a `CompiledEnv`, or a `CompiledMujoco`.
         rewards: of the wrappers, from the innermost to the outermost.
         limit: env steps at which an episode is truncated.
     """
 
-    env: CompiledEnv
+    env: Any
     rewards: tuple[CompiledReward, ...]
     limit: int
 
 
-TWINS: Registry[Callable[..., CompiledEnv]] = Registry("twin", "zorl.envs.twins")
+AnyTwin = CompiledEnv | CompiledMujoco
+TWINS: Registry[Callable[..., AnyTwin]] = Registry("twin", "zorl.envs.twins", "zorl.envs.mujoco")
 REWARD_TWINS: Registry[Callable[..., CompiledReward]] = Registry(
     "twin of a wrapper", "zorl.envs.twins"
 )
@@ -95,8 +97,8 @@ REWARD_TWINS: Registry[Callable[..., CompiledReward]] = Registry(
 @overload
 def register_twin(env_id: str) -> Callable[[T], T]: ...
 @overload
-def register_twin(env_id: str, twin: Callable[..., CompiledEnv]) -> None: ...
-def register_twin(env_id: str, twin: Callable[..., CompiledEnv] | None = None) -> Any:
+def register_twin(env_id: str, twin: Callable[..., AnyTwin]) -> None: ...
+def register_twin(env_id: str, twin: Callable[..., AnyTwin] | None = None) -> Any:
     """Let a twin take an environment's place from now on; without `twin`, a decorator of a class.
 
     Args:
@@ -148,7 +150,9 @@ def find_twin(task: Task) -> Twin | None:
         if reward is None:
             return None
         rewards.append(reward)
-    return None if env is None else Twin(env, tuple(rewards), limit)
+    if env is None or (rewards and isinstance(env, CompiledMujoco)):
+        return None
+    return Twin(env, tuple(rewards), limit)
 
 
 def rehearse(twin: Twin, action: Sequence[float], observations: int) -> None:

@@ -136,7 +136,7 @@ def apply_wrapper(env: gym.Env[Any, Any], name: str, options: Arguments) -> gym.
         return find_wrapper(name)(env, **options.build())
     except ConfigurationError:
         raise
-    except Exception as error:  # its author's code
+    except (Exception, SystemExit) as error:  # its author's code
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigurationError(
             f"wrapper {name!r} cannot be put on {env.unwrapped}: {reason}"

@@ -342,7 +342,7 @@ def test_a_signal_stops_an_episode_that_never_ends(workers: int, tmp_path: Path)
     folder = RunFolder(tmp_path / "run")
     environment = {**os.environ, "PYTHONPATH": str(Path(toy_envs.__file__).parent)}
     command = [sys.executable, "-m", "zorl", "train", "--agent", "spsa", "--env", ENDLESS]
-    options = ["--max-episode-steps=-1", "--timesteps=1000", "--no-tensorboard"]
+    options = ["--max-episode-steps=-1", "--timesteps=1e12", "--no-tensorboard"]
     process = subprocess.Popen(
         [*command, *options, f"--workers={workers}", "--run", folder.path],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -40,8 +41,8 @@ class Walk(gym.Env[Any, Any]):
         observation: a name in `OBSERVATIONS`.
         action: a name in `ACTIONS`.
         fault: what goes wrong: "nan-reward", "inf-reward", "nan-observation", "inf-observation",
-            "wrong-shape", "raise-step", "raise-reset", "hang", "exit" or "kill" (of a worker
-            process), "exit-anywhere".
+            "wrong-shape", "raise-step", "sys-exit", "raise-reset", "hang", "exit" or "kill" (of a
+            worker process), "exit-anywhere".
         at: the step at which it does.
         fault_seed: the only episode in which it does; None: in every one.
         single: give rewards as numpy's float32.
@@ -119,6 +120,8 @@ class Walk(gym.Env[Any, Any]):
                 file.write(b"x")
         if self._fault == "raise-step":
             raise RuntimeError("the step is broken")
+        if self._fault == "sys-exit":
+            sys.exit("the window was closed")
         if self._fault == "exit-anywhere":
             os._exit(7)
         if multiprocessing.parent_process() is not None:  # never this process

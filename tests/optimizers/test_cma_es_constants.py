@@ -37,7 +37,7 @@ def test_damped_the_tutorials_sigma_has_pycmas_damping(d, n):
 
 def test_damping_changes_the_mirrored_step_and_the_damping_alone():
     for make in (tutorial, mirrored):
-        for d, n in ((5, 8), (20, 12), (20, 96)):
+        for d, n in ((5, 8), (20, 12), (20, 36)):  # mu_eff ≤ d
             plain, damped = vars(make(d, n)), vars(make(d, n, damped=True))
             changed = {"d_sigma"}
             if make is mirrored:  # without the push of the worse half it has the tutorial's step
@@ -54,6 +54,19 @@ def test_damping_changes_the_mirrored_step_and_the_damping_alone():
     assert expected > 8
     k = mirrored(1, 4, damped=True)  # in one dimension nothing is counted more than once
     assert k.d_sigma == 1 + k.c_sigma
+
+
+@pytest.mark.parametrize(("d", "n"), [(20, 96), (5, 64), (10, 80), (5, 2000)])
+def test_damped_large_populations_learn_the_covariance_at_nearly_the_tutorials_rate(d, n):
+    # α_cov is 3, of which 1 goes with d / mu_eff.
+    damped, plain = mirrored(d, n, damped=True), mirrored(d, n)
+    mu_eff = 1 / (damped.recombination**2).sum()
+    assert mu_eff > d
+    alpha = 2 + d / mu_eff
+    assert damped.c_1 == pytest.approx(alpha / ((d + 1.3) ** 2 + mu_eff), rel=1e-12)
+    raw = alpha * (mu_eff + 1 / mu_eff - 1.75) / ((d + 2) ** 2 + alpha * mu_eff / 2)
+    assert damped.c_mu == pytest.approx(min(1 - damped.c_1, raw), rel=1e-12)
+    assert plain.c_1 == pytest.approx(3 / alpha * damped.c_1, rel=1e-12)
 
 
 @pytest.mark.parametrize(("d", "n"), [(2, 6), (10, 10), (51, 15), (500, 22)])

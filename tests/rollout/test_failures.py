@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import toy_envs
 from toy_batches import RUNNING, batch, runner
 
 from zorl.common.errors import (
@@ -13,8 +15,10 @@ from zorl.common.errors import (
     NonFiniteRewardError,
     ZorlError,
 )
+from zorl.rollout.backend import Backend
 from zorl.rollout.failures import FailedEpisode, FailureRule
 from zorl.rollout.local.serial import SerialBackend
+from zorl.rollout.processes.backend import ProcessBackend
 
 
 def test_a_failure_keeps_the_episode_its_traceback_and_says_where() -> None:
@@ -33,6 +37,9 @@ def test_a_failure_keeps_the_episode_its_traceback_and_says_where() -> None:
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert caught.value.replay == "here.zip"
     assert "_go_wrong" in caught.value.trace
+    assert (
+        caught.value.trace.splitlines()[1].split('"')[1] == toy_envs.__file__
+    )  # no caller's frame
     assert caught.value.trace.endswith("RuntimeError: the step is broken\n")
     (episode,) = kept
     assert caught.value.job is not None
@@ -48,6 +55,20 @@ def test_a_failure_keeps_the_episode_its_traceback_and_says_where() -> None:
     with pytest.raises(EnvironmentFailure, match=r"not saved for replay: it is full") as caught:
         backend.run(task)
     assert caught.value.replay is None
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_an_environment_that_ends_its_program_is_named(workers: int) -> None:
+    """As those do whose window was closed: sys.exit would end the training without a word."""
+    playing = runner(fault="sys-exit", fault_seed=8)
+    backend: Backend = SerialBackend(playing) if workers == 1 else ProcessBackend(playing, workers)
+    with (
+        closing(backend),
+        pytest.raises(
+            EnvironmentFailure, match=r"raised SystemExit in step.* seed 8: the window was closed"
+        ),
+    ):
+        backend.run(batch())
 
 
 def test_a_reward_that_is_no_number_raises_whatever_the_rule_for_failures() -> None:

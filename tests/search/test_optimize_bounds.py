@@ -69,6 +69,7 @@ def test_restarts_inside_a_wrapper_are_not_stopped_by_tol(wrapped: Callable[[Any
 
     result = zorl.minimize(
         rastrigin, np.full(4, 3.0), wrapped(Restarts(CMAES(1.0))), tol=1e-3, batched=True,
-        max_evaluations=15_000,
+        max_evaluations=15_000, seed=4,
     )  # fmt: skip
+    # Of 40 seeds 33 to 36 come here; a first run alone ends at one of the other optima.
     assert result.fun < 1e-6

@@ -126,6 +126,12 @@ def compare_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Ar
 def resume_parser(parser: argparse.ArgumentParser) -> None:
     """The options of `zorl resume`."""
     parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+    parser.add_argument(
+        "--timesteps",
+        type=count,
+        metavar="N",
+        help="a larger budget, also of a run that is finished (default: the run's)",
+    )
     trust_option(parser)
     resources_options(parser)
     display_options(parser)

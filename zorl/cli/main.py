@@ -33,6 +33,7 @@ from zorl.cli.arguments import (
 )
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, UnknownNameError, ZorlError
 from zorl.common.output import if_readable, silence, tell
+from zorl.common.tracebacks import own_traceback
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,8 +81,12 @@ def guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespa
 
 
 def _complain(error: ZorlError) -> int:
-    if isinstance(error, EnvironmentFailure) and error.trace:  # the environment's own
-        tell(error.trace.removesuffix("\n"))
+    if isinstance(error, EnvironmentFailure):
+        cause = error.__cause__
+        own = "" if cause is None or isinstance(cause, ZorlError) else own_traceback(cause)
+        trace = error.trace or own
+        if trace.startswith("Traceback"):  # else there is nothing of the environment's code in it
+            tell(trace.removesuffix("\n"))
     tell(f"zorl: error: {error}")
     return 2 if isinstance(error, ConfigurationError) else 1
 
@@ -145,7 +150,11 @@ def resume_command(args: argparse.Namespace) -> int:
     with StopSignals() as signals:
         with named_by(folder.path, args.trust):
             recorders = recorders_for(args)
-        options = {"trust": args.trust, **resources_from(args)}
+        options = {
+            "trust": args.trust,
+            "total_timesteps": args.timesteps,
+            **resources_from(args),
+        }
         result = resume(folder, recorders, stop=signals, **options)
     return report(result, folder, signals)
 

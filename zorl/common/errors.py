@@ -76,5 +76,19 @@ class Interrupted(ZorlError):
     """A signal asked to stop, and the episodes under way were given up."""
 
 
+class TooManySteps(ZorlError):
+    """Episodes under way took more env steps than they may in all, and were given up.
+
+    Attributes:
+        most_steps: what they may take.
+    """
+
+    most_steps: int = 0
+
+
+class GenerationGivenUp(TooManySteps):
+    """A generation of a search went far beyond the budget."""
+
+
 class DivergedError(ZorlError):
     """The parameters of a search left the range of the network's float32 numbers."""

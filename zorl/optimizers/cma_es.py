@@ -108,9 +108,9 @@ class CMAES(DistributionSearch[CMAESState]):
         mirrored: whether candidates are opposite pairs along orthogonal directions, with the
             constants that these allow; otherwise they are independent, with the tutorial's.
         max_memory_gb: the most memory that a search may take, in units of 1e9 bytes.
-        damped: whether sigma changes more slowly, the more so the larger the population, and the
-            worse half of mirrored candidates pushes nothing: safer on sharp ridges and among many
-            optima, slower elsewhere.
+        damped: whether sigma changes more slowly, the more so the larger the population; mirrored,
+            so does C in populations that are large for d, and the worse half pushes nothing. Safer
+            on sharp ridges and among many optima, slower elsewhere.
     """
 
     sigma0: float = 0.5

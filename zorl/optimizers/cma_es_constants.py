@@ -3,7 +3,8 @@
 Equation numbers are those of Hansen, "The CMA Evolution Strategy: A Tutorial" (arXiv 1604.00772);
 its table 1 has these constants. `tutorial` is that table and nothing else. `mirrored` differs from
 it in four numbers found by trial, which are named and explained below, and in the variance of the
-mean's step, which is computed exactly. With `damped`, d_sigma grows faster with n / d.
+mean's step, which is computed exactly. With `damped`, d_sigma grows faster with n / d, and the
+first of the four numbers falls.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from zorl.common.types import Vector, frozen
 
 # Of `mirrored` alone.
 # α_cov in eq. 57 and 58: orthogonal directions tell more of C in each generation than independent
-# ones, so C may be learned 1.5 times as fast.
+# ones, so C may be learned 1.5 times as fast. More directions than dimensions are no longer all
+# orthogonal, and learning C fast makes a large population converge to the next best optimum: where
+# damped, the number falls to the tutorial's 2 as mu_eff grows beyond d.
 _ALPHA = 3.0
 # Weight of the worse half in the mean's step, which the tutorial leaves out; flat from 0.2 to 0.5.
 _RECOIL = 0.3
@@ -93,7 +96,7 @@ def constants(
         active: whether the worse half has negative weights in C.
         in_pairs: whether the candidates are opposite pairs along orthogonal directions.
         damped: whether sigma follows its path more slowly, the more so the larger n is, and pairs
-            have the tutorial's step.
+            have the tutorial's step and, the larger n is for d, nearly its rates of C.
     """
     return (mirrored if in_pairs else tutorial)(d, n, separable, active, damped)
 
@@ -124,7 +127,8 @@ def mirrored(
 ) -> Constants:
     """For n candidates in opposite pairs along orthogonal directions: see the numbers above."""
     mu, raw, mu_eff = _raw_weights(n)
-    c_1, c_mu = _covariance_rates(d, mu_eff, _ALPHA, separable)
+    alpha = 2.0 + (_ALPHA - 2.0) * min(1.0, d / mu_eff) if damped else _ALPHA
+    c_1, c_mu = _covariance_rates(d, mu_eff, alpha, separable)
     better, worse = _halves(mu, raw)
     recoil, least = (0.0, 1.0) if damped else (_RECOIL, _DAMPING)
     w = better + recoil * worse

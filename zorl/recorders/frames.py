@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, ZorlError
+from zorl.common.tracebacks import own_traceback
 from zorl.envs import Task, native_recorder
 from zorl.envs.ids import close_env
 from zorl.recorders.base import Predictor
@@ -121,15 +121,15 @@ def _named(task: Task, seed: int) -> Iterator[None]:
         yield
     except ZorlError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         failure = EnvironmentFailure(
             f"{task.env_id} failed in the episode with seed {seed} ({_line(error)})"
         )
-        failure.trace = traceback.format_exc()
+        failure.trace = own_traceback(error)
         raise failure from error
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     """An exception in one line, whatever it says."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zorl.common.errors import TooManySteps
 from zorl.common.streams import Seeds
 from zorl.policies.normalization import Moments, Normalizer
 from zorl.rollout.origin import CandidateOrigin
@@ -23,12 +24,15 @@ class EpisodeBatch:
         seeds: (e,) episode seeds, the same for all candidates.
         normalizer: frozen for the whole batch.
         origin: what the candidates can be computed from, where that is known.
+        most_steps: env steps that all episodes may take together; None: any number. A batch that
+            takes more is given up, and whether it is depends on nothing but its episodes.
     """
 
     thetas: NDArray[np.float32]
     seeds: Seeds
     normalizer: Normalizer
     origin: CandidateOrigin | None = None
+    most_steps: int | None = None
 
     def __len__(self) -> int:
         return len(self.thetas) * len(self.seeds)
@@ -37,6 +41,23 @@ class EpisodeBatch:
         """The row of `thetas` and the episode seed of a job."""
         row, column = divmod(index, len(self.seeds))
         return row, self.seeds[column]
+
+    def check_steps(self, steps: int) -> None:
+        """Give the batch up if it takes too many env steps.
+
+        Args:
+            steps: that some of its episodes, or all, have taken.
+
+        Raises:
+            TooManySteps: more than `most_steps`.
+        """
+        if self.most_steps is not None and steps > self.most_steps:
+            error = TooManySteps(
+                f"{len(self):,} episodes took more than {self.most_steps:,} env steps in all and "
+                "were given up"
+            )
+            error.most_steps = self.most_steps
+            raise error
 
 
 @dataclass(frozen=True)

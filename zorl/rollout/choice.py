@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 
 from zorl.common.errors import ConfigurationError
+from zorl.envs import find_twin
+from zorl.envs.mujoco.task import CompiledMujoco
 from zorl.rollout.backend import BACKENDS, Backend, BackendSetup, register_backend
 from zorl.rollout.compiled.backend import why_not_compiled
 from zorl.rollout.compiled.cache import why_no_numba
+from zorl.rollout.compiled.mujoco.bits import why_other_bits
 
 log = logging.getLogger("zorl")
 
@@ -53,5 +56,10 @@ def _choose(setup: BackendSetup) -> str:
             reason,
             setup.task.env_id,
         )
+        return "gymnasium"
+    twin = find_twin(setup.task)
+    assert twin is not None  # guaranteed by why_not_compiled
+    if isinstance(twin.env, CompiledMujoco) and (why := why_other_bits(setup.task, twin)):
+        log.warning("%s is played by the environment itself: %s", setup.task.env_id, why)
         return "gymnasium"
     return "compiled"

@@ -53,10 +53,13 @@ class Evaluator(Protocol):
         takes_origin: whether `evaluate` also takes a keyword `origin`, the
             `zorl.rollout.origin.CandidateOrigin` of a search's candidates, for machines that
             compute the candidates themselves instead of receiving them.
+        takes_most_steps: whether `evaluate` also takes a keyword `most_steps`, the env steps after
+            which it gives up and raises `TooManySteps`.
     """
 
     structured: bool = False
     takes_origin: bool = False
+    takes_most_steps: bool = False
 
     @abstractmethod
     def evaluate(self, thetas: NDArray[Any], seeds: Seeds, normalizer: Normalizer) -> Evaluation:

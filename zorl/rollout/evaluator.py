@@ -23,6 +23,8 @@ class RolloutEvaluator(Evaluator):
         reward_offset: is added to the reward of every step; native returns are without it.
     """
 
+    takes_most_steps = True
+
     def __init__(self, backend: Backend, reward_offset: float = 0.0) -> None:
         self._backend = backend
         self._reward_offset = reward_offset
@@ -34,11 +36,18 @@ class RolloutEvaluator(Evaluator):
         seeds: Seeds,
         normalizer: Normalizer,
         origin: CandidateOrigin | None = None,
+        most_steps: int | None = None,
     ) -> Evaluation:
-        """See `Evaluator`."""
+        """See `Evaluator`.
+
+        Raises:
+            TooManySteps: the episodes take more than `most_steps` env steps in all. What is played
+                until then depends on the backend; whether it is raised does not.
+        """
         rows = np.ascontiguousarray(thetas, dtype=np.float32)
-        batch = EpisodeBatch(rows, tuple(seeds), normalizer, origin)
+        batch = EpisodeBatch(rows, tuple(seeds), normalizer, origin, most_steps)
         results = self._backend.run(batch)
+        batch.check_steps(int(results.lengths.sum()))
         shape = (len(batch.thetas), len(batch.seeds))
         returns = results.returns
         if self._reward_offset:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zorl.common.errors import EnvironmentFailure, NonFiniteRewardError, UnknownNameError, ZorlError
+from zorl.common.tracebacks import own_traceback
 from zorl.policies.normalization import Normalizer
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 
@@ -121,8 +122,5 @@ def as_sent(error: Exception) -> tuple[ZorlError | None, str]:
 
 
 def own_trace(error: EnvironmentFailure) -> str:
-    """The traceback of the exception behind a failure; "" where there is none."""
-    cause = error.__cause__
-    if cause is None:
-        return ""
-    return "".join(traceback.format_exception(type(cause), cause, cause.__traceback__))
+    """The environment's part of the traceback behind a failure; "" where there is none."""
+    return "" if error.__cause__ is None else own_traceback(error.__cause__)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import textwrap
 from pathlib import Path
 
-from zorl.runs.curves import best_row
+from zorl.runs.curves import best_row, score
 from zorl.runs.result import HeldOut, RunResult
 
 
@@ -85,6 +86,8 @@ def _selection(result: RunResult) -> list[str]:
     best = best_row(result.curve)
     if not result.finished or result.select is None or best is None:
         return []
+    if not math.isfinite(score(best)):
+        return ["final policy: the last; no validation came to its end"]
     last = result.curve[-1]
     of = f"of {len(result.curve)} validation{'s' * (len(result.curve) > 1)}"
     if best is last:
@@ -116,6 +119,8 @@ def _training(result: RunResult) -> list[str]:
         f"trained {steps:,} env steps, {result.episodes.training:,} episodes, "
         f"{seconds:.1f} s without validation ({steps / max(seconds, 1e-9):,.0f} steps/s)"
     ]
+    if result.given_up is not None:
+        lines.append(result.given_up)
     if steps > 1.2 * result.total_timesteps:
         lines.append(f"the budget was {result.total_timesteps:,}; a whole generation is the least")
     return lines
@@ -166,6 +171,8 @@ def _next(result: RunResult, folder: Path | None) -> list[str]:
         return []
     if result.finished:
         step = f"next: zorl watch {folder}"
+        if result.given_up is not None:
+            step = f"next: zorl resume {folder} --timesteps STEPS"
     elif result.resumable:
         step = f"next: zorl resume {folder}"
     else:

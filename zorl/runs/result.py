@@ -152,12 +152,13 @@ class RunResult:
         curve: the learning curve, see `zorl.runs.curves`.
         env_steps: env steps by purpose.
         episodes: episodes by purpose.
-        held_out: the final estimate; None unless the run was finished.
+        held_out: the final estimate; None unless the run was finished, and of episodes without end.
         counters: of a search.
         claimed_return: the score that a search's gate holds of its policy; NaN if it holds none.
         compile_seconds: what compiling took, where compiled code played the episodes.
         workers: the worker processes, where there were some.
         select: which policy the final one is: "best" by validation, or "last".
+        given_up: why a search ended before its budget; None where it did not.
         more: fields of other families of agents.
     """
 
@@ -181,6 +182,7 @@ class RunResult:
     compile_seconds: float | None = None
     workers: WorkersUsed | None = None
     select: str | None = None
+    given_up: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property

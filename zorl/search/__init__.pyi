@@ -1,4 +1,5 @@
 from . import gates as gates
+from .budget import Budget as Budget
 from .checkpointed import long_search as long_search
 from .episode_count import reliability as reliability
 from .gates import (
@@ -20,7 +21,6 @@ from .loop import Search as Search
 from .minibatch import MinibatchObjective as MinibatchObjective
 from .optimize import maximize as maximize, minimize as minimize
 from .records import (
-    Budget as Budget,
     Counters as Counters,
     Generation as Generation,
     SearchState as SearchState,

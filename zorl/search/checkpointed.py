@@ -14,8 +14,9 @@ from zorl.common.output import tell
 from zorl.common.storage import flatten, load_archive, save_archive, unflatten
 from zorl.common.types import Stop, Vector
 from zorl.common.validation import at_least
+from zorl.search.budget import Budget
 from zorl.search.loop import Search
-from zorl.search.records import Budget, SearchState
+from zorl.search.records import SearchState
 
 _KIND = "long-search"
 _SAVE_SECONDS = 60.0

@@ -16,13 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zorl.common.errors import ConfigurationError, DivergedError, Interrupted
-from zorl.common.streams import Streams
+from zorl.common.errors import (
+    ConfigurationError,
+    DivergedError,
+    GenerationGivenUp,
+    Interrupted,
+    TooManySteps,
+)
+from zorl.common.streams import Seeds, Streams
 from zorl.common.types import Matrix, Stop, Vector
 from zorl.optimizers.base import Asked, Optimizer
 from zorl.policies.normalization import Normalizer
 from zorl.rollout.evaluation import Evaluation, Evaluator
 from zorl.rollout.origin import CandidateOrigin
+from zorl.search.budget import Allowance, Budget
 from zorl.search.episode_count import next_episodes
 from zorl.search.gates import AlwaysAccept, Decision, Gate, checked_gate
 from zorl.search.records import Counters, Generation, SearchState, Timing
@@ -111,13 +118,19 @@ class Search:
         Args:
             state: of `init`, or where a search was interrupted.
             until: whether it is over, as `Budget(generations=100)`; asked before every generation,
-                the first too. None: it never is.
+                the first too. None: it never is. A `Budget` of env steps also says when a
+                generation under way is given up.
             stop: whether to stop, asked after every generation. A generation that is under way when
                 a signal comes may be given up; see `zorl.common.stop_signals`.
+
+        Raises:
+            GenerationGivenUp: one went far beyond the budget of env steps. Whether one does
+                is a function of its episodes alone; `state` is as it was before.
         """
+        budget = until if isinstance(until, Budget) else None
         while until is None or not until(state):
             try:
-                generation = self.step(state)
+                generation = self.step(state, budget)
             except Interrupted:  # it will be the same again, from the same state
                 return
             yield generation
@@ -125,21 +138,36 @@ class Search:
             if stop is not None and stop():
                 return
 
-    def step(self, state: SearchState) -> Generation:
+    def step(self, state: SearchState, budget: Budget | None = None) -> Generation:
         """One generation.
+
+        Args:
+            state: before it.
+            budget: the generation is given up if it goes far beyond it.
 
         Raises:
             DivergedError: the parameters grew beyond the range of float32.
+            GenerationGivenUp: see `run`.
         """
+        allowance = Allowance(budget, state.counters.env_steps)
+        try:
+            return self._step(state, allowance)
+        except TooManySteps as error:
+            raise GenerationGivenUp(
+                f"generation {state.generation} took the search more than {allowance.grace:,.0f} "
+                f"env steps beyond its budget{allowance.words} and was given up"
+            ) from error
+
+    def _step(self, state: SearchState, allowance: Allowance) -> Generation:
         clock = time.perf_counter
         times = [clock()]
         asked = self.optimizer.ask(state.optimizer, self.streams.search(state.generation))
         times.append(clock())
-        evaluation = self._evaluate(state, asked)
+        evaluation = self._evaluate(state, asked, allowance)
         times.append(clock())
         proposal = self._propose(state, asked, evaluation)
         times.append(clock())
-        decision, measured = self._decide(state, proposal)
+        decision, measured = self._decide(state, proposal, allowance)
         times.append(clock())
         after = self._advance(state, asked, evaluation, proposal, decision, measured)
         timing = Timing(*(later - earlier for earlier, later in pairwise(times)))
@@ -148,7 +176,7 @@ class Search:
             state.generation, after, before, asked.sigma, evaluation, decision, timing
         )
 
-    def _evaluate(self, state: SearchState, asked: Asked) -> Evaluation:
+    def _evaluate(self, state: SearchState, asked: Asked, allowance: Allowance) -> Evaluation:
         """Every candidate on the generation's seeds."""
         seeds = self.streams.episodes(state.generation, round(state.episodes))
         candidates: Any = asked.candidates if self.evaluator.structured else asked.thetas
@@ -157,7 +185,22 @@ class Search:
             more["origin"] = CandidateOrigin(
                 self.optimizer, state.optimizer, self.streams, state.generation
             )
-        return self.evaluator.evaluate(candidates, seeds, state.normalizer, **more)
+        return self._measure(allowance, candidates, seeds, state.normalizer, **more)
+
+    def _measure(
+        self,
+        allowance: Allowance,
+        candidates: Any,
+        seeds: Seeds,
+        normalizer: Normalizer,
+        **more: Any,
+    ) -> Evaluation:
+        """An evaluation within what the generation may take."""
+        if self.evaluator.takes_most_steps:
+            more["most_steps"] = allowance.of(candidates.shape[0] * len(seeds))
+        evaluation = self.evaluator.evaluate(candidates, seeds, normalizer, **more)
+        allowance.charge(evaluation)
+        return evaluation
 
     def _propose(self, state: SearchState, asked: Asked, evaluation: Evaluation) -> Any:
         """The optimizer's state after the returns."""
@@ -172,13 +215,15 @@ class Search:
             )
         return proposal
 
-    def _decide(self, state: SearchState, proposal: Any) -> tuple[Decision[Any], list[Evaluation]]:
+    def _decide(
+        self, state: SearchState, proposal: Any, allowance: Allowance
+    ) -> tuple[Decision[Any], list[Evaluation]]:
         """The gate's decision and what it measured."""
         measured: list[Evaluation] = []
 
         def measure(thetas: Matrix, start: int, stop: int) -> Matrix:
             seeds = self.streams.gate(state.generation, stop)[start:]
-            measured.append(self.evaluator.evaluate(thetas, seeds, state.normalizer))
+            measured.append(self._measure(allowance, thetas, seeds, state.normalizer))
             return measured[-1].returns
 
         incumbent = state.optimizer.theta

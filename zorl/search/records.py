@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zorl.common.types import Vector
-from zorl.common.validation import at_least, positive
 from zorl.policies.normalization import Normalizer
 from zorl.rollout.evaluation import Evaluation
 from zorl.search.episode_count import reliability
@@ -102,40 +101,6 @@ class SearchState:
     def theta(self) -> Vector:
         """(d,) the incumbent."""
         return np.asarray(self.optimizer.theta)
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a search may spend in all; it ends after the generation that reaches one of these.
-
-    Whole generations are run, so that env steps and episodes may be overspent by part of one.
-
-    Args:
-        generations: since the start of the run; None is no bound, here and below.
-        total_timesteps: env steps, of candidates and gate.
-        total_episodes: episodes, of candidates and gate.
-    """
-
-    generations: int | None = None
-    total_timesteps: float | None = None
-    total_episodes: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.generations is not None:
-            at_least("generations", self.generations, 1)
-        for name in ("total_timesteps", "total_episodes"):
-            if getattr(self, name) is not None:
-                positive(name, getattr(self, name))
-
-    def __call__(self, state: SearchState) -> bool:
-        """Whether it is spent."""
-        counters = state.counters
-        pairs = (
-            (self.generations, state.generation),
-            (self.total_timesteps, counters.env_steps),
-            (self.total_episodes, counters.episodes),
-        )
-        return any(bound is not None and spent >= bound for bound, spent in pairs)
 
 
 @dataclass(frozen=True)

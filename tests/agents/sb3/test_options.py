@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from toy_baselines import PPO, REPLAY, Collector, Maker
 
-from zorl.agents.sb3.options import LinearSchedule
+from zorl.agents.sb3.options import LinearSchedule, resolve
 from zorl.common.errors import ConfigurationError, UnknownNameError
 
 
@@ -24,6 +24,12 @@ def test_a_linear_schedule_ends_at_zero_where_the_training_ends(make: Maker) -> 
     assert rates == pytest.approx([0.001, 0.0])
     assert [r.scalars["train/clip_range"] for r in collector.records] == pytest.approx([0.2, 0.0])
     assert LinearSchedule(0.5)(-0.1) == 0.0  # a rollout may end beyond the end
+
+
+def test_a_whole_number_is_an_integer_where_one_is_wanted() -> None:
+    resolved = resolve("dqn", {"buffer_size": 1e4, "max_grad_norm": 5.0, "train_freq": 2.0})
+    found = [resolved[name] for name in ("buffer_size", "max_grad_norm", "train_freq")]
+    assert repr(found) == "[10000, 5.0, 2]"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,7 @@ def test_unknown_names_get_the_nearest(make: Maker, options: dict[str, Any], mes
         ("ppo", {"learning_rate": "fast"}, {}, "ppo cannot be made"),
         ("ppo", {"learning_rate": {"schedule": "linear"}}, {}, "entries schedule and initial"),
         ("ppo", {"learning_rate": {"schedule": "linear", "initial": "1"}}, {}, "must be a number"),
+        ("sac", {"buffer_size": 1.5}, {}, "buffer_size of sac must be an integer, got 1.5"),
         ("ppo", {"policy_kwargs": [8]}, {}, "policy_kwargs must be a mapping"),
         ("ppo", {"gamma": float("nan")}, {}, "must be finite"),
         ("td3", {"action_noise": {"type": "pink", "std": 1}}, {}, "unknown action noise 'pink'"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -79,6 +79,38 @@ def test_stop_training_on_max_episodes() -> None:
 
     agent = small("ars", m=2).learn(10**6, callback=StopTrainingOnMaxEpisodes(max_episodes=10))
     assert agent.num_episodes == 12  # four a generation
+
+
+class Bar:
+    """Stands for tqdm's."""
+
+    made: ClassVar[list[Bar]] = []
+
+    def __init__(self, total: int) -> None:
+        self.total, self.n = total, 0
+        self.made.append(self)
+
+    def update(self, n: int) -> None:
+        self.n += n
+
+    def refresh(self) -> None:
+        pass
+
+    close = refresh
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_sb3_s_progress_bar_counts_steps(listed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stable_baselines3.common import callbacks
+
+    monkeypatch.setattr(callbacks, "tqdm", Bar)
+    monkeypatch.setattr(Bar, "made", [])
+    bar: Any = callbacks.ProgressBarCallback()
+    agent = small("ars", m=2).learn(300)
+    before = agent.num_timesteps
+    agent.learn(300, callback=callbacks.CallbackList([bar]) if listed else bar)
+    (shown,) = Bar.made
+    assert (shown.n, shown.total) == (agent.num_timesteps - before, 300)
 
 
 def test_eval_callback_with_a_reward_threshold(tmp_path: Path) -> None:

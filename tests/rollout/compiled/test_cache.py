@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from toy_twins import RightDrift
 
-from zorl.rollout.compiled.cache import traced
+from zorl.rollout.compiled.cache import announced, traced
 
 ROOT = Path(__file__).parents[3]
 
@@ -62,6 +62,23 @@ def test_processes_that_start_together_agree_and_later_ones_compile_nothing(tmp_
     assert all(others == rewards for _, _, others in answers)
     assert len(list((tmp_path / "kernels").glob("zorl_kernel_*.py"))) == 1
     assert not list((tmp_path / "kernels").glob("*.part"))
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_only_what_is_compiled_is_announced_and_only_on_a_terminal(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("ZORL_CACHE", str(tmp_path))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    twin = RightDrift(push=0.4001 + terminal)
+    seen, rewards, ends = np.zeros((4, 2)), np.zeros(3), np.zeros(3, np.bool_)
+    for expected in ("compiling\n" * terminal, ""):  # it is loaded the second time
+        kernel = traced(twin, 2, 1, exact=True)
+        with announced(kernel, "compiling"):
+            kernel(np.ones((4, 2)), np.ones((3, 1)), seen, rewards, ends, True)
+        assert capsys.readouterr().err == expected
+        monkeypatch.delitem(sys.modules, kernel.__module__)  # as if in a later process
 
 
 def sources(folder: Path) -> set[str]:

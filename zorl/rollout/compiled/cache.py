@@ -12,13 +12,15 @@ import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 from zorl.common.cache_folder import writable_folder
 from zorl.common.errors import ConfigurationError
+from zorl.common.output import tell
 from zorl.envs.twins.base import CompiledEnv
 from zorl.rollout.compiled.parts import Spec
 from zorl.rollout.compiled.source import kernel_source
@@ -28,7 +30,7 @@ _HERE = Path(__file__).parent
 _POLICIES = _HERE.parents[1] / "policies"
 # Files whose functions become part of a kernel.
 _INLINED = (
-    *(_HERE / name for name in ("exact.py", "fast.py", "intrinsics.py")),
+    *(_HERE / name for name in ("exact.py", "fast.py", "intrinsics.py", "mujoco/arrays.py")),
     *(_POLICIES / name for name in ("kernels.py", "activations.py")),
 )
 
@@ -45,13 +47,32 @@ def why_no_numba() -> str | None:
 
 def compiled(spec: Spec) -> Callable[..., None]:
     """The kernel of a spec, from the cache if it was made before."""
-    return _guarded(_loaded(kernel_source(spec)), spec.twin.env)
+    return guarded(loaded(kernel_source(spec)).kernel, spec.twin.env)
 
 
 def was_compiled(kernel: Callable[..., None]) -> bool:
     """Whether a kernel that was called had to be compiled; else its code was in the cache."""
     stats: Any = kernel.__wrapped__.stats  # type: ignore[attr-defined]
     return bool(stats.cache_misses)
+
+
+@contextmanager
+def announced(kernel: Callable[..., None], line: str) -> Iterator[None]:
+    """In here, say a line on a terminal if the kernel is compiled, not if it is loaded."""
+    from numba.core import event
+
+    compiling = kernel.__wrapped__  # type: ignore[attr-defined]
+
+    class Announcer(event.Listener):
+        def on_start(self, event: Any) -> None:
+            if event.data["dispatcher"] is compiling and sys.stderr.isatty():
+                tell(line)
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Announcer()):
+        yield
 
 
 def traced(env: CompiledEnv, observations: int, actions: int, exact: bool) -> Callable[..., None]:
@@ -62,10 +83,10 @@ def traced(env: CompiledEnv, observations: int, actions: int, exact: bool) -> Ca
     whether a step terminated and, if `chained`, the other states; otherwise all states are given
     and every step starts from its own.
     """
-    return _guarded(_loaded(trace_source(env, observations, actions, exact)), env)
+    return guarded(loaded(trace_source(env, observations, actions, exact)).kernel, env)
 
 
-def _guarded(kernel: Callable[..., None], env: CompiledEnv) -> Callable[..., None]:
+def guarded(kernel: Callable[..., None], env: Any) -> Callable[..., None]:
     """A kernel, which is compiled when it is first called; what numba says then, in our words."""
     from numba.core.errors import NumbaError
 
@@ -83,8 +104,8 @@ def _guarded(kernel: Callable[..., None], env: CompiledEnv) -> Callable[..., Non
     return call
 
 
-def _loaded(source: str) -> Callable[..., None]:
-    """The function `kernel` of a module with this source."""
+def loaded(source: str) -> Any:
+    """The module with this source, whose file is kept in the user's cache."""
     helpers = "".join(path.read_text(encoding="utf-8") for path in _INLINED)
     # numba's own cache looks at this file alone: its name stands for all that goes into it.
     digest = hashlib.sha256((source + helpers).encode()).hexdigest()[:24]
@@ -101,8 +122,7 @@ def _loaded(source: str) -> Callable[..., None]:
         except BaseException:
             del sys.modules[name]
             raise
-    kernel: Callable[..., None] = sys.modules[name].kernel
-    return kernel
+    return sys.modules[name]
 
 
 def _written(name: str, source: str) -> Path:

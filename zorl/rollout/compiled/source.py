@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zorl.policies.mlp import is_mlp
+from zorl.policies.mlp import MlpPolicy, is_mlp
 from zorl.rollout.compiled.parts import LANES, Parts, Spec
 
 _MOST_UNITS = 4096  # they lie on the stack, for all lanes; there are some megabytes of it
@@ -24,6 +24,11 @@ def why_not(policy: Any) -> str | None:
         return f"kernels take Discrete and Box actions, not {policy.decoder.kind}"
     if policy.decoder.stochastic:
         return "kernels run policies that act deterministically"
+    return None
+
+
+def why_no_lanes(policy: MlpPolicy) -> str | None:
+    """What keeps a network from kernels that play 64 episodes side by side; None: nothing."""
     # An input has its moments beside it, in double precision.
     units = 5 * policy.inputs + sum(out for out, _ in policy.layers)
     if units > _MOST_UNITS:

@@ -89,7 +89,7 @@ class Translation:
         self._names[key] = name
         self._owners.append(owner)
         self._open.append(key)
-        tree = _parsed(plain)
+        tree = parsed(plain)
         writer = _Writer(self, plain, owner, name)
         tree.name = name
         tree.decorator_list = [ast.Name("inlined", ast.Load())]
@@ -286,7 +286,12 @@ class _Writer(ast.NodeTransformer):
         return result
 
 
-def _parsed(function: Any) -> ast.FunctionDef:
+def parsed(function: Any) -> ast.FunctionDef:
+    """The syntax tree of a function's source.
+
+    Raises:
+        ConfigurationError: the source cannot be read, or is no `def`.
+    """
     try:
         text = textwrap.dedent(inspect.getsource(function))
         tree = ast.parse(text).body[0]

@@ -114,6 +114,7 @@ class GymnasiumRunner(EnvRunner):
         Raises:
             NonFiniteRewardError: a NaN or infinite reward or observation.
             EnvironmentFailure: the environment raised; the message has the seed that replays it.
+            TooManySteps: these jobs alone take more steps than the batch may.
         """
         queue = iter(jobs)
         first: list[int] = []
@@ -172,6 +173,8 @@ class _Play:
         draw = self._draw if runner.uniforms else None
         array, reads_info = np.ndarray, runner.task.success == "info"
         single = _SINGLE if self._plain else None  # no array's dtype
+        before, most = runner.steps, self._batch.most_steps
+        last = math.inf if most is None else before + most
         while self._active:
             raise_if_overdue()
             n = self._active
@@ -203,10 +206,12 @@ class _Play:
                     add_info(info)
                     if terminated or truncated:
                         ends.append((len(rewards) - 1, bool(terminated), info))
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # pygame's way to close a window
                 raise self._failure("step", len(rewards), error) from error
             self._step_count += 1
             runner.steps += n
+            if runner.steps > last:
+                self._batch.check_steps(runner.steps - before)
             self._rewards = rewards
             self._observe(observations, rewards)
             if self._step_count >= self._due:
@@ -287,7 +292,7 @@ class _Play:
         try:
             observation, _ = self._envs[lane].reset(seed=seed)
             self._encoder.write(self._step_batch.observations, lane, observation)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._failure("reset", lane, error) from error
         if self._runner.heartbeat is not None:
             self._runner.heartbeat()
@@ -364,7 +369,7 @@ class _Play:
         for items in lists:
             items[lane], items[last] = items[last], items[lane]
 
-    def _failure(self, verb: str, lane: int, error: Exception) -> EnvironmentFailure:
+    def _failure(self, verb: str, lane: int, error: BaseException) -> EnvironmentFailure:
         env_id, seed = self._runner.task.env_id, self._seeds[lane]
         at = f" at step {self._step_count - self._started[lane] + 1}" if verb == "step" else ""
         where = f"{verb}(){at} of the episode with seed {seed}"

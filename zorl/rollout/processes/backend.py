@@ -99,6 +99,8 @@ class ProcessBackend(Backend):
         Raises:
             EnvironmentFailure: an episode failed and the rule is to fail, or workers die before
                 they finish anything.
+            TooManySteps: one worker's share, or all episodes that are over, took more steps than
+                the batch may.
         """
         if not len(batch):
             return EpisodeResults.empty(batch)
@@ -171,6 +173,8 @@ class _BatchRun:
     def _wait(self) -> None:
         """Wait until a worker answers or ends."""
         raise_if_overdue()
+        if self._batch.most_steps is not None:
+            self._batch.check_steps(int(self._shared.results.lengths.sum()))
         timeout = self._backend.timeout
         sources: dict[Any, Worker] = {}
         for worker in self._pool.workers:

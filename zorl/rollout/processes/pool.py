@@ -94,7 +94,15 @@ class WorkerPool:
                 self.workers.append(self._start(index, self._memory))
         self._batches += 1
         shape = (len(batch.thetas), batch.thetas.shape[1])
-        header = Header(self._batches, shape, batch.seeds, batch.normalizer, self.size, chunk)
+        header = Header(
+            self._batches,
+            shape,
+            batch.seeds,
+            batch.normalizer,
+            self.size,
+            chunk,
+            batch.most_steps,
+        )
         shared = SharedBatch(self._memory, header)
         shared.write(batch)
         return header, shared

@@ -95,6 +95,7 @@ class Header:
         normalizer: of the batch.
         workers: how many there are.
         chunk: most jobs that a worker takes at a time.
+        most_steps: of the batch.
     """
 
     number: int
@@ -103,6 +104,7 @@ class Header:
     normalizer: Normalizer
     workers: int
     chunk: int
+    most_steps: int | None = None
 
 
 class SharedBatch:
@@ -145,7 +147,9 @@ class SharedBatch:
         self._taken, self.heartbeats, self.owners, self.status, thetas, *results = arrays
         self._thetas = thetas.view()
         thetas.flags.writeable = False
-        self.batch = EpisodeBatch(thetas, header.seeds, header.normalizer)
+        self.batch = EpisodeBatch(
+            thetas, header.seeds, header.normalizer, most_steps=header.most_steps
+        )
         names = [item.name for item in fields(EpisodeResults)]
         self.results = EpisodeResults(**dict(zip(names, results, strict=True)))
 

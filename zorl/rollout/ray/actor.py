@@ -35,6 +35,7 @@ class Broadcast:
         fingerprint: of the rows that the driver has.
         seeds: of the episodes.
         normalizer: frozen for the whole batch.
+        most_steps: of the batch.
     """
 
     number: int
@@ -42,6 +43,7 @@ class Broadcast:
     fingerprint: bytes
     seeds: Seeds
     normalizer: Normalizer
+    most_steps: int | None = None
 
     @classmethod
     def of(cls, batch: EpisodeBatch, number: int) -> Broadcast:
@@ -52,7 +54,7 @@ class Broadcast:
             if len(origin) < batch.thetas.nbytes:
                 candidates = origin
         mark = fingerprint(batch.thetas) if isinstance(candidates, bytes) else b""
-        return cls(number, candidates, mark, batch.seeds, batch.normalizer)
+        return cls(number, candidates, mark, batch.seeds, batch.normalizer, batch.most_steps)
 
     def batch(self) -> EpisodeBatch:
         """The batch itself.
@@ -61,7 +63,7 @@ class Broadcast:
             ConfigurationError: this machine computes other candidates than the driver did.
         """
         if not isinstance(self.candidates, bytes):
-            return EpisodeBatch(self.candidates, self.seeds, self.normalizer)
+            return self._batch(self.candidates)
         origin: CandidateOrigin = cloudpickle.loads(self.candidates)
         thetas = origin.thetas()
         if fingerprint(thetas) != self.fingerprint:
@@ -70,7 +72,10 @@ class Broadcast:
                 f"same state and seed ({_versions_line()}); every machine needs the same versions "
                 "of zorl, numpy and scipy, and processors on which these give the same bits"
             )
-        return EpisodeBatch(thetas, self.seeds, self.normalizer)
+        return self._batch(thetas)
+
+    def _batch(self, thetas: NDArray[np.float32]) -> EpisodeBatch:
+        return EpisodeBatch(thetas, self.seeds, self.normalizer, most_steps=self.most_steps)
 
 
 class EpisodeActor:

@@ -102,6 +102,8 @@ class RayBackend(Backend):
             EnvironmentFailure: of an environment; a job killed its actor `retries` times alone; or
                 no actor lives.
             ConfigurationError: of the cluster: it cannot be reached, or has other versions.
+            TooManySteps: one message's jobs, or all that are done, took more steps than the batch
+                may.
         """
         try:
             return self._run(batch)
@@ -193,6 +195,7 @@ class RayBackend(Backend):
             for name, values in vars(answer).items():
                 getattr(results, name)[chunk.jobs.start : chunk.jobs.stop] = values
             scheduler.complete(chunk, time.monotonic())
+            batch.check_steps(int(results.lengths.sum()))
         self._idle.append(actor)
 
     def _replace(self, actor: _Actor, error: Exception) -> None:

@@ -57,6 +57,7 @@ class VectorEpisodes:
         self._encoder = ObservationEncoder.for_space(lanes.single_observation_space)
         n = self.playing = len(first)
         self._step_count = 0
+        self._steps = 0  # of the episodes, without those that only start one
         self._started = np.zeros(n, np.int64)
         self._jobs = np.zeros(n, np.int64)
         self._late = np.zeros(n, np.bool_)  # the next step only starts the episode
@@ -71,6 +72,9 @@ class VectorEpisodes:
         """Take one step in every lane."""
         raise_if_overdue()
         n = self.playing
+        if self._batch.most_steps is not None:
+            self._steps += n - int((self._late[:n] | self._written[:n]).sum())
+            self._batch.check_steps(self._steps)
         state = self._step_batch.state[:n]
         if not math.isfinite(np.vdot(state, state)):  # of large finite numbers it overflows too
             self._end_bad()
@@ -229,7 +233,7 @@ class VectorEpisodes:
         """Run an author's code, which may raise anything."""
         try:
             return call(*arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             seeds = sorted(set(self._seeds(np.arange(self.playing))))
             raise EnvironmentFailure(
                 f"the vector environment of {self._task.env_id} raised "

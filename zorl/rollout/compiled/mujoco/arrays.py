@@ -1,0 +1,142 @@
+"""What a MuJoCo task's methods compute on arrays, to the bits of numpy; and the calls of C.
+
+numba's own sums run from left to right; numpy's sum in pairs. Its products and roots are numpy's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic, overload
+
+from zorl.rollout.compiled import intrinsics
+
+fenced: Any = intrinsics.fenced
+_BLOCK = 128  # numbers that numpy sums in one go
+
+
+@intrinsic
+def called(typing_context: Any, function: Any, model: Any, data: Any) -> Any:
+    """Call the C function at an address, `void function(mjModel*, mjData*)`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, pointer])
+        target = builder.inttoptr(arguments[0], kind.as_pointer())
+        builder.call(target, [builder.inttoptr(value, pointer) for value in arguments[1:]])
+        return context.get_dummy_value()
+
+    return types.none(types.uintp, types.uintp, types.uintp), generate
+
+
+@intrinsic
+def _fused(typing_context: Any, x: Any, y: Any, z: Any) -> Any:
+    """The sum x · y + z, rounded once."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fma(*arguments)
+
+    return types.float64(types.float64, types.float64, types.float64), generate
+
+
+fused: Any = _fused
+
+
+@njit(error_model="numpy")
+def _block(values, first, n):  # type: ignore[no-untyped-def]
+    """The sum of up to 128 numbers from `first` on, in numpy's order."""
+    if n < 8:
+        result = values.dtype.type(0)
+        for i in range(first, first + n):
+            result += values[i]
+        return result
+    r0, r1, r2, r3 = values[first], values[first + 1], values[first + 2], values[first + 3]
+    r4, r5, r6, r7 = values[first + 4], values[first + 5], values[first + 6], values[first + 7]
+    end = first + n - n % 8
+    for i in range(first + 8, end, 8):
+        r0 += values[i]
+        r1 += values[i + 1]
+        r2 += values[i + 2]
+        r3 += values[i + 3]
+        r4 += values[i + 4]
+        r5 += values[i + 5]
+        r6 += values[i + 6]
+        r7 += values[i + 7]
+    result = ((r0 + r1) + (r2 + r3)) + ((r4 + r5) + (r6 + r7))
+    for i in range(end, first + n):
+        result += values[i]
+    return result
+
+
+@njit(error_model="numpy")
+def _in_pairs(values):  # type: ignore[no-untyped-def]
+    """The same of more: numba cannot keep a function that calls itself in its cache."""
+    first, count = np.zeros(64, np.int64), np.zeros(64, np.int64)
+    half = np.zeros(64, np.int64)
+    left = np.zeros(64, values.dtype)
+    done = np.zeros(64, np.bool_)  # the left half
+    depth = 0
+    count[0] = values.size
+    while True:
+        while count[depth] > _BLOCK:
+            half[depth] = count[depth] // 2 - count[depth] // 2 % 8
+            first[depth + 1], count[depth + 1] = first[depth], half[depth]
+            depth += 1
+            done[depth] = False
+        result = _block(values, first[depth], count[depth])
+        depth -= 1
+        while depth >= 0 and done[depth]:
+            result = left[depth] + result
+            done[depth] = False
+            depth -= 1
+        if depth < 0:
+            return result
+        left[depth] = result
+        done[depth] = True
+        first[depth + 1] = first[depth] + half[depth]
+        count[depth + 1] = count[depth] - half[depth]
+        depth += 1
+        done[depth] = False
+
+
+@njit(error_model="numpy")
+def total(values):  # type: ignore[no-untyped-def]
+    """np.sum of a contiguous array of real numbers, or of one dimension."""
+    flat = values.ravel()
+    if flat.size > _BLOCK:
+        return _in_pairs(flat)
+    return _block(flat, 0, flat.size)
+
+
+@njit(error_model="numpy")
+def norm(values):  # type: ignore[no-untyped-def]
+    """np.linalg.norm of up to 15 numbers: the library's dot product fuses, from left to right."""
+    if values.size > 15:
+        raise ValueError("np.linalg.norm is compiled for up to 15 numbers")
+    result = 0.0
+    for i in range(values.size):
+        result = fused(values[i], values[i], result)
+    return math.sqrt(result)
+
+
+def power(x, y):  # type: ignore[no-untyped-def]
+    """The power x ** y: of numbers the C library's pow, of an array's square the product."""
+    return x**y
+
+
+@overload(power)
+def _power(x, y):  # type: ignore[no-untyped-def]
+    if isinstance(x, types.Array):
+        if isinstance(y, types.IntegerLiteral) and y.literal_value == 2:
+            return lambda x, y: x * x
+        return lambda x, y: x**y
+    return lambda x, y: math.pow(x, fenced(float(y)))
+
+
+def constant(text: str, dtype: str, shape: tuple[int, ...]) -> Any:
+    """An array from its bytes in hexadecimal digits."""
+    return np.frombuffer(bytes.fromhex(text), dtype).reshape(shape).copy()

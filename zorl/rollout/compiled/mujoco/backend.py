@@ -1,0 +1,156 @@
+"""The backend of MuJoCo tasks in compiled code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zorl.common.errors import ConfigurationError
+from zorl.common.stop_signals import raise_if_overdue
+from zorl.envs import Task
+from zorl.envs.mujoco.rehearsal import rehearse
+from zorl.envs.mujoco.task import CompiledMujoco
+from zorl.envs.twins.base import Twin
+from zorl.policies.activations import ACTIVATIONS
+from zorl.policies.mlp import MlpPolicy
+from zorl.policies.spaces import ObservationEncoder
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.rollout.compiled.base import KernelBackend
+from zorl.rollout.compiled.cache import guarded, loaded
+from zorl.rollout.compiled.mujoco.source import kernel_source
+from zorl.rollout.compiled.source import why_not
+
+_GLANCE = 0.2  # seconds between looks at signals
+
+
+class MujocoBackend(KernelBackend):
+    """Plays whole episodes of a MuJoCo task in compiled code: one simulation for each thread.
+
+    Args:
+        task, twin, policy, encoder, threads, allow_non_finite: see `KernelBackend`.
+        exact: the model's own physics: Gymnasium's bits; otherwise the twin's `fast_options`.
+
+    Raises:
+        ConfigurationError: kernels cannot run this policy or this twin.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        twin: Twin,
+        policy: MlpPolicy,
+        encoder: ObservationEncoder,
+        *,
+        exact: bool = True,
+        threads: int | None = None,
+        allow_non_finite: bool = False,
+    ) -> None:
+        if (reason := why_not(policy)) is not None:
+            raise ConfigurationError(reason)
+        super().__init__(
+            task, twin, policy, encoder, threads=threads, allow_non_finite=allow_non_finite
+        )
+        assert isinstance(twin.env, CompiledMujoco)
+        self._env = twin.env
+        self._exact = exact
+        rehearse(self._env, policy.decoder.outputs, encoder.size)
+        self._source = kernel_source(self._env)
+        self._packing = policy.packing()
+        self._kernel: Callable[..., None] | None = None
+        self._model: Any = None
+        self._simulations: list[Any] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the compiled code and the simulations, which are made again when needed."""
+        return {**super().__getstate__(), "_kernel": None, "_model": None, "_simulations": []}
+
+    @property
+    def description(self) -> str:
+        """See `Backend`."""
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        if self._exact:
+            kind = "with MuJoCo's own step"
+        else:
+            options = ", ".join(f"{k} {v}" for k, v in self._env.fast_options.items())
+            kind = f"with cheaper physics ({options}; other numbers than the task's own)"
+        return f"the compiled twin of {self.task.env_id} plays it, {kind}, on {threads}"
+
+    def _start(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        return np.concatenate(self._env.reset(rng))
+
+    def _play(self, batch: EpisodeBatch, results: EpisodeResults) -> None:
+        kernel, arguments = self._ready(batch), self._arguments(batch, results)
+        counter = arguments[2]
+        threads = min(self.threads, len(batch))
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.threads, "zorl-compiled")
+        futures = [
+            self._pool.submit(kernel, *self._simulation(i), *arguments) for i in range(threads)
+        ]
+        try:
+            _watch(futures)
+        except BaseException:
+            counter[0] = len(batch)  # after the episodes under way there is nothing left to do
+            wait(futures)
+            raise
+        for future in futures:
+            future.result()
+
+    def _arguments(self, batch: EpisodeBatch, results: EpisodeResults) -> tuple[Any, ...]:
+        """What a kernel takes after the simulation."""
+        policy, normalizer = self._policy, batch.normalizer
+        center, factor = normalizer.affine()
+        clip = np.full_like(center, normalizer.clip)
+        sizes = [policy.inputs, *(out for out, _ in policy.layers)]
+        flags = [normalizer.active, normalizer.learns, policy.bias]
+        layout = [*flags, ACTIVATIONS[policy.activation].number, *sizes]
+        return (
+            np.ascontiguousarray(batch.thetas[:, self._packing], np.float32),
+            len(batch.seeds),
+            np.zeros(1, np.int64),
+            self._starting_states(batch.seeds),
+            self._limit(batch),
+            np.array([center, factor, clip]),
+            np.array(layout, np.int64),
+            np.array(policy.decoder.range),
+            policy.decoder.dtype == "float32",
+            results.returns,
+            results.native_returns,
+            results.lengths,
+            results.successes,
+            results.sums,
+            results.squares,
+        )
+
+    def _ready(self, batch: EpisodeBatch) -> Callable[..., None]:
+        """The kernel, compiled, if it was not in the cache."""
+        if self._kernel is None:
+            self._need_numba()
+            kernel = guarded(loaded(self._source.source).kernel, self._env)
+            nothing = replace(batch, thetas=batch.thetas[:0])
+            arguments = self._arguments(nothing, EpisodeResults.empty(nothing))
+            self._warm(kernel, *self._simulation(0), *arguments)
+            self._kernel = kernel
+        return self._kernel
+
+    def _simulation(self, index: int) -> tuple[Any, ...]:
+        """What a kernel takes first: C functions, and the memory of a thread's simulation."""
+        from zorl.rollout.compiled.mujoco.library import Simulation, addresses, with_options
+
+        if self._model is None:
+            options = {} if self._exact else self._env.fast_options
+            self._model = with_options(self._env.model, options)
+        while len(self._simulations) <= index:
+            self._simulations.append(Simulation(self._model, self._source.fields))
+        return (addresses(), *self._simulations[index].memory)
+
+
+def _watch(futures: Sequence[Future[None]]) -> None:
+    """Wait for all, and look at signals meanwhile."""
+    while wait(futures, timeout=_GLANCE).not_done:
+        raise_if_overdue()
