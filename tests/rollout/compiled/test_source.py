@@ -23,6 +23,8 @@ class Negated(MlpPolicy):
 def test_policies_that_no_kernel_runs_are_named() -> None:
     here = mountain_car()
     stochastic = replace(here.policy, decoder=replace(here.policy.decoder, stochastic=True))
+    twin = find_twin(here.task)
+    assert twin is not None
     several = replace(here.policy, decoder=replace(here.policy.decoder, kind="multi-discrete"))
     for policy, words in [
         (stochastic, "act deterministically"),
@@ -32,10 +34,10 @@ def test_policies_that_no_kernel_runs_are_named() -> None:
     ]:
         assert words in str(why_not(policy))
         with pytest.raises(ConfigurationError, match=words):
-            CompiledBackend(here.task, find_twin(here.task), policy, here.encoder)  # type: ignore[arg-type]
+            CompiledBackend(here.task, twin, policy, here.encoder)  # type: ignore[arg-type]
     assert why_not(here.policy) is why_no_lanes(here.policy) is None
     assert why_no_lanes(replace(here.policy, hidden=(512, 512))) is None
     large = replace(here.policy, hidden=(512,) * 8)  # 64 of them would not fit on the stack
     assert "units" in str(why_no_lanes(large))
     with pytest.raises(ConfigurationError, match="units"):
-        CompiledBackend(here.task, find_twin(here.task), large, here.encoder)
+        CompiledBackend(here.task, twin, large, here.encoder)
