@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from zorl.cli.flags import add_fields, count, given, listed, named_values
-from zorl.cli.meanings import meant
-from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.cli.parser import Parser
+from zorl.common.errors import ConfigurationError
 from zorl.common.options import Options, parse_options, split_call
 
 TIMESTEPS = 200_000  # the budget where none is given
@@ -19,57 +18,13 @@ AGENT_HELP = 'a name from `zorl list`, with options as in "ars(m=4)" (default: c
 NOT_FLAGS = ("agent", "task", "options", "seed", "source")
 
 
-class Parser(argparse.ArgumentParser):
-    """Says which option was meant, as every other message of zorl does."""
-
-    def error(self, message: str) -> NoReturn:
-        """Complain in one line and exit with status 2."""
-        self.exit(2, f"zorl: error: {message} (options: {self.prog} --help)\n")
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's, but a subcommand complains of its own unknown options."""
-        parsed, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            parser: Parser = getattr(parsed, "parser", self)
-            parser.error(parser._complaint(unknown, list(sys.argv[1:] if args is None else args)))
-        return parsed
-
-    def _complaint(self, unknown: list[str], arguments: list[str]) -> str:
-        """What is wrong with arguments that nobody takes."""
-        name = unknown[0].partition("=")[0]
-        if not name.startswith("-"):
-            return f"unrecognized arguments: {' '.join(unknown)}{self._form(unknown, arguments)}"
-        known = self._option_string_actions
-        meaning = meant(name, known)
-        if meaning is not None:
-            return f"unknown option {name!r}; {meaning}"
-        return str(UnknownNameError("option", name, known))
-
-    def _form(self, unknown: list[str], arguments: list[str]) -> str:
-        """How several values are given to the option before those that are too many."""
-        for index in range(2, len(arguments)):
-            flag, first, second = arguments[index - 2 : index + 1]
-            action = self._option_string_actions.get(flag)
-            if second == unknown[0] and action is not None and action.nargs is None:
-                values = [first, *(text for text in unknown if not text.startswith("-"))]
-                return _several(flag, action, values)
-        return ""
-
-
-def _several(flag: str, action: argparse.Action, values: list[str]) -> str:
-    if isinstance(action, argparse._AppendAction):
-        return f"; give {flag} again for each: {' '.join(f'{flag} {text}' for text in values)}"
-    if action.metavar == "SIZES":
-        return f"; several are joined by commas: {flag} {','.join(values)}"
-    return f"; {flag} takes one value"
-
-
 def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.ArgumentParser:
     """The options of `zorl train` and of scripts/train.py."""
     from zorl.agents.search.config import CHOICES, SearchConfig
 
     parser = parser or Parser(description="Train an agent on a task.")
     parser.add_argument("--agent", default="cma-es", metavar="NAME", help=AGENT_HELP)
+    config_option(parser)
     task_options(parser)
     parser.add_argument(
         "--seed", type=int, default=0, help="of all random numbers of the run (default: 0)"
@@ -112,6 +67,7 @@ def compare_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Ar
         metavar="AGENT",
         help='names, with options as "ars(m=4,gate=paired)" (default: cma-es ars ppo)',
     )
+    config_option(parser)
     task_options(parser)
     parser.add_argument("--seeds", type=count, default=5, help="runs of each agent (default: 5)")
     parser.add_argument("--first-seed", type=int, default=0, help="of the first run (default: 0)")
@@ -197,6 +153,17 @@ def list_parser(parser: argparse.ArgumentParser) -> None:
     """The options of `zorl list`."""
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="of an agent, gate, …, or a kind, as gates"
+    )
+
+
+def config_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option of a file with options."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="take options from this YAML, TOML or JSON file, as `timesteps: 2e6`, or from a run's "
+        "config.json; what is typed as well has the last word (default: none)",
     )
 
 

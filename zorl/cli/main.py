@@ -16,7 +16,6 @@ from typing import Any
 import zorl
 from zorl.cli import meanings
 from zorl.cli.arguments import (
-    Parser,
     compare_parser,
     config_from,
     evaluate_parser,
@@ -31,6 +30,7 @@ from zorl.cli.arguments import (
     train_parser,
     watch_parser,
 )
+from zorl.cli.parser import Parser
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, UnknownNameError, ZorlError
 from zorl.common.output import if_readable, silence, tell
 from zorl.common.tracebacks import own_traceback
