@@ -47,6 +47,11 @@ ROOT = Path(__file__).parents[1]
         ("vector.py", ["--smoke"], "| CartPole-v1 | 4 | vector, 64 lanes |"),
         ("rollout_peers.py", ["--smoke"], "| CartPole-v1, 4 × 1 | zorl, gymnasium |"),
         ("populations.py", ["--members", "20", "--ranks", "1", "--repeats", "1"], "| 1 | 20 |"),
+        (
+            "mujoco_twins.py",
+            ["--envs", "InvertedPendulum-v4", "--steps", "100", "--train", "100"],
+            "| InvertedPendulum-v4 | default | 5",
+        ),
         ("scaling.py", ["--smoke"], "| HalfCheetah-v5 | 10,000 | 10,000 |"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.endswith(".py") else "",

@@ -45,6 +45,22 @@ def test_another_task_is_told_by_step_seed_and_numbers(twin: str, words: str) ->
         check(twin)
 
 
+def test_a_policy_acts_on_what_it_sees() -> None:
+    seen: list[Any] = []
+
+    def to_the_right(observation: Any) -> int:
+        seen.append(observation)
+        return 2
+
+    report = check_compiled_twin(DRIFT, steps=30, env_kwargs={"twin": "right"}, policy=to_the_right)
+    assert len(seen) == report.steps
+    assert max(observation[0] for observation in seen) > 1.5
+    with pytest.raises(AssertionError, match=r"terminated False, expected True"):
+        check_compiled_twin(
+            DRIFT, steps=30, env_kwargs={"twin": "other-end"}, policy=lambda observation: 0
+        )
+
+
 def test_small_differences_may_be_allowed_and_are_counted() -> None:
     report = check("other-order", tolerance=1e-12)
     assert 0 < report.exact_differences < report.steps

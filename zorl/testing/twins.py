@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ _HOLD = 10  # longest run of one random action: uncorrelated ones leave most of 
 
 @dataclass(frozen=True)
 class TwinReport:
-    """How a twin compares with its environment.
+    """How a twin compares with its environment; of the fast twin of a MuJoCo task it says NaN.
 
     Attributes:
         steps: env steps compared.
@@ -63,13 +64,15 @@ def check_compiled_twin(
     tolerance: float = 0.0,
     fast_tolerance: float = 1e-4,
     seed: int = 0,
+    policy: Callable[[Any], Any] | None = None,
 ) -> TwinReport:
     """Check that a registered twin is the same task as its Gymnasium environment.
 
     Episodes start from Gymnasium's own seeding and take random actions, single ones and ones held
-    for a while. The exact twin must give every observation, reward and termination to the bit (or
-    within `tolerance`); the fast one each of them within `fast_tolerance` after one step from the
-    same state, relative to the largest value seen of each number.
+    for a while, or a policy's. The exact twin must give every observation, reward and termination
+    to the bit (or within `tolerance`); the fast one each of them within `fast_tolerance` after one
+    step from the same state, relative to the largest value seen of each number. The fast twin of a
+    MuJoCo task has other physics, and is not compared.
 
     Example:
         >>> report = check_compiled_twin("CartPole-v1", steps=1000)
@@ -83,6 +86,8 @@ def check_compiled_twin(
         tolerance: of the exact twin, absolute.
         fast_tolerance: of the fast twin, relative.
         seed: of the actions; the episodes' seeds count up from it.
+        policy: the action for an observation, instead of random ones; of an agent
+            `lambda observation: agent.predict(observation)[0]`.
 
     Raises:
         AssertionError: the twin is another task; says in which step of which episode, and how.
@@ -101,20 +106,26 @@ def check_compiled_twin(
         )
     env = task.make()
     try:
-        return _Comparison(task, twin.env, env, tolerance, fast_tolerance).run(steps, seed)
+        comparison = _Comparison(task, twin.env, env, policy, tolerance, fast_tolerance)
+        return comparison.run(steps, seed)
     finally:
         env.close()
 
 
 class _Comparison:
     def __init__(
-        self, task: Task, twin: Any, env: gym.Env[Any, Any], tolerance: float, fast: float
+        self,
+        task: Task,
+        twin: Any,
+        env: gym.Env[Any, Any],
+        policy: Callable[[Any], Any] | None,
+        tolerance: float,
+        fast: float,
     ) -> None:
-        from zorl.envs.twins.base import Twin, rehearse
+        from zorl.envs.mujoco.task import CompiledMujoco
         from zorl.policies.spaces import ActionDecoder, ObservationEncoder
-        from zorl.rollout.compiled.cache import traced
 
-        self.task, self.twin, self.env = task, twin, env
+        self.task, self.twin, self.env, self.policy = task, twin, env, policy
         self.tolerance, self.fast_tolerance = tolerance, fast
         self.decoder = ActionDecoder.for_space(env.action_space)
         self.encoder = ObservationEncoder.for_space(env.observation_space)
@@ -123,11 +134,30 @@ class _Comparison:
                 f"a compiled twin needs Box observations and Discrete or Box actions; "
                 f"{task.env_id} has {env.observation_space} and {env.action_space}"
             )
+        self.exact: Any
+        self.fast: Any = None
+        if isinstance(twin, CompiledMujoco):
+            self._compile_mujoco()
+        else:
+            self._compile()
+
+    def _compile(self) -> None:
+        from zorl.envs.twins.base import Twin, rehearse
+        from zorl.rollout.compiled.cache import traced
+
         actions = 1 if self.decoder.kind == "discrete" else self.decoder.outputs
         middle = self.decoder.decode(np.zeros((1, self.decoder.outputs), np.float32))[0]
-        rehearse(Twin(twin, (), 1), np.ravel(middle).astype(float).tolist(), self.encoder.size)
-        self.exact = traced(twin, self.encoder.size, actions, exact=True)
-        self.fast = traced(twin, self.encoder.size, actions, exact=False)
+        parts = np.ravel(middle).astype(float).tolist()
+        rehearse(Twin(self.twin, (), 1), parts, self.encoder.size)
+        self.exact = traced(self.twin, self.encoder.size, actions, exact=True)
+        self.fast = traced(self.twin, self.encoder.size, actions, exact=False)
+
+    def _compile_mujoco(self) -> None:
+        from zorl.envs.mujoco.rehearsal import rehearse
+        from zorl.rollout.compiled.mujoco.trace import traced
+
+        rehearse(self.twin, self.decoder.outputs, self.encoder.size)
+        self.exact = traced(self.twin)
 
     def run(self, steps: int, seed: int) -> TwinReport:
         rng = np.random.default_rng(seed)
@@ -143,27 +173,20 @@ class _Comparison:
             states[0] = start
             exact = self._play(self.exact, states, actions, truth, chained=True)
             different += self._compare(exact, truth, episode_seed)
-            each = self._play(self.fast, states, actions, truth, chained=False)
-            alone = states.astype(np.float32)
-            own = self._play(self.fast, alone, actions, truth, chained=True)
-            differing += self._differs(own, truth)
-            ends_wrong += int((each.ends != truth.ends).sum())
-            both = [np.c_[p.observations[1:], p.rewards] for p in (each, truth)]
-            errors.append(np.abs(both[0] - both[1]).max(axis=0))
-            sizes.append(np.abs(both[1]).max(axis=0))
+            if self.fast is not None:
+                each = self._play(self.fast, states, actions, truth, chained=False)
+                alone = states.astype(np.float32)
+                own = self._play(self.fast, alone, actions, truth, chained=True)
+                differing += self._differs(own, truth)
+                ends_wrong += int((each.ends != truth.ends).sum())
+                both = [np.c_[p.observations[1:], p.rewards] for p in (each, truth)]
+                errors.append(np.abs(both[0] - both[1]).max(axis=0))
+                sizes.append(np.abs(both[1]).max(axis=0))
             count += len(actions)
             episodes += 1
-        worst, size = np.max(errors, axis=0), np.max(sizes, axis=0)
-        relative = worst / np.maximum(size, 1e-12)
-        if not (relative <= self.fast_tolerance).all():
-            index = int(np.argmax(~(relative <= self.fast_tolerance)))
-            name = "reward" if index == len(worst) - 1 else f"observation[{index}]"
-            raise AssertionError(
-                f"the fast twin of {self.task.env_id} errs by {worst[index]:.3g} in {name} after "
-                f"one step ({relative[index]:.3g} of its size); expected at most "
-                f"{self.fast_tolerance:g}. Likely causes: a difference of nearly equal numbers, or "
-                "an angle that grows without being wrapped"
-            )
+        if self.fast is None:
+            return TwinReport(count, episodes, different, *[math.nan] * 4)
+        worst = self._worst(errors, sizes)
         return TwinReport(
             count,
             episodes,
@@ -174,10 +197,27 @@ class _Comparison:
             differing / episodes,
         )
 
-    def _start(self, seed: int) -> tuple[float, ...]:
+    def _worst(self, errors: list[NDArray[Any]], sizes: list[NDArray[Any]]) -> NDArray[Any]:
+        """The largest errors of the fast twin; raises where they are too large."""
+        worst: NDArray[Any] = np.max(errors, axis=0)
+        size: NDArray[Any] = np.max(sizes, axis=0)
+        relative = worst / np.maximum(size, 1e-12)
+        if not (relative <= self.fast_tolerance).all():
+            index = int(np.argmax(~(relative <= self.fast_tolerance)))
+            name = "reward" if index == len(worst) - 1 else f"observation[{index}]"
+            raise AssertionError(
+                f"the fast twin of {self.task.env_id} errs by {worst[index]:.3g} in {name} after "
+                f"one step ({relative[index]:.3g} of its size); expected at most "
+                f"{self.fast_tolerance:g}. Likely causes: a difference of nearly equal numbers, or "
+                "an angle that grows without being wrapped"
+            )
+        return worst
+
+    def _start(self, seed: int) -> NDArray[np.float64]:
         from gymnasium.utils.seeding import np_random
 
-        return tuple(map(float, self.twin.reset(np_random(seed)[0])))
+        start: NDArray[np.float64] = np.hstack(self.twin.reset(np_random(seed)[0])).astype(float)
+        return start
 
     def _gymnasium(self, seed: int, rng: np.random.Generator) -> tuple[NDArray[Any], _Played]:
         """(t, a) actions as real numbers, and what the environment makes of them."""
@@ -187,7 +227,9 @@ class _Comparison:
         observations, rewards, ends, actions = [observation], [], [], []
         over = False
         while not over:
-            if left == 0:
+            if self.policy is not None:
+                held = self.policy(observation)
+            elif left == 0:
                 held, left = self._action(rng), int(rng.integers(1, _HOLD + 1)) * (seed % 2) + 1
             left -= 1
             observation, reward, terminated, truncated, _ = env.step(held)
@@ -218,8 +260,8 @@ class _Comparison:
         dtype = truth.observations.dtype
         seen = exact.observations.astype(dtype)
         wrong = np.zeros(len(truth.rewards) + 1, np.bool_)
-        wrong |= ~(np.abs(seen - truth.observations) <= self.tolerance).all(axis=1)
-        wrong[1:] |= ~(np.abs(exact.rewards - truth.rewards) <= self.tolerance)
+        wrong |= ~self._near(seen, truth.observations).all(axis=1)
+        wrong[1:] |= ~self._near(exact.rewards, truth.rewards)
         wrong[1:] |= exact.ends != truth.ends
         if wrong.any():
             t = int(np.argmax(wrong))
@@ -233,9 +275,16 @@ class _Comparison:
                 f"the twin of {self.task.env_id} is another task, {where} of the episode with seed "
                 f"{seed}: {found}"
             )
-        changed = (seen != truth.observations).any(axis=1)
-        changed[1:] |= exact.rewards != truth.rewards
+        changed = (_bits(seen) != _bits(truth.observations)).any(axis=1)
+        changed[1:] |= _bits(exact.rewards) != _bits(truth.rewards)
         return int(changed.sum())
+
+    def _near(self, found: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where numbers are equal within the tolerance; NaN is like NaN."""
+        with np.errstate(invalid="ignore"):
+            near = np.abs(found - expected) <= self.tolerance
+        alike = (found == expected) | (np.isnan(found) & np.isnan(expected))
+        return np.asarray(near | alike, np.bool_)
 
     def _differs(self, own: _Played, truth: _Played) -> bool:
         """Whether an episode has another length or return when the fast twin plays it alone."""
@@ -243,3 +292,7 @@ class _Comparison:
             return True
         expected = truth.rewards.sum()
         return bool(abs(own.rewards.sum() - expected) > 1e-4 * max(abs(expected), 1e-12))
+
+
+def _bits(numbers: NDArray[Any]) -> NDArray[Any]:
+    return numbers.view(f"u{numbers.itemsize}") if numbers.dtype.kind == "f" else numbers

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
-from mujoco_cases import evaluated, played_by_both
+from mujoco_cases import evaluated
+from registries import forget_afterwards
+
+from zorl.envs import register_twin
+from zorl.envs.mujoco.gymnasium_v5 import InvertedPendulum
+from zorl.envs.twins.base import TWINS
+from zorl.testing import check_compiled_twin
 
 pytest.importorskip("mujoco")
 
@@ -41,14 +50,42 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+def played_alike(env_id: str, kwargs: dict[str, Any], **options: Any) -> None:
+    short = {"max_episode_steps": 200, **kwargs}
+    assert check_compiled_twin(env_id, env_kwargs=short, **options).exact_differences == 0
+
+
 @pytest.mark.parametrize(("env_id", "kwargs"), CASES)
 def test_random_episodes_are_equal_to_the_bit(env_id: str, kwargs: dict[str, Any]) -> None:
-    played_by_both(env_id, kwargs, steps=400)
+    played_alike(env_id, kwargs, steps=400)
+
+
+@dataclass(frozen=True)
+class Wrong(InvertedPendulum):
+    """Its reward is wrong by a last bit."""
+
+    def reward(self, data: Any, action: Any, before: Any) -> Any:
+        return 0.0 if self.terminated(data) else 1.0000000000000002
+
+
+def test_a_last_bit_is_another_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_afterwards(TWINS, monkeypatch)
+    spec = replace(gym.spec("InvertedPendulum-v5"))
+    spec.id = "Wrong-v0"
+    monkeypatch.setitem(gym.registry, spec.id, spec)
+    register_twin("Wrong-v0", Wrong)
+    with pytest.raises(
+        AssertionError, match=r"is another task, after step 1 of .* reward 1\.0+2, "
+    ):
+        check_compiled_twin("Wrong-v0", steps=100)
+    report = check_compiled_twin("Wrong-v0", steps=100, tolerance=1e-15)
+    assert report.exact_differences == report.steps - report.episodes > 0
+    assert math.isnan(report.observation_error)
 
 
 def test_physics_that_blow_up_are_reset_alike() -> None:
     # MuJoCo resets a state with huge accelerations, and writes a line to its log.
-    played_by_both("HalfCheetah-v5", {"reset_noise_scale": 60.0}, steps=300, seed=3)
+    played_alike("HalfCheetah-v5", {"reset_noise_scale": 60.0}, steps=300, seed=3)
 
 
 def test_a_policy_in_the_loop_gives_gymnasiums_bits_on_any_number_of_threads() -> None:
