@@ -74,9 +74,17 @@ def search_options() -> str:
     return table(("option", "default", "meaning"), map(row, options))
 
 
+def chosen(index: int) -> str:
+    """One of the tables by which the agent `auto` chooses."""
+    _, header, rows = SECTIONS["agents"].rules("auto")[index]
+    return table(header, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "methods": lambda: with_options(SECTIONS["agents"], METHODS),
     "search options": search_options,
+    "auto policies": lambda: chosen(0),
+    "auto agents": lambda: chosen(1),
     "backends": lambda: plain(SECTIONS["backends"]),
     "normalisations": lambda: plain(SECTIONS["normalisations"]),
     "activations": lambda: plain(SECTIONS["activations"]),

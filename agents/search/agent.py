@@ -20,6 +20,7 @@ from zorl.agents.base import (
     read_agent,
     register_family,
 )
+from zorl.agents.search.auto import AUTO, SUMMARY
 from zorl.agents.search.callbacks import Hook, as_hook
 from zorl.agents.search.config import SearchConfig
 from zorl.agents.search.objects import label
@@ -139,17 +140,17 @@ class SearchAgent(BaseAgent):
     @classmethod
     def list_agents(cls) -> dict[str, str]:
         """See `BaseAgent`."""
-        return METHODS.summaries()
+        return {AUTO: SUMMARY, **METHODS.summaries()}
 
     @classmethod
     def list_options(cls, agent: str) -> list[Option]:
         """See `BaseAgent`: the arguments of the optimizer's recipe."""
-        return describe_options(METHODS[agent])
+        return [] if agent == AUTO else describe_options(METHODS[agent])
 
     @classmethod
     def has(cls, agent: Any) -> bool:
         """See `BaseAgent`: a method's name, a recipe as "module:function", or an optimizer."""
-        return not isinstance(agent, str) or ":" in agent or agent in METHODS
+        return not isinstance(agent, str) or ":" in agent or agent in (AUTO, *METHODS)
 
     @property
     def num_timesteps(self) -> int:
@@ -260,8 +261,9 @@ class SearchAgent(BaseAgent):
 
     @property
     def description(self) -> str | None:
-        """What plays the episodes of the search, where it is not simply the environment."""
-        return self._backend.description
+        """What `auto` chose, and what plays the episodes, where it is not the environment."""
+        chosen = self._config.source if self._config.source.startswith(f"{AUTO}: ") else None
+        return "\n".join(filter(None, (chosen, self._backend.description))) or None
 
     @property
     def compile_seconds(self) -> float | None:

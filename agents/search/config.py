@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, cast
 
 from zorl.agents.published import tuned as published_settings
+from zorl.agents.search.auto import AUTO, choose
 from zorl.agents.search.objects import described, encoded, is_label, label, missing, rebuilt
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.options import parse_sizes, resolve_options
@@ -159,6 +160,9 @@ class SearchConfig:
         chosen: dict[str, Any]
         if not by_name:
             chosen, source = {}, "given as an object"
+        elif agent == AUTO:
+            agent, chosen, source = choose(task, options)
+            chosen = {**METHODS.defaults(agent), **chosen}
         elif published is None:
             chosen, source = dict(METHODS.defaults(agent)), "zorl defaults"
         else:

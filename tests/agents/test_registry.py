@@ -39,7 +39,7 @@ def test_every_promised_agent_has_a_name_and_a_line() -> None:
     searches = {"spsa", "mpge", "two-point", "es", "ars", "openai-es", "cma-es", "random-search"}
     agents = list_agents()
     assert searches | {"ppo", "a2c", "dqn", "sac", "td3"} <= agents.keys()
-    assert [*METHODS, *BASELINES] == list(agents)
+    assert ["auto", *METHODS, *BASELINES] == list(agents)
     for line in agents.values():
         assert "\n" not in line
         assert len(line) > 10
@@ -53,7 +53,7 @@ def test_every_agent_s_configuration_round_trips_through_json(name: str, setting
     agent = make_agent(name, env, settings, seed=7)
     config = agent.config
     assert config["seed"] == 7
-    assert config["agent"] == name
+    assert config["agent"] == ("cma-es" if name == "auto" else name)
     assert config["source"]
     again = config_from_json(json.loads(json.dumps(config)))
     assert type(again) is (BaselineConfig if name in BASELINES else SearchConfig)
@@ -141,7 +141,11 @@ def test_a_number_of_episodes_that_is_asked_for_is_not_outgrown() -> None:
     [
         (("cmaes", CART), {}, "unknown agent 'cmaes'; did you mean 'cma-es'"),
         (("pp", CART), {}, "unknown agent 'pp'; did you mean 'ppo'"),
-        (("zebra", CART), {}, "unknown agent 'zebra'; known: a2c, ars, bipop-cma-es, cem, cma-es"),
+        (
+            ("zebra", CART),
+            {},
+            "unknown agent 'zebra'; known: a2c, ars, auto, bipop-cma-es, cem, cma-es",
+        ),
         (("spsa", "CartPol-v1"), {}, "did you mean 'CartPole-v1'"),
         (("spsa", CART, "tund"), {}, "unknown settings 'tund'; did you mean 'tuned'"),
         (("spsa", CART), {"lerning_rate": 1}, "option of spsa 'lerning_rate'; .*learning_rate"),

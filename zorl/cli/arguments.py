@@ -13,17 +13,18 @@ from zorl.common.errors import ConfigurationError
 from zorl.common.options import Options, parse_options, split_call
 
 TIMESTEPS = 200_000  # the budget where none is given
-AGENT_HELP = 'a name from `zorl list`, with options as in "ars(m=4)" (default: cma-es)'
+AGENT_HELP = 'a name from `zorl list`, with options as in "ars(m=4)" (default: auto)'
 # Fields of a search agent's configuration that are no flags of the group "policy and search".
 NOT_FLAGS = ("agent", "task", "options", "seed", "source")
 
 
 def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.ArgumentParser:
     """The options of `zorl train` and of scripts/train.py."""
+    from zorl.agents.search.auto import CHOSEN
     from zorl.agents.search.config import CHOICES, SearchConfig
 
     parser = parser or Parser(description="Train an agent on a task.")
-    parser.add_argument("--agent", default="cma-es", metavar="NAME", help=AGENT_HELP)
+    parser.add_argument("--agent", default="auto", metavar="NAME", help=AGENT_HELP)
     config_option(parser)
     task_options(parser)
     parser.add_argument(
@@ -42,7 +43,7 @@ def train_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
     )
     policy = parser.add_argument_group("policy and search (not for baselines)")
     choices = {**CHOICES, "backend": [*CHOICES["backend"], "ray"]}
-    by_agent = dict.fromkeys(("episodes", "max_episodes"), "the agent's")
+    by_agent = dict.fromkeys(CHOSEN, "the agent's")
     add_fields(policy, SearchConfig, NOT_FLAGS, choices, by_agent)
     plan_options(parser)
     resources_options(parser)

@@ -11,6 +11,8 @@ from zorl.common.errors import UnknownNameError
 from zorl.common.options import Option, describe_options
 from zorl.common.registry import Registry, summary
 
+Table = tuple[str, tuple[str, ...], Sequence[tuple[str, ...]]]  # title, header, rows
+
 
 @dataclass(frozen=True)
 class Section:
@@ -21,12 +23,14 @@ class Section:
         use: how one is named on the command line.
         lines: what each is, in one line, by name.
         tables: makes the tables of options of a name: title and options.
+        rules: makes the tables of what a name chooses: title, header and rows.
     """
 
     title: str
     use: str
     lines: Mapping[str, str]
     tables: Callable[[str], list[tuple[str, list[Option]]]] = lambda name: []
+    rules: Callable[[str], list[Table]] = lambda name: []
 
 
 def list_names(name: str | None = None) -> None:
@@ -69,7 +73,7 @@ def sections() -> list[Section]:
     activations = {key: summary(item.formula) for key, item in ACTIVATIONS.items()}
     studies = list_studies()
     return [
-        Section("agents", "--agent NAME, options --set", list_agents(), _agent_tables),
+        Section("agents", "--agent NAME, options --set", list_agents(), _agent_tables, _rules),
         _registered("gates", "--gate NAME, options --gate-set", GATES),
         _registered("wrappers", '--wrapper "NAME(option=value)"', WRAPPERS),
         _registered("recorders", '--recorder "NAME(option=value)"', RECORDERS),
@@ -94,11 +98,14 @@ def _agent_tables(name: str) -> list[tuple[str, list[Option]]]:
     """An agent's options with the defaults that zorl starts it with."""
     from zorl.agents.base import family_of
     from zorl.agents.registry import make_config
+    from zorl.agents.search.auto import AUTO, CHOSEN
     from zorl.agents.search.config import CHOICES, SearchConfig
     from zorl.cli.arguments import NOT_FLAGS
     from zorl.cli.flags import meaning
 
-    config: Any = make_config(name, "CartPole-v1", settings="default")  # the same for any task
+    auto = name == AUTO
+    # The same for any task, but for `auto`, which chooses among the agents.
+    config: Any = make_config("cma-es" if auto else name, "CartPole-v1", settings="default")
     family = family_of(name)
     own = family.list_options(name)
     tables = [("options (--set)", _started(own, config.options))] if own else []
@@ -109,8 +116,24 @@ def _agent_tables(name: str) -> list[tuple[str, list[Option]]]:
         if option.name not in NOT_FLAGS
     ]
     chosen = {item.name: getattr(config, item.name) for item in fields(config)}
+    if auto:
+        chosen |= dict.fromkeys(CHOSEN, "by task")
     title = f"options of every agent of the family {family.family}"
     return [*tables, (title, _started(shared, chosen))]
+
+
+def _rules(name: str) -> list[Table]:
+    """What the agent `auto` chooses; the first row that fits decides."""
+    from zorl.agents.search.auto import AGENTS, AUTO, POLICIES
+
+    if name != AUTO:
+        return []
+    policies = [(row.when, row.what) for row in POLICIES]
+    agents = [(row.when, row.agent, row.what) for row in AGENTS]
+    return [
+        ("the policy, by the task", ("where", "policy"), policies),
+        ("the agent, by the policy", ("where", "agent", "settings"), agents),
+    ]
 
 
 def _started(options: Iterable[Option], chosen: Mapping[str, Any]) -> list[Option]:
@@ -130,6 +153,9 @@ def _show_section(section: Section) -> None:
 def _show_name(section: Section, name: str) -> None:
     _say(f"{name} ({section.title}: {section.use})", "bold")
     _say(f"  {section.lines[name]}")
+    for title, header, rows in section.rules(name):
+        _say(f"\n{title}", "bold")
+        _table([(f"  {first}", *rest) for first, *rest in rows], (f"  {header[0]}", *header[1:]))
     for title, options in section.tables(name):
         rows = [
             (f"  {option.name}", option.short_type, default_text(option.default), option.meaning)
