@@ -157,6 +157,13 @@ def list_parser(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def completion_parser(parser: argparse.ArgumentParser) -> None:
+    """The options of `zorl completion`."""
+    from zorl.cli.completion import SHELLS
+
+    parser.add_argument("shell", metavar="SHELL", choices=SHELLS, help=listed(SHELLS))
+
+
 def config_option(parser: argparse.ArgumentParser) -> None:
     """Add the option of a file with options."""
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""The command line: zorl train | resume | evaluate | compare | watch | replay | study | list."""
+"""The command line, `zorl COMMAND`, with a function for each command."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import zorl
-from zorl.cli import meanings
+from zorl.cli import completion, meanings
 from zorl.cli.arguments import (
     compare_parser,
+    completion_parser,
     config_from,
     evaluate_parser,
     list_parser,
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # imported yet; whoever sets the variable has the last word.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if argv is None:
+        if completion.is_asked():
+            completion.complete(command_parser)
         argv = sys.argv[1:]
         for stream in (sys.stdout, sys.stderr):  # some of Windows have no signs for "–" and "≥"
             if isinstance(stream, io.TextIOWrapper):
@@ -268,6 +271,12 @@ def list_command(args: argparse.Namespace) -> int:
     return 0
 
 
+def completion_command(args: argparse.Namespace) -> int:
+    """`zorl completion`."""
+    print(completion.shell_code(args.shell))
+    return 0
+
+
 # By name: what a command does, its function, and what adds its options.
 COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int], Callable[[Parser], Any]]] = {
     "train": ("Train an agent on a task.", train_command, train_parser),
@@ -282,6 +291,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int], Callable[[Pa
     "replay": ("Play a failed episode again, to see why.", replay_command, replay_parser),
     "study": ("Reproduce a published experiment.", study_command, study_parser),
     "list": ("Show every name, or the options of one.", list_command, list_parser),
+    "completion": (
+        "Print what makes a shell complete zorl's names: eval \"$(zorl completion bash)\".",
+        completion_command,
+        completion_parser,
+    ),
 }  # fmt: skip
 
 if __name__ == "__main__":
