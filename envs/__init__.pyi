@@ -9,6 +9,7 @@ from .twins.base import (
     register_reward_twin as register_reward_twin,
     register_twin as register_twin,
 )
+from .wrappers.mask_observation import MaskObservation as MaskObservation
 from .wrappers.momentum_reward import MomentumReward as MomentumReward
 from .wrappers.native_return import NativeReturn as NativeReturn, native_recorder as native_recorder
 from .wrappers.registry import (

@@ -20,6 +20,7 @@ from zorl.envs.arguments import Arguments
 from zorl.envs.ids import find_spec
 from zorl.envs.mujoco.task import CompiledMujoco
 from zorl.envs.task import Task
+from zorl.envs.wrappers.mask_observation import kept_indices
 
 T = TypeVar("T")
 
@@ -80,11 +81,13 @@ class Twin:
         env: the dynamics: a `CompiledEnv`, or a `CompiledMujoco`.
         rewards: of the wrappers, from the innermost to the outermost.
         limit: env steps at which an episode is truncated.
+        kept: indices of the observation's numbers that the policy sees; None: all of them.
     """
 
     env: Any
     rewards: tuple[CompiledReward, ...]
     limit: int
+    kept: tuple[int, ...] | None = None
 
 
 AnyTwin = CompiledEnv | CompiledMujoco
@@ -143,16 +146,21 @@ def find_twin(task: Task) -> Twin | None:
         return None  # somebody has registered another environment under this id
     env = _made(TWINS[spec.id], {**spec.kwargs, **kwargs})
     rewards = []
+    kept: tuple[int, ...] | None = None
     for name, options in task.wrappers:
+        if name == "mask-observation":
+            keep = kept_indices(Arguments(options).build()["keep"])
+            kept = keep if kept is None else tuple(kept[i] for i in keep)
+            continue
         reward = (
             _made(REWARD_TWINS[name], Arguments(options).build()) if name in REWARD_TWINS else None
         )
-        if reward is None:
+        if reward is None or kept is not None:  # outside of a mask it would see less
             return None
         rewards.append(reward)
     if env is None or (rewards and isinstance(env, CompiledMujoco)):
         return None
-    return Twin(env, tuple(rewards), limit)
+    return Twin(env, tuple(rewards), limit, kept)
 
 
 def rehearse(twin: Twin, action: Sequence[float], observations: int) -> None:
@@ -161,7 +169,7 @@ def rehearse(twin: Twin, action: Sequence[float], observations: int) -> None:
     Args:
         twin: the task's twin.
         action: numbers that `step` is to take.
-        observations: numbers that `observe` is to return.
+        observations: numbers that the policy is to see.
 
     Raises:
         ConfigurationError: a method takes or returns other numbers; says which and how many.
@@ -177,9 +185,15 @@ def rehearse(twin: Twin, action: Sequence[float], observations: int) -> None:
         _expect(name, env.observe, count, parts)
         _expect(name, env.step, count + len(action), f"{parts} and {len(action)} of the action")
         seen = env.observe(*state)
-        if _count(seen) != observations:
+        kept = twin.kept
+        if kept is None:
+            fits, wanted = _count(seen) == observations, f"{observations}"
+        else:
+            fits = len(kept) == observations and _count(seen) > max(kept)
+            wanted = f"more than {max(kept)}"
+        if not fits:
             raise ConfigurationError(
-                f"{name}.observe must return a tuple of {observations} numbers, the size of the "
+                f"{name}.observe must return a tuple of {wanted} numbers, the size of the "
                 f"observation space, got {seen!r}"
             )
         result = env.step(*state, *action)
@@ -193,8 +207,8 @@ def rehearse(twin: Twin, action: Sequence[float], observations: int) -> None:
                 f"{name}.step must return numbers as reward and terminated, got {result[1:]!r}"
             )
     for reward in twin.rewards:
-        parts = f"{observations} of the observation, the reward and terminated"
-        _expect(type(reward).__name__, reward.reward, observations + 2, parts)
+        parts = f"{len(seen)} of the observation, the reward and terminated"
+        _expect(type(reward).__name__, reward.reward, len(seen) + 2, parts)
 
 
 def _count(values: Any) -> int:

@@ -1,4 +1,4 @@
-"""Wrappers by name: reward shaping, and the native return beside it."""
+"""Wrappers by name: reward shaping, hidden observations, and the native return beside them."""
 
 import lazy_loader
 

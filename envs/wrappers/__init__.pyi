@@ -1,3 +1,4 @@
+from .mask_observation import MaskObservation as MaskObservation
 from .momentum_reward import MomentumReward as MomentumReward
 from .native_return import NativeReturn as NativeReturn, native_recorder as native_recorder
 from .registry import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +12,12 @@ from zorl.envs import find_twin, make_task
 from zorl.rollout.compiled.mujoco.backend import MujocoBackend
 
 
-def evaluated(env_id: str, hidden: tuple[int, ...], threads: tuple[int, ...]) -> list[Any]:
+def evaluated(
+    env_id: str, hidden: tuple[int, ...], threads: tuple[int, ...], wrappers: Sequence[Any] = ()
+) -> list[Any]:
     """What Gymnasium and the twin on so many threads make of the same candidates."""
-    here = setting(make_task(env_id, env_kwargs={"max_episode_steps": 60}), hidden, mode="running")
+    task = make_task(env_id, wrappers, {"max_episode_steps": 60})
+    here = setting(task, hidden, mode="running")
     o = here.encoder.size
     here = replace(here, mean=(0.1,) * o, std=(1.0,) * o)
     thetas, seeds = 0.5 * here.thetas(7), range(2)

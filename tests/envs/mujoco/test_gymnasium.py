@@ -96,3 +96,10 @@ def test_a_policy_in_the_loop_gives_gymnasiums_bits_on_any_number_of_threads() -
                 assert np.array_equal(getattr(found, name), getattr(truth, name)), name
             assert found.moments.mean.tolist() == truth.moments.mean.tolist()
             assert found.moments.m2.tolist() == truth.moments.m2.tolist()
+
+
+def test_a_policy_sees_only_what_a_mask_keeps() -> None:
+    mask = ("mask-observation", {"keep": [7, 0, 3]})
+    truth, mine = evaluated("Hopper-v5", (), threads=(1,), wrappers=[mask])
+    assert np.array_equal(mine.returns, truth.returns)
+    assert mine.moments.mean.tolist() == truth.moments.mean.tolist()

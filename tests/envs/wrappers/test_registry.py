@@ -25,6 +25,7 @@ USES: dict[str, tuple[str, dict[str, Any]]] = {
     "clip-reward": ("Pendulum-v1", {"min_reward": -0.5, "max_reward": 0.5}),
     "flatten-observation": ("FrozenLake-v1", {}),
     "frame-stack": ("CartPole-v1", {"stack_size": 3, "padding_type": "zero"}),
+    "mask-observation": ("CartPole-v1", {"keep": [0, 2]}),
     "momentum": ("MountainCar-v0", {"speed_weight": 10, "step_cost": 0.5}),
     "time-aware-observation": ("CartPole-v1", {"normalize_time": True}),
 }

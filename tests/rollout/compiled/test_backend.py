@@ -57,6 +57,19 @@ def test_the_other_exact_tasks_are_gymnasiums_to_the_bit(env_id: str) -> None:
         assert getattr(mine, figure).tolist() == getattr(truth, figure).tolist(), figure
 
 
+def test_a_mask_hides_numbers_from_the_policy_and_not_from_the_reward() -> None:
+    mask = ("mask-observation", {"keep": [1]})
+    task = make_task("MountainCar-v0", ["momentum", mask], {"max_episode_steps": 60})
+    here = setting(task, (), mode="running", mean=(0.0,), std=(0.03,))
+    thetas, seeds = here.thetas(4), range(2)
+    mine = here.evaluate(here.compiled(exact=True), thetas, seeds)
+    truth = here.evaluate(here.in_lockstep(), thetas, seeds)
+    for figure in FIGURES:
+        assert getattr(mine, figure).tolist() == getattr(truth, figure).tolist(), figure
+    assert len(np.unique(truth.returns)) > 1
+    assert (truth.returns != truth.native_returns).all()
+
+
 def test_fast_mountain_car_is_close_to_gymnasiums() -> None:
     here = mountain_car()
     thetas, seeds = drivers(here, 40), range(20)

@@ -124,8 +124,9 @@ class Parts:
 
     def _observe(self) -> list[str]:
         """Features x0, x1, … and moments."""
-        lines = [f"({', '.join(f'o{i}' for i in self.features)},) = observe({_lanes(self.states)})"]
-        lines += [f"o{i} = {self.rounded}(o{i})" for i in self.features]
+        kept = self.spec.twin.kept or self.features
+        lines = [f"seen = observe({_lanes(self.states)})"]
+        lines += [f"o{i} = {self.rounded}(seen[{k}])" for i, k in enumerate(kept)]
         # As in Gymnasium's episodes, what is not finite in the observation or in the return so far
         # ends the episode, and nobody acts on it: B is NaN then, and 0 otherwise.
         terms = [f"real(0) * {x}" for x in ("R[l]", *(f"o{i}" for i in self.features))]
@@ -212,8 +213,9 @@ class Parts:
             "N[l] += reward",
         ]
         if self.rewards:
-            lines.append(f"({', '.join(f'o{i}' for i in self.features)},) = observe({state})")
-            seen = ", ".join(f"{self.rounded}(o{i})" for i in self.features)
+            lines.append(f"seen = observe({state})")
+            size = parameters(self.spec.twin.rewards[0].reward) - 2
+            seen = ", ".join(f"{self.rounded}(seen[{i}])" for i in range(size))
             lines += [f"reward = {name}({seen}, reward, terminated)" for name in self.rewards]
         return [
             *lines,

@@ -58,7 +58,10 @@ class MujocoBackend(KernelBackend):
         assert isinstance(twin.env, CompiledMujoco)
         self._env = twin.env
         self._exact = exact
-        rehearse(self._env, policy.decoder.outputs, encoder.size)
+        size = rehearse(
+            self._env, policy.decoder.outputs, encoder.size if twin.kept is None else None
+        )
+        self._kept = np.arange(size) if twin.kept is None else np.array(twin.kept)
         self._source = kernel_source(self._env)
         self._packing = policy.packing()
         self._kernel: Callable[..., None] | None = None
@@ -115,6 +118,7 @@ class MujocoBackend(KernelBackend):
             np.zeros(1, np.int64),
             self._starting_states(batch.seeds),
             self._limit(batch),
+            self._kept,
             np.array([center, factor, clip]),
             np.array(layout, np.int64),
             np.array(policy.decoder.range),

@@ -63,7 +63,7 @@ def _kept(digest: str, task: Task, twin: Twin) -> str:
 
 def difference(task: Task, twin: Twin) -> str:
     """The first figure of some short episodes that differs, as a sentence; "": none."""
-    # The wrappers are none of a MuJoCo task with a twin.
+    # The only wrapper of a MuJoCo task with a twin hides observations: it changes no number.
     kwargs = {**dict(task.env_kwargs), "max_episode_steps": _STEPS}
     short = make_task(task.env_id, env_kwargs=kwargs)
     env = short.make()
@@ -74,7 +74,9 @@ def difference(task: Task, twin: Twin) -> str:
     thetas = np.random.default_rng(0).normal(0, 0.5, (4, policy.dim)).astype(np.float32)
     normalizer = Normalizer.create("running", np.array(encoder.low), np.array(encoder.high))
     batch = EpisodeBatch(thetas, (1, 2), normalizer)
-    mine: Any = MujocoBackend(short, replace(twin, limit=_STEPS), policy, encoder, threads=1)
+    mine: Any = MujocoBackend(
+        short, replace(twin, limit=_STEPS, kept=None), policy, encoder, threads=1
+    )
     truth: Any = SerialBackend(GymnasiumRunner(short, policy, compiled=False))
     try:
         results = [backend.run(batch) for backend in (mine, truth)]

@@ -74,8 +74,8 @@ $CONSTANTS
 $FUNCTIONS
 
 @njit(nogil=True, cache=True, error_model='numpy')
-def kernel(calls, model, address, $FIELDS, thetas, episodes, counter, starts, limit, affine,
-           layout, scale, single, returns, natives, lengths, ends, sums, squares):
+def kernel(calls, model, address, $FIELDS, thetas, episodes, counter, starts, limit, kept,
+           affine, layout, scale, single, returns, natives, lengths, ends, sums, squares):
     data = Data($FIELDS)
     jobs = returns.size
     width = affine.shape[1]
@@ -105,8 +105,8 @@ def kernel(calls, model, address, $FIELDS, thetas, episodes, counter, starts, li
             seen = observe(data)
             sound = np.isfinite(shaped)
             for i in range(width):
-                state[0, i] = seen[i]
-                sound &= np.isfinite(seen[i])
+                state[0, i] = seen[kept[i]]
+                sound &= np.isfinite(state[0, i])
             if not sound:
                 shaped = np.nan
                 break
