@@ -75,7 +75,7 @@ def make_agent(
         workers: see `Resources`, as for the next three; for search agents only.
         timeout: likewise.
         ray: likewise; `backend="ray"` is `ray="local"`.
-        lanes: likewise, but for baselines too, whose evaluations they are for.
+        lanes: likewise, but for baselines too: those of their evaluations.
         options: see `make_config`; `gate` and `policy` may be objects.
     """
     if options.get("backend") == "ray":

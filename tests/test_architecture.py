@@ -223,3 +223,12 @@ def test_the_folders_refuse_another_name(folder: str, package: str) -> None:
     )  # fmt: skip
     assert done.returncode != 0
     assert f"this folder is the package {package}" in done.stderr
+
+
+def test_the_build_knows_every_package() -> None:
+    """A folder that pyproject.toml does not list would be missing from a wheel."""
+    text = (ROOT / "pyproject.toml").read_text()
+    listed = re.search(r"^packages = \[(.*?)^\]", text, re.DOTALL | re.MULTILINE)
+    assert listed is not None
+    packages = [name for name, path in MODULES.items() if path.name == "__init__.py"]
+    assert sorted(re.findall(r'"([\w.]+)"', listed[1])) == sorted(packages)

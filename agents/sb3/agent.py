@@ -65,7 +65,8 @@ class BaselineAgent(BaseAgent):
 
     Args:
         config: what and how to learn.
-        lanes: environments stepped side by side in an evaluation; by default as many as pay.
+        lanes: environments stepped side by side in an evaluation; by default as many as pay. With
+            1, and one environment to train in, there is never a second one.
 
     Attributes:
         model: the SB3 algorithm, for what has no verb here.
@@ -89,6 +90,7 @@ class BaselineAgent(BaseAgent):
 
         self._config = config.resolved()
         self._lanes = lanes
+        self._only_one = lanes == 1 and self._config.n_envs == 1
         self.name = config.agent
         self.task = config.task
         self._episodes = self._records = 0
@@ -96,6 +98,7 @@ class BaselineAgent(BaseAgent):
         self._private = PrivateRandomness()
         with self._alone():
             self.model = self._build(self._seed(0))
+        self._release()
         self.model.set_logger(FiguresLogger())
         self._normalizer = self.model.get_vec_normalize_env()
         self._runner: GymnasiumRunner | None = None
@@ -120,13 +123,20 @@ class BaselineAgent(BaseAgent):
             arguments = keywords(config.agent, options, probe.action_space, config.n_envs)
         finally:
             close_env(probe)
-        env = make_training_env(self.task, config.n_envs, config.normalize, options["gamma"])
+        env = make_training_env(
+            self.task, config.n_envs, config.normalize, options["gamma"], self._only_one
+        )
         try:
             return BASELINES[config.agent].load()(env=env, seed=seed, device="cpu", **arguments)
         # SB3 checks its arguments with assertions as well.
         except (AssertionError, TypeError, ValueError) as error:
             close_env(env)
             raise ConfigurationError(f"{config.agent} cannot be made: {error}") from error
+
+    def _release(self) -> None:
+        """Close the environment of the training until it is used, where there may be only one."""
+        if self._only_one:
+            self.model.get_env().env_method("release")
 
     def _seed(self, num_timesteps: int) -> int:
         """SB3's seed at a point of the training; environment i gets this + i."""
@@ -247,9 +257,14 @@ class BaselineAgent(BaseAgent):
             policy = BaselinePolicy(self.predict, self._encoder)
             self._runner = GymnasiumRunner(self.task, policy, lanes)
         evaluator = RolloutEvaluator(SerialBackend(self._runner))
-        with one_torch_thread():
-            off = Normalizer.create("off", [], [])
-            return self._measured(evaluator, np.zeros((1, 0)), seeds, off)
+        off = Normalizer.create("off", [], [])
+        self._release()
+        try:
+            with one_torch_thread():
+                return self._measured(evaluator, np.zeros((1, 0)), seeds, off)
+        finally:
+            if self._only_one:
+                self._runner.close()
 
     def save(self, path: str | Path) -> None:
         """Write configuration, networks and normalisation statistics, atomically."""
@@ -291,6 +306,12 @@ class BaselineAgent(BaseAgent):
                 self.name,
                 " and ".join(ignored),
             )
+        if resources.lanes == 1 and not self._only_one:
+            log.warning(
+                "%s trains in %d environments: where only one may exist, set n_envs = 1 as well",
+                self.name,
+                self._config.n_envs,
+            )
         return self
 
     @classmethod
@@ -328,6 +349,7 @@ class BaselineAgent(BaseAgent):
 
     def as_saved(self, path: str | Path) -> BaselineAgent:
         """See `Agent`."""
+        self._release()
         agent = type(self).load(path, lanes=self._lanes)
         self._saved.append(agent)
         return agent

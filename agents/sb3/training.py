@@ -20,6 +20,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from zorl.agents.sb3.callbacks import FiguresLogger
+from zorl.agents.sb3.one_env import ReleasableEnv
 from zorl.common.errors import EnvironmentFailure, NonFiniteRewardError
 from zorl.common.types import Stop
 from zorl.common.validation import api_hint, as_reward
@@ -48,10 +49,9 @@ class TrainingEnv(gym.Wrapper[Any, Any, Any, Any]):
     return could no longer be read.
     """
 
-    def __init__(self, task: Task) -> None:
-        super().__init__(task.make())
+    def __init__(self, task: Task, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
         self._task = task
-        self._native = native_recorder(self.env)
         self._total, self._length = 0.0, 0
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
@@ -79,7 +79,8 @@ class TrainingEnv(gym.Wrapper[Any, Any, Any, Any]):
                 f"{self._length} of a training episode; mend the environment or its wrappers"
             )
         if terminated or truncated:
-            native = self._total if self._native is None else self._native.episode_return
+            recorder = native_recorder(self.env)  # looked up here: it may have been made again
+            native = self._total if recorder is None else recorder.episode_return
             success = self._task.succeeded(native, bool(terminated), info)
             info[_EPISODE] = EpisodeFigures(self._total, native, self._length, success)
         return observation, reward, bool(terminated), bool(truncated), info
@@ -96,7 +97,9 @@ class TrainingEnv(gym.Wrapper[Any, Any, Any, Any]):
         return EnvironmentFailure(f"{self._task.env_id} {what}")
 
 
-def make_training_env(task: Task, n_envs: int, normalize: bool, gamma: float) -> VecEnv:
+def make_training_env(
+    task: Task, n_envs: int, normalize: bool, gamma: float, releasable: bool = False
+) -> VecEnv:
     """The vector environment that SB3 trains in.
 
     Args:
@@ -105,10 +108,12 @@ def make_training_env(task: Task, n_envs: int, normalize: bool, gamma: float) ->
         normalize: VecNormalize for observations and rewards, with the algorithm's discount, as
             the Zoo does it.
         gamma: that discount.
+        releasable: whether its method "release" closes an environment until it is used again.
     """
 
     def make() -> gym.Env[Any, Any]:
-        return Monitor(TrainingEnv(task))  # SB3's own callbacks look for Monitor's figures
+        env = ReleasableEnv(task) if releasable else task.make()
+        return Monitor(TrainingEnv(task, env))  # SB3's own callbacks look for Monitor's figures
 
     env: VecEnv = DummyVecEnv([make] * n_envs)
     return VecNormalize(env, gamma=gamma) if normalize else env

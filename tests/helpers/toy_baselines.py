@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -101,6 +102,27 @@ class Broken(gym.Env[Any, Any]):
 
 
 gym.register("zorltest/Broken-v0", "toy_baselines:Broken")
+
+
+class Alone(CartPoleEnv):
+    """A cart pole of which there may be one at a time; with `drift` each instance is another."""
+
+    open_now = made = 0
+
+    def __init__(self, drift: bool = False, render_mode: str | None = None) -> None:
+        super().__init__(render_mode=render_mode)
+        if Alone.open_now:
+            raise RuntimeError("the port is in use")
+        Alone.open_now, Alone.made = 1, Alone.made + 1
+        self.gravity += Alone.made if drift else 0.0
+
+    def close(self) -> None:
+        Alone.open_now = 0
+        super().close()  # type: ignore[no-untyped-call]
+
+
+gym.register("zorltest/Alone-v0", "toy_baselines:Alone", max_episode_steps=60)
+ALONE = "toy_baselines:zorltest/Alone-v0"
 
 
 class StepCounter(BaseCallback):

@@ -74,6 +74,7 @@ def compare_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Ar
     parser.add_argument("--first-seed", type=int, default=0, help="of the first run (default: 0)")
     parser.add_argument("--reference", help="agent that the others are paired with (default: ppo)")
     parser.add_argument("--jobs", type=count, help="runs at a time (default: one a core)")
+    lanes_option(parser)
     parser.add_argument("--out", type=Path, help="folder (default: comparisons/ENV__AGENTS__TIME)")
     parser.add_argument("--resume", action="store_true", help="keep the finished runs of --out")
     plan_options(parser)
@@ -102,6 +103,7 @@ def evaluate_parser(parser: argparse.ArgumentParser) -> None:
         "--episodes", type=count, default=100, metavar="N", help="how many (default: 100)"
     )
     parser.add_argument("--json", action="store_true", help="print the whole result as JSON")
+    lanes_option(parser)
 
 
 def watch_parser(parser: argparse.ArgumentParser) -> None:
@@ -173,6 +175,13 @@ def config_option(parser: argparse.ArgumentParser) -> None:
         help="take options from this YAML, TOML or JSON file, as `timesteps: 2e6`, or from a run's "
         "config.json; what is typed as well has the last word (default: none)",
     )
+
+
+def lanes_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option of how many environments there may be in a process."""
+    from zorl.rollout.backend import Resources
+
+    add_fields(parser, Resources, ("workers", "timeout", "ray"))
 
 
 def trust_option(parser: argparse.ArgumentParser) -> None:

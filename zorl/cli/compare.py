@@ -39,7 +39,9 @@ def compare_from(args: argparse.Namespace, task: Task, plan: TrainingPlan) -> in
     jobs = args.jobs or available_cores()
     with StopSignals() as signals:
         try:
-            run_comparison(comparison, out, jobs, args.resume, _Announced(signals), tell)
+            run_comparison(
+                comparison, out, jobs, args.resume, _Announced(signals), tell, args.lanes
+            )
         except KeyboardInterrupt:
             tell("the runs under way were given up")
         runs = read_runs(comparison, out)

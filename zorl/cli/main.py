@@ -171,12 +171,12 @@ def report(result: Any, folder: Any, signals: Any) -> int:
     return 0 if result.finished else 128 + int(signals.received or 0)
 
 
-def _load(path: Path, trust: bool | None) -> Any:
+def _load(path: Path, trust: bool | None, lanes: int | None) -> Any:
     from zorl.agents.registry import load_agent
     from zorl.runs.folder import RunFolder
 
     file = RunFolder.open(path).policy_file() if path.is_dir() else path
-    return load_agent(file, trust=trust)
+    return load_agent(file, trust=trust, lanes=lanes)
 
 
 def evaluate_command(args: argparse.Namespace) -> int:
@@ -185,7 +185,7 @@ def evaluate_command(args: argparse.Namespace) -> int:
     from zorl.runs.report import held_out_lines
     from zorl.runs.result import HeldOut
 
-    with closing(_load(args.path, args.trust)) as agent:
+    with closing(_load(args.path, args.trust, args.lanes)) as agent:
         task, seeds = agent.task, held_out_seeds(args.episodes)
         held_out = HeldOut.from_evaluation(agent.evaluate(seeds))
     if args.json:
@@ -208,7 +208,7 @@ def watch_command(args: argparse.Namespace) -> int:
     from zorl.runs.playback import watch
 
     path = latest_run(Path("runs")) if args.path is None else args.path
-    with closing(_load(path, args.trust)) as agent:
+    with closing(_load(path, args.trust, lanes=1)) as agent:  # the one that is shown
         seed = agent.seed if args.seed is None else args.seed
         for episode in watch(agent, agent.task, seed, args.episodes, out=args.out):
             print(episode)

@@ -26,6 +26,7 @@ from zorl.common.storage import read_json, write_json
 from zorl.common.subprocesses import available_cores, run_in_processes
 from zorl.common.types import Stop
 from zorl.comparison.spec import Comparison
+from zorl.rollout.backend import Resources
 from zorl.runs.folder import RunFolder
 from zorl.runs.result import RunResult
 
@@ -98,6 +99,7 @@ def run_comparison(
     resume: bool = False,
     stop: Stop = lambda: False,
     report: Callable[[str], None] = lambda line: None,
+    lanes: int | None = None,
 ) -> list[ComparedRun]:
     """Train what is to be compared, each run in a spawned process with one numerical thread.
 
@@ -112,6 +114,7 @@ def run_comparison(
             the rest from the beginning.
         stop: asked several times a second; at True the runs under way are saved and stopped.
         report: called with a line about every run that ends.
+        lanes: of each run; see `zorl.Resources`.
 
     Raises:
         ConfigurationError: an agent or an option that cannot be.
@@ -123,7 +126,7 @@ def run_comparison(
         raise RunFolderError(f"{out} is not a folder")
     configurations = comparison.configurations()  # refuses bad options before there is a folder
     with FolderLock(out).held():
-        return _run_comparison(comparison, configurations, out, jobs, resume, stop, report)
+        return _run_comparison(comparison, configurations, out, jobs, resume, stop, report, lanes)
 
 
 def _run_comparison(
@@ -134,6 +137,7 @@ def _run_comparison(
     resume: bool,
     stop: Stop,
     report: Callable[[str], None],
+    lanes: int | None,
 ) -> list[ComparedRun]:
     if any(item.name != LOCK_NAME for item in out.iterdir()) and not resume:
         raise RunFolderError(
@@ -152,7 +156,7 @@ def _run_comparison(
     done = len(runs) - len(todo)
     if done:
         report(f"kept {done} of {len(runs)} runs, which were finished")
-    calls = [(str(run.folder.path), config) for run, config in todo]
+    calls = [(str(run.folder.path), config, lanes) for run, config in todo]
     at_once = available_cores() if jobs is None else jobs
     with closing(run_in_processes(_train, calls, at_once, stop)) as ended:
         for index, code in ended:
@@ -210,17 +214,18 @@ def _check_free(folder: RunFolder) -> None:
             pass
 
 
-def _train(path: str, config: Mapping[str, Any]) -> None:
+def _train(path: str, config: Mapping[str, Any], lanes: int | None = None) -> None:
     """What the process of a run does; errors go to its folder."""
     folder = RunFolder(path)
     with StopSignals() as stop, folder.locked():
         try:
             if _can_go_on(folder, config):
-                resume_training(folder, stop=stop, trust=True)  # its configuration is ours
+                # Its configuration is ours.
+                resume_training(folder, stop=stop, trust=True, lanes=lanes)
                 return
             _clear(folder)
             write_json(folder.config, config)
-            agent = agent_of(config_from_json(config["agent"]))
+            agent = agent_of(config_from_json(config["agent"]), Resources(lanes=lanes))
             try:
                 train(agent, TrainingPlan.from_json(config["plan"]), folder, stop=stop)
             finally:

@@ -55,7 +55,8 @@ class Resources:
         ray: play on this Ray cluster: its address, "auto" for the one of this machine, or "local"
             for that of the environment variable RAY_ADDRESS, or else a new one.
         lanes: environments per process that share one forward pass; by default as many as pay. With
-            1 there is never a second one: nothing is filmed meanwhile.
+            1 there is never a second one, of a baseline with n_envs = 1 neither: nothing is filmed
+            meanwhile.
     """
 
     workers: int | None = None
