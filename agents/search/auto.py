@@ -1,7 +1,8 @@
-"""`auto`: which agent and settings a task gets, by its spaces and the number of parameters.
+"""`auto`: which agent and settings a task gets, by its spaces, its rewards, and the parameters.
 
-Two tables, `POLICIES` and `AGENTS`; in each the first row that holds decides. What comes out are
-plain settings of a plain agent: a configuration, a file and a resumed run know nothing of the rule.
+Two tables, `POLICIES` and `AGENTS`; in each the first row that holds decides. A bonus for survival
+(`zorl.envs.survival`) is left out of the search. What comes out are plain settings of a plain
+agent: a configuration, a file and a resumed run know nothing of the rule.
 """
 
 from __future__ import annotations
@@ -15,14 +16,20 @@ import numpy as np
 from zorl.common.options import parse_sizes
 from zorl.envs import Task
 from zorl.envs.ids import close_env
+from zorl.envs.survival import survival_bonus
 from zorl.policies.source import check_source, make_policy
 from zorl.policies.spaces import ActionDecoder, ObservationEncoder, check_spaces
 
 AUTO: Final = "auto"
-SUMMARY: Final = "Chooses agent and settings by the task's spaces and the number of parameters."
+SUMMARY: Final = (
+    "Chooses agent and settings by the spaces, the first rewards, and the number of parameters."
+)
 
 # The fields of `SearchConfig` that it sets.
-CHOSEN: Final = ("hidden", "bias", "normalize", "episodes", "max_episodes")
+CHOSEN: Final = (
+    *("hidden", "bias", "normalize", "episodes", "max_episodes"),
+    "alive_bonus_offset",
+)
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,7 @@ def choose(task: Task, given: Mapping[str, Any]) -> tuple[str, dict[str, Any], s
         check_spaces(env)
         encoder = ObservationEncoder.for_space(env.observation_space)
         decoder = ActionDecoder.for_space(env.action_space)
+        bonus = 0.0 if "alive_bonus_offset" in given else survival_bonus(env)
     finally:
         close_env(env)
     shape = Shape(encoder.size, encoder.kind == "discrete", decoder.kind == "box")
@@ -165,7 +173,11 @@ def choose(task: Task, given: Mapping[str, Any]) -> tuple[str, dict[str, Any], s
         f"auto: {row.agent} for {shape.features} {'states' if shape.states else 'features'}, "
         f"{'continuous' if shape.continuous else 'discrete'} actions, {policy.dim:,} parameters"
     )
-    return row.agent, {**settings, **row.settings(shape)}, words
+    settings |= row.settings(shape)
+    if bonus:
+        settings["alive_bonus_offset"] = -bonus
+        words += f"; without the bonus of {bonus:g} for each step survived"
+    return row.agent, settings, words
 
 
 def first(table: tuple[Row, ...], shape: Shape) -> Row:

@@ -89,6 +89,14 @@ def test_what_is_set_comes_first_and_the_rule_minds_it() -> None:
     assert chosen(CART, hidden="64,64", episodes=3).max_episodes is None
 
 
+def test_a_bonus_for_survival_is_left_out_of_the_search() -> None:
+    pytest.importorskip("mujoco")
+    hopper = chosen("Hopper-v5")
+    assert (hopper.agent, hopper.hidden, hopper.alive_bonus_offset) == ("cma-es", (), -1.0)
+    assert hopper.source.endswith("36 parameters; without the bonus of 1 for each step survived")
+    assert chosen("Hopper-v5", alive_bonus_offset=0.0).alive_bonus_offset == 0
+
+
 @pytest.mark.parametrize(
     ("env", "options", "kind", "words"),
     [
