@@ -209,6 +209,8 @@ def test_every_public_name_of_a_room_loads() -> None:
 
 @pytest.mark.parametrize(("folder", "package"), LINKED.items())
 def test_the_links_are_relative_and_committed(folder: str, package: str) -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("a source distribution has no links")
     link = ROOT / package.replace(".", "/")
     assert link.is_symlink()
     assert str(link.readlink()) == f"../{folder}"

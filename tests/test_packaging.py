@@ -15,27 +15,49 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel of this checkout, built without network: the build's needs are installed."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this checkout's source distribution, and of the wheel made from that.
+
+    They are built without network: the build's needs are installed.
+    """
     out = tmp_path_factory.mktemp("wheel")
     source = tmp_path_factory.mktemp("source") / "zorl"
     # A copy, because setuptools leaves build/ and *.egg-info in the folder that it builds.
-    names = ["pyproject.toml", "README.md", "LICENSE", "zorl", "agents", "envs"]
     source.mkdir()
-    for name in names:
-        subprocess.run(["cp", "-a", str(ROOT / name), str(source / name)], check=True)
+    subprocess.run(["cp", "-a", "--parents", *tracked(), str(source)], cwd=ROOT, check=True)
     for link in ("agents", "envs"):  # Windows has text files in their place
         target = (source / "zorl" / link).readlink()
         (source / "zorl" / link).unlink()
         (source / "zorl" / link).write_text(str(target))
-    # A source distribution, and the wheel from that.
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out)]
     done = subprocess.run([*command, str(source)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    (path,) = out.glob("*.whl")
-    with tarfile.open(next(out.glob("*.tar.gz"))) as archive:
-        assert not [member.name for member in archive if member.issym() or member.islnk()]
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (path,) = built.glob("*.whl")
     return path
+
+
+def tracked() -> list[str]:
+    """The files of this checkout."""
+    if not (ROOT / ".git").exists():  # an unpacked source distribution
+        pytest.skip("the files of a checkout are known to git alone")
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [name for name in done.stdout.splitlines() if os.path.lexists(ROOT / name)]
+
+
+def test_the_source_distribution_has_all_that_its_tests_need(built: Path) -> None:
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        members = archive.getmembers()
+    assert not [member.name for member in members if member.issym() or member.islnk()]
+    names = {member.name.partition("/")[2] for member in members}
+    links = {"zorl/agents", "zorl/envs"}
+    assert set(tracked()) - names - links == {".gitignore"}
 
 
 def test_the_wheel_holds_zorl_alone(wheel: Path) -> None:

@@ -144,7 +144,7 @@ def test_no_option_of_any_gate_takes_nonsense(name: str) -> None:
     [
         (["trian"], "unknown command 'trian'; did you mean 'train'"),
         (["enjoy"], "unknown command 'enjoy'; here that is `zorl watch`"),
-        (["xyz"], "unknown command 'xyz'; known: compare, evaluate, "),
+        (["xyz"], "unknown command 'xyz'; known: compare, completion, evaluate"),
         (["compare", "--algo", "ppo"], "here that is --agents "),
         (["compare", "--run", "x"], "here that is --out "),
         (["compare", "--verbose"], r"progress is shown \(options"),

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import zorl
 
-_ZORL = Path(zorl.__file__).parent
+# The second is of a checkout without links, where two packages lie beside the others.
+_ZORL = [
+    Path(zorl.__file__).parent,
+    *(Path(beside, name) for beside in list(zorl.__path__)[1:] for name in ("agents", "envs")),
+]
 # Of Gymnasium: what lies between zorl and an environment.
 _BETWEEN = ("core.py", "wrappers", "utils", "envs/registration.py")
 
@@ -34,7 +38,7 @@ def own_traceback(error: BaseException) -> str:
 
 def _callers() -> list[Path]:
     gymnasium = sys.modules.get("gymnasium")
-    found = [_ZORL]
+    found = [*_ZORL]
     if gymnasium is not None and gymnasium.__file__ is not None:
         found += [Path(gymnasium.__file__).parent / name for name in _BETWEEN]
     return found
