@@ -90,7 +90,10 @@ def test_what_is_typed_has_the_last_word_wherever_it_stands(tmp_path: Path) -> N
         TYPED,
         ["--agent", "ars", "--settings", "default", "--hidden", "", "--max-episode-steps", "70"],
         ["--agent", "ppo", "--env", "CartPole-v1", "--set", "gae_lambda=0.5", "--seed", "4"],
-        ["--wrapper", "gymnasium.wrappers:ReshapeObservation(shape=(1, 2))", "--threshold", "-9"],
+        [
+            *("--agent", "spsa", "--threshold", "-9"),
+            *("--wrapper", "gymnasium.wrappers:ReshapeObservation(shape=(1, 2))"),
+        ],
     ],
 )
 def test_the_config_of_a_run_makes_that_run_again(tmp_path: Path, words: list[str]) -> None:
@@ -98,6 +101,17 @@ def test_the_config_of_a_run_makes_that_run_again(tmp_path: Path, words: list[st
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config))
     assert config_of(["--config", str(path)]) == config
+
+
+def test_the_config_of_auto_names_the_agent_that_it_took(tmp_path: Path) -> None:
+    config = config_of(["--env", "CartPole-v1"])
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    again = config_of(["--config", str(path)])
+    assert (config["agent"].pop("source")[:6], again["agent"].pop("source")) == (
+        "auto: ", "zorl defaults"
+    )  # fmt: skip
+    assert again == config
 
 
 def test_lists_are_several_values(tmp_path: Path) -> None:

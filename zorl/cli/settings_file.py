@@ -97,7 +97,7 @@ def settings_of_run(config: Mapping[str, Any]) -> dict[str, Any]:
     try:
         agent, plan = dict(config["agent"]), dict(config["plan"])
         task, family = agent.pop("task"), agent.pop("family")
-        if agent.pop("source") == "zorl defaults":
+        if agent.pop("source").startswith(("zorl defaults", "auto: ")):
             agent["settings"] = "default"
         plan["timesteps"] = plan.pop("total_timesteps")
         options = agent.pop("options")
