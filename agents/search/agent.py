@@ -33,6 +33,7 @@ from zorl.envs.ids import close_env
 from zorl.envs.repeatable import warn_if_not_repeatable
 from zorl.envs.task import has_time_limit
 from zorl.optimizers.registry import METHODS
+from zorl.policies.memory import act_with_memory
 from zorl.policies.mlp import Policy
 from zorl.policies.normalization import Normalizer
 from zorl.policies.source import (
@@ -103,6 +104,7 @@ class SearchAgent(BaseAgent):
             config.activation,
             config.bias,
             fixed,
+            config.memory,
         )
         uniforms = self._decoder.outputs if config.stochastic else 0
         setup = BackendSetup(
@@ -220,14 +222,28 @@ class SearchAgent(BaseAgent):
         episode_start: Any = None,
         deterministic: bool = True,
     ) -> tuple[Any, Any]:
-        """The action for one observation or a batch of them; `state` is returned as it came.
+        """The action for one observation or a batch of them, and the state of a policy with memory.
 
-        `deterministic` is there for SB3's callers: a search agent's policy is deterministic
-        unless it was trained as a stochastic one, and this always gives its best action.
+        Such a policy takes and returns its state as SB3's recurrent policies do; without memory
+        `state` is returned as it came. `deterministic` is there for SB3's callers: a search agent's
+        policy is deterministic unless it was trained as a stochastic one, and this always gives
+        its best action.
+
+        Args:
+            observation: one, or a batch of n.
+            state: what the last call returned; None where episodes begin.
+            episode_start: (n,) where an episode begins, so that the state counts for nothing.
+            deterministic: see above.
         """
         features, batch = self._encoder.batch(observation)
         rows = self.state.normalizer(features)
-        actions = np.asarray(self.policy.act(self.state.theta[None], rows))
+        if self.policy.state_size:
+            given, state = act_with_memory(
+                self.policy, self.state.theta, rows, state, episode_start
+            )
+        else:
+            given = self.policy.act(self.state.theta[None], rows)
+        actions = np.asarray(given)
         return (actions if batch else actions[0]), state
 
     def evaluate(self, seeds: Iterable[int] | None = None) -> Evaluation:

@@ -42,6 +42,7 @@ class Shape:
         continuous: whether actions are a Box.
         linear: whether the policy is linear; False before it is known.
         parameters: d, of the policy; 0 before it is known.
+        memory: whether the policy has one.
     """
 
     features: int
@@ -49,6 +50,7 @@ class Shape:
     continuous: bool
     linear: bool = False
     parameters: int = 0
+    memory: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,12 @@ class Row:
 
 
 POLICIES: Final = (
+    Row(
+        "a memory is asked for",
+        "the memory, and outputs that are linear in its state",
+        lambda shape: shape.memory,
+        lambda _: {"hidden": ()},
+    ),
     Row(
         "observations are Discrete",
         "linear without biases, of the one-hot state: an action for each state",
@@ -159,15 +167,22 @@ def choose(task: Task, given: Mapping[str, Any]) -> tuple[str, dict[str, Any], s
         bonus = 0.0 if "alive_bonus_offset" in given else survival_bonus(env)
     finally:
         close_env(env)
-    shape = Shape(encoder.size, encoder.kind == "discrete", decoder.kind == "box")
+    memory = given.get("memory")
+    shape = Shape(
+        encoder.size,
+        encoder.kind == "discrete",
+        decoder.kind == "box",
+        memory=memory is not None,
+    )
     settings = first(POLICIES, shape).settings(shape)
     network = {**settings, **given}
     source, hidden = network.get("policy"), parse_sizes(network["hidden"])
     if source is not None:
         check_source(source)
     kind = {name: network[name] for name in ("activation", "bias") if name in network}
-    policy = make_policy(encoder.size, decoder, source, hidden, **kind)
-    shape = replace(shape, linear=source is None and not hidden, parameters=policy.dim)
+    policy = make_policy(encoder.size, decoder, source, hidden, memory=memory, **kind)
+    linear = source is None and memory is None and not hidden
+    shape = replace(shape, linear=linear, parameters=policy.dim)
     row = first(AGENTS, shape)
     words = (
         f"auto: {row.agent} for {shape.features} {'states' if shape.states else 'features'}, "

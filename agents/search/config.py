@@ -21,6 +21,7 @@ from zorl.optimizers.base import Optimizer
 from zorl.optimizers.checks import check_wrapped
 from zorl.optimizers.registry import METHODS
 from zorl.policies.activations import ACTIVATIONS
+from zorl.policies.memory import parse_memory
 from zorl.policies.normalization import MODES
 from zorl.policies.source import check_source, reference
 from zorl.rollout.backend import BACKENDS
@@ -54,7 +55,9 @@ class SearchConfig:
         hidden: sizes of the hidden layers, as 8 or 64,64; none for a linear policy.
         activation: nonlinearity of the hidden layers.
         bias: give the layers biases.
-        policy: a network of your own instead of these three: a `torch.nn.Module`, a function that
+        memory: give the policy a memory: a recurrent cell and its number of units, as gru:8 or
+            elman:8. The hidden layers, none unless they are given, then follow it.
+        policy: a network of your own instead of these four: a `torch.nn.Module`, a function that
             makes one from (features, outputs), or "module:function", the name of such a function.
         stochastic: act by seeded chance during the search; evaluation is deterministic.
         normalize: how observations are normalised.
@@ -80,6 +83,7 @@ class SearchConfig:
     hidden: tuple[int, ...] = (8,)
     activation: str = "tanh"
     bias: bool = True
+    memory: str | None = None
     policy: Any = None
     stochastic: bool = False
     normalize: str = "running"
@@ -112,6 +116,8 @@ class SearchConfig:
                 raise ConfigurationError(
                     f"{name} must be True or False, got {getattr(self, name)!r}"
                 )
+        if self.memory is not None:
+            parse_memory(self.memory)
         if self.policy is not None:
             check_source(self.policy)
         object.__setattr__(self, "hidden", parse_sizes(self.hidden))
@@ -173,10 +179,12 @@ class SearchConfig:
                 log.warning("%s on %s: settings of %s", agent, task.env_id, source)
         given = {name: value for name, value in options.items() if name in OPTIONS}
         values = {name: chosen.pop(name) for name in list(chosen) if name in OPTIONS}
+        if given.get("memory") is not None:  # the agent's settings are those of another network
+            values = {**values, "hidden": (), "bias": True}
         if given.get("policy") is not None:
-            for name in ("hidden", "activation", "bias"):
+            for name in ("hidden", "activation", "bias", "memory"):
                 values.pop(name, None)
-                if name in given:
+                if given.get(name) is not None:
                     raise ConfigurationError(
                         f"{name} is for zorl's own network, not beside a policy"
                     )

@@ -12,8 +12,8 @@ from toy_envs import WALK
 
 from zorl.common.streams import action_rng
 from zorl.envs import Task, make_task, native_recorder
-from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Moments, Normalizer
+from zorl.policies.source import make_policy
 from zorl.policies.spaces import ActionDecoder, ObservationEncoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.env_runner import EnvRunner
@@ -32,6 +32,7 @@ class Case:
     activation: str = "tanh"
     stochastic: bool = False
     mode: str = "off"
+    memory: str | None = None
 
 
 def walk(**kwargs: Any) -> Task:
@@ -53,12 +54,19 @@ CASES = {
     "box-doubled": Case(make_task(WALK, ["toy_envs:Doubled"], {"action": "box"}), (33,)),
     "discrete-observations": Case(walk(observation="discrete", action="box"), mode="running"),
     "image": Case(walk(observation="image"), (6,), mode="bounds"),
+    "pendulum-gru": Case(
+        make_task("Pendulum-v1", ["mask-observation(keep=[0, 1])"]),
+        (4,),
+        mode="running",
+        memory="gru:3",
+    ),
+    "walk-elman-stochastic": Case(walk(action="box"), (), stochastic=True, memory="elman:1"),
 }
 
 
 @dataclass(frozen=True)
 class Setting:
-    policy: MlpPolicy
+    policy: Any
     thetas: np.ndarray
     normalizer: Normalizer
     encoder: ObservationEncoder
@@ -72,7 +80,9 @@ def setting(name: str) -> Setting:
     encoder = ObservationEncoder.for_space(env.observation_space)
     decoder = ActionDecoder.for_space(env.action_space, case.stochastic)
     env.close()
-    policy = MlpPolicy(encoder.size, decoder, case.hidden, case.activation)
+    policy = make_policy(
+        encoder.size, decoder, hidden=case.hidden, activation=case.activation, memory=case.memory
+    )
     rng = np.random.default_rng(3)
     thetas = rng.normal(size=(4, policy.dim))
     if name == "mountain-car":  # pushed where it moves: some reach the goal, some do not
@@ -105,13 +115,13 @@ def play(name: str, row: int, seed: int) -> tuple[tuple[Any, ...], np.ndarray]:
     chance = action_rng(seed)
     theta = here.thetas[row].astype(np.float32)[None]
     observation, _ = env.reset(seed=seed)
+    actor = here.policy.bind(theta, np.zeros((1, here.policy.state_size), np.float32))
     seen = []
     total, over, terminated = 0.0, False, False
     while not over:
         seen.append(encode(observation, here.encoder))
-        outputs = here.policy.forward(theta, here.normalizer(seen[-1])[None])
-        draw = chance.random((1, outputs.shape[1])) if case.stochastic else None
-        actions: Any = here.policy.decoder.decode(outputs, draw)
+        draw = chance.random((1, here.policy.decoder.outputs)) if case.stochastic else None
+        actions: Any = actor(1, here.normalizer(seen[-1])[None], draw)
         observation, reward, terminated, truncated, info = env.step(actions[0])
         total += float(reward)
         over = terminated or truncated

@@ -37,6 +37,7 @@ from zorl.policies.activations import (
     TWO,
     ZERO,
 )
+from zorl.policies.memory import ELMAN, NONE
 
 config: Any = _config
 # error_model: a division by zero raises in numba's own, and branches forbid SIMD.
@@ -146,6 +147,42 @@ def _layer(theta, x, h, fan_in, fan_out, bias):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def _remember(theta, x, memory, h, inputs, units, bias, cell):  # type: ignore[no-untyped-def]
+    """The state of a cell after the features in x, into memory and h; see `RecurrentPolicy`.
+
+    What is behind the features in x, and behind the state in h, is overwritten. Returns the number
+    of the cell's parameters.
+    """
+    both = inputs + units
+    for i in range(units):
+        x[inputs + i] = memory[i]
+    if cell == ELMAN:
+        size = units * (both + bias)
+        _layer(theta[:size], x, h, both, units, bias)
+        _all(h[:units], TANH)
+        for o in range(units):
+            memory[o] = h[o]
+        return size
+    gates = h[: 2 * units]
+    candidate, remembered = h[2 * units : 3 * units], h[3 * units : 4 * units]
+    end = 2 * units * (both + bias)
+    _layer(theta[:end], x, gates, both, 2 * units, bias)
+    _all(gates, SIGMOID)
+    size = end + units * (inputs + bias)
+    _layer(theta[end:size], x, candidate, inputs, units, bias)
+    end = size + units * units
+    _layer(theta[size:end], memory, remembered, units, units, False)
+    for o in range(units):
+        candidate[o] += gates[o] * remembered[o]
+    _all(candidate, TANH)
+    for o in range(units):
+        memory[o] = candidate[o] + gates[units + o] * (memory[o] - candidate[o])
+    for o in range(units):
+        h[o] = memory[o]
+    return end
+
+
+@inlined
 def _observe(n, width, singles, doubles, rewards, state):  # type: ignore[no-untyped-def]
     """Write n observations and add n rewards to the state; whether it is finite."""
     finite = True
@@ -182,11 +219,17 @@ def _features(  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _network(row, thetas, sizes, bias, activation, scratch):  # type: ignore[no-untyped-def]
-    """The outputs for the features in scratch[0]."""
+def _network(  # type: ignore[no-untyped-def]
+    row, thetas, sizes, bias, activation, cell, memory, scratch
+):
+    """The outputs for the features in scratch[0], and for what a cell has in its memory."""
     layers = sizes.size - 1
-    at = 0
-    for layer in range(layers):
+    at = first = 0
+    if cell != NONE:
+        x, h = scratch[0], scratch[1]
+        at = _remember(thetas[row], x, memory, h, sizes[0], sizes[1], bias, cell)
+        first = 1
+    for layer in range(first, layers):
         fan_in, fan_out = sizes[layer], sizes[layer + 1]
         size = fan_out * (fan_in + bias)
         h = scratch[(layer + 1) % 2, :fan_out]
@@ -225,18 +268,17 @@ def decide(  # type: ignore[no-untyped-def]
         moments: (2, L, o) float64, added to: sums about the center, and squares.
         affine: (3, o) float64: center, factor and bound of the normalizer.
         thetas: (L, d) float32, in the order of `MlpPolicy.packing`.
-        layout: (4 + layers + 1,) int64: whether observations are normalised, whether their moments
-            are wanted, whether layers have biases, the activation's number, and the
-            sizes from o on.
-        scratch: (2, widest layer) float32.
-        outputs: (L, outputs) float32, written.
+        layout: int64: whether observations are normalised, whether their moments are wanted, and
+            then `MlpPolicy.layout`.
+        scratch: (2, `MlpPolicy.width`) float32.
+        outputs: (L, outputs + m) float32, written: outputs, and beside them the memory.
         choices: (L,) int64, written: index of the largest output, or of the first NaN.
 
     Returns:
         Whether the state is finite; if not, nothing was done but to take it in.
     """
     normalise, learns, bias, activation = layout[0] > 0, layout[1] > 0, layout[2] > 0, layout[3]
-    sizes = layout[4:]
+    cell, sizes = layout[4], layout[5:]
     center, factor, clip = affine
     sums, squares = moments
     width = sizes[0]
@@ -246,6 +288,7 @@ def decide(  # type: ignore[no-untyped-def]
         _features(
             row, width, state, sums, squares, center, factor, clip, normalise, learns, scratch[0]
         )
-        h = _network(row, thetas, sizes, bias, activation, scratch)
+        memory = outputs[row, sizes[-1] :]
+        h = _network(row, thetas, sizes, bias, activation, cell, memory, scratch)
         choices[row] = _largest(row, h, outputs)
     return True

@@ -26,11 +26,15 @@ Actor = Callable[[int, Array, "Array | None"], Actions]
 
 
 class Policy(Protocol):
-    """Stateless: parameters and observations in, actions out."""
+    """Parameters and observations in, actions out; what it remembers is kept by its caller."""
 
     @property
     def dim(self) -> int:
         """d, the number of parameters."""
+
+    @property
+    def state_size(self) -> int:
+        """m, the numbers that it remembers from step to step of an episode; 0: no memory."""
 
     @property
     def decoder(self) -> ActionDecoder:
@@ -42,11 +46,14 @@ class Policy(Protocol):
     def act(self, thetas: Array, observations: Array) -> Actions:
         """Deterministic actions for n normalised observations (n, o), row i by `thetas[i]`."""
 
-    def bind(self, thetas: Float32) -> Actor:
+    def bind(self, thetas: Float32, states: Float32 | None = None) -> Actor:
         """A fast `actor(n, features, uniforms)` over the first n rows of `thetas` (L, d).
 
         The actor reads `thetas` at each call, so rows may be replaced between calls. A row's
         action does not depend on the other rows, to the last bit.
+
+        A policy with memory needs `states` (L, m), float32, which the actor reads and writes: 0
+        where an episode begins.
         """
 
 
@@ -67,6 +74,8 @@ class MlpPolicy:
     hidden: tuple[int, ...] = (8,)
     activation: str = "tanh"
     bias: bool = True
+
+    state_size = 0
 
     def __post_init__(self) -> None:
         at_least("inputs", self.inputs, 1)
@@ -114,6 +123,17 @@ class MlpPolicy:
             views.append((weight, bias))
         return views
 
+    @property
+    def layout(self) -> list[int]:
+        """What `kernels` are told: bias, the numbers of activation and cell, sizes from o on."""
+        sizes = [self.inputs, *(out for out, _ in self.layers)]
+        return [int(self.bias), ACTIVATIONS[self.activation].number, 0, *sizes]
+
+    @property
+    def width(self) -> int:
+        """Numbers that `kernels` need place for in a row of their scratch."""
+        return max(self.layout[3:])
+
     def packing(self) -> NDArray[np.intp]:
         """(d,) the order of a theta's numbers for `kernels`: each weight as (in, out)."""
         parts = []
@@ -123,14 +143,10 @@ class MlpPolicy:
                 parts.append(bias[0])
         return np.concatenate(parts)
 
-    def bind(self, thetas: Float32) -> Actor:
+    def bind(self, thetas: Float32, states: Float32 | None = None) -> Actor:
         """See `Policy.bind`."""
-        if thetas.ndim != 2 or thetas.shape[1] != self.dim or thetas.dtype != np.float32:
-            raise ConfigurationError(
-                f"thetas must be float32 of shape (n, {self.dim}), got {thetas.dtype} of shape "
-                f"{thetas.shape}"
-            )
-        forward = _Forward(self, thetas)
+        check_thetas(thetas, self.dim)
+        forward = Forward(self, thetas)
         decode = self.decoder.decode
 
         def actor(n: int, features: Array, uniforms: Array | None = None) -> Actions:
@@ -146,7 +162,7 @@ class MlpPolicy:
                 f"observations must have shape (n, {self.inputs}), got {features.shape}"
             )
         rows = self._rows(thetas, len(features))
-        return _Forward(self, rows)(len(rows), features)
+        return Forward(self, rows)(len(rows), features)
 
     def act(self, thetas: Array, observations: Array) -> Actions:
         """See `Policy.act`."""
@@ -161,38 +177,68 @@ class MlpPolicy:
         return np.ascontiguousarray(np.broadcast_to(thetas, (n, self.dim)), dtype=np.float32)
 
 
-class _Forward:
-    """The batched forward pass over one buffer of parameters, in elementary operations.
+def check_thetas(thetas: Array, dim: int) -> None:
+    """Refuse what is no buffer of parameters for `Policy.bind`.
+
+    Raises:
+        ConfigurationError: another shape than (n, dim), or not float32.
+    """
+    if thetas.ndim != 2 or thetas.shape[1] != dim or thetas.dtype != np.float32:
+        raise ConfigurationError(
+            f"thetas must be float32 of shape (n, {dim}), got {thetas.dtype} of shape "
+            f"{thetas.shape}"
+        )
+
+
+class OrderedSum:
+    """The sums bias + W x + U y + … of every row, over one buffer of parameters.
 
     Every output is summed input by input, in their order, starting from the bias. A matrix product
     of a library would be faster, and would give other last bits on another processor.
+
+    Args:
+        bias: (L, out) view, or None.
+        weights: (L, out, in) views.
     """
+
+    def __init__(self, bias: Array | None, *weights: Array) -> None:
+        rows, fan_out, _ = weights[0].shape
+        self._bias = bias
+        self._weights = [weight.transpose(2, 0, 1) for weight in weights]
+        # What is summed, input by input, and the bias before them.
+        self._terms = np.zeros((1 + sum(map(len, self._weights)), rows, fan_out), np.float32)
+        self._sums = np.empty((rows, fan_out), np.float32)
+
+    def __call__(self, n: int, *inputs: Float32) -> Float32:
+        """(n, out) for inputs (n, in) of each weight; overwritten by the next call."""
+        terms, out = self._terms[:, :n], self._sums[:n]
+        if self._bias is not None:
+            terms[0] = self._bias[:n]
+        at = 1
+        for weight, x in zip(self._weights, inputs, strict=True):
+            np.multiply(weight[:, :n], x.T[:, :, None], out=terms[at : at + len(weight)])
+            at += len(weight)
+        _sum_in_order(terms, out)
+        return out
+
+
+class Forward:
+    """The batched forward pass over one buffer of parameters, in elementary operations."""
 
     def __init__(self, policy: MlpPolicy, thetas: Float32) -> None:
         self._act = ACTIVATIONS[policy.activation]
-        rows = len(thetas)
-        self._features = np.empty((rows, policy.inputs), np.float32)
-        self._layers = []
-        for weight, bias in policy.unpack(thetas):
-            _, fan_out, fan_in = weight.shape
-            # What is summed, input by input, and the bias before them.
-            terms = np.zeros((fan_in + 1, rows, fan_out), np.float32)
-            sums = np.empty((rows, fan_out), np.float32)
-            self._layers.append((weight.transpose(2, 0, 1), bias, terms, sums))
+        self._features = np.empty((len(thetas), policy.inputs), np.float32)
+        self._layers = [OrderedSum(bias, weight) for weight, bias in policy.unpack(thetas)]
 
     def __call__(self, n: int, features: Array) -> Float32:
         """(n, outputs) for features (n, o); the result is overwritten by the next call."""
         x = self._features[:n]
         x[...] = features
         with np.errstate(over="ignore", invalid="ignore"):  # of parameters beyond reason
-            for index, (weight, bias, terms, sums) in enumerate(self._layers):
+            for index, layer in enumerate(self._layers):
                 if index:
                     self._act(x, x)
-                if bias is not None:
-                    terms[0, :n] = bias[:n]
-                np.multiply(weight[:, :n], x.T[:, :, None], out=terms[1:, :n])
-                x = sums[:n]
-                _sum_in_order(terms[:, :n], x)
+                x = layer(n, x)
         return x
 
 

@@ -17,7 +17,7 @@ from torch.func import functional_call, vmap
 from zorl.common.errors import ConfigurationError
 from zorl.common.storage import Arrays
 from zorl.common.types import Vector
-from zorl.policies.mlp import Actor, Array, Float32
+from zorl.policies.mlp import Actor, Array, Float32, check_thetas
 from zorl.policies.parameters import Layout
 from zorl.policies.spaces import ActionDecoder, Actions
 
@@ -56,10 +56,13 @@ class ModulePolicy:
         module: a copy in eval mode; its parameters stand for nothing in particular.
         layout: where each of its tensors lies in theta.
         block: rows computed at a time, 32 or 1.
+        state_size: 0: it has no memory.
 
     Raises:
         ConfigurationError: a module that does not fit, or not with `fixed`, or is random.
     """
+
+    state_size = 0
 
     def __init__(
         self,
@@ -143,13 +146,9 @@ class ModulePolicy:
         rows = np.array(np.broadcast_to(rows, (n, self.dim)), dtype=np.float32, order="C")
         return _Forward(self, rows)(n, features).copy()
 
-    def bind(self, thetas: Float32) -> Actor:
+    def bind(self, thetas: Float32, states: Float32 | None = None) -> Actor:
         """See `Policy.bind`."""
-        if thetas.ndim != 2 or thetas.shape[1] != self.dim or thetas.dtype != np.float32:
-            raise ConfigurationError(
-                f"thetas must be float32 of shape (n, {self.dim}), got {thetas.dtype} of shape "
-                f"{thetas.shape}"
-            )
+        check_thetas(thetas, self.dim)
         forward, decode = _Forward(self, thetas), self.decoder.decode
 
         def actor(n: int, features: Array, uniforms: Array | None = None) -> Actions:

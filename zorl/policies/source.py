@@ -13,6 +13,7 @@ from zorl.common.errors import ConfigurationError, FileFormatError
 from zorl.common.references import import_for
 from zorl.common.storage import Arrays
 from zorl.policies.mlp import MlpPolicy, Policy
+from zorl.policies.recurrent import RecurrentPolicy
 from zorl.policies.spaces import ActionDecoder
 
 log = logging.getLogger("zorl")
@@ -88,6 +89,7 @@ def make_policy(
     activation: str = "tanh",
     bias: bool = True,
     fixed: Mapping[str, NDArray[Any]] | None = None,
+    memory: str | None = None,
 ) -> Policy:
     """The policy that a configuration describes.
 
@@ -99,10 +101,13 @@ def make_policy(
         activation: its nonlinearity.
         bias: whether its layers have biases.
         fixed: saved buffers and frozen parameters of the user's network; see `ModulePolicy`.
+        memory: the cell in front of zorl's network, see `RecurrentPolicy`; None: no memory.
 
     Raises:
-        ConfigurationError: see `find_source`, `ModulePolicy` and `MlpPolicy`.
+        ConfigurationError: see `find_source`, `ModulePolicy`, `MlpPolicy` and `RecurrentPolicy`.
     """
+    if source is None and memory is not None:
+        return RecurrentPolicy(inputs, decoder, memory, hidden, activation, bias)
     if source is None:
         return MlpPolicy(inputs, decoder, hidden, activation, bias)
     from zorl.policies.module import ModulePolicy  # torch loads where such a policy is made

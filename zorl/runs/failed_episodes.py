@@ -16,8 +16,9 @@ from zorl.common.references import named_by
 from zorl.common.storage import flatten, load_archive, save_archive, unflatten
 from zorl.envs.ids import close_env
 from zorl.envs.task import Task
-from zorl.policies.mlp import MlpPolicy, Policy, is_mlp
+from zorl.policies.mlp import Policy
 from zorl.policies.normalization import Normalizer
+from zorl.policies.recurrent import is_own
 from zorl.policies.source import check_network, fixed_of, is_unnamed, make_policy, network_of
 from zorl.policies.spaces import ActionDecoder, ObservationEncoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
@@ -26,7 +27,7 @@ from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
 
 KIND = "failed episode"
 MOST_FILES = 20  # kept of one run
-_POLICY = ("inputs", "hidden", "activation", "bias")
+_POLICY = ("inputs", "hidden", "activation", "bias", "memory")
 
 
 def save_episode(
@@ -37,7 +38,7 @@ def save_episode(
     Args:
         folder: made where it is missing.
         task: what was played.
-        policy: what decided; an `MlpPolicy`, `LinearPolicy` or `ModulePolicy`.
+        policy: what decided: one of zorl's networks, or a `ModulePolicy`.
         episode: the rest.
         uniforms: as the runner had it; 0 is a deterministic policy.
 
@@ -45,12 +46,12 @@ def save_episode(
         ConfigurationError: the policy is of another class, or the folder is full.
     """
     network, fixed = network_of(policy)
-    if network is None and not is_mlp(policy):
+    if network is None and not is_own(policy):
         raise ConfigurationError(
             f"a {type(policy).__name__} cannot be rebuilt from a file without pickle; only an "
-            "MlpPolicy, LinearPolicy or ModulePolicy can"
+            "MlpPolicy, LinearPolicy, RecurrentPolicy or ModulePolicy can"
         )
-    own = {} if network else {name: getattr(policy, name) for name in _POLICY}
+    own = {} if network else {name: getattr(policy, name, None) for name in _POLICY}
     scalars, arrays = flatten(episode.normalizer, "normalizer")
     digest = hashlib.sha256(episode.theta.tobytes()).hexdigest()[:8]
     path = folder / f"seed{episode.seed}-{digest}.zip"
@@ -135,10 +136,10 @@ def _load(path: str | Path, policy: Any) -> SavedEpisode:
         raise ConfigurationError(f"{path}: the network is in the file; it need not be given")
     if name is None:
         try:
-            mlp = MlpPolicy(decoder=decoder, **own)
+            made = make_policy(decoder=decoder, **own)
         except TypeError as error:
             raise FileFormatError(f"{path}: not the policy of an episode ({error})") from error
-        return SavedEpisode(task, _fitting(mlp, theta, path), uniforms, episode)
+        return SavedEpisode(task, _fitting(made, theta, path), uniforms, episode)
     source = policy if policy is not None else name
     size = ObservationEncoder.for_space(env.observation_space).size
     made = make_policy(size, decoder, source, fixed=fixed_of(network, arrays))

@@ -130,7 +130,7 @@ class _Play:
     """One call of `GymnasiumRunner.run`.
 
     Lists and arrays have an entry for each lane. `_begin` writes an episode's first observation
-    into the step batch, through its views `observations` and `returns`; `_observe` writes all later
+    into the step batch, through its view `observations`; `_observe` writes all later
     ones. Active lanes come first: a lane without a next job is filled by the last active one.
     """
 
@@ -297,7 +297,6 @@ class _Play:
         if self._runner.heartbeat is not None:
             self._runner.heartbeat()
         self._plain &= getattr(observation, "dtype", None) == np.float32
-        self._step_batch.returns[lane] = 0.0
         self._step_batch.assign(lane, row)
         if self._runner.uniforms:
             self._rngs[lane] = action_rng(seed)

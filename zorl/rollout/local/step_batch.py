@@ -17,9 +17,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from zorl.policies.activations import ACTIVATIONS
-from zorl.policies.mlp import Actor, MlpPolicy, is_mlp
+from zorl.policies.mlp import Actor
 from zorl.policies.normalization import Normalizer
+from zorl.policies.recurrent import is_own
 from zorl.policies.spaces import Actions
 
 Draw = Callable[[int], NDArray[np.float64]]  # (n, u) uniform numbers for n lanes
@@ -28,7 +28,7 @@ log = logging.getLogger("zorl")
 
 
 class BatchPolicy(Protocol):
-    """What the rollout loops need of a policy."""
+    """What the rollout loops need of a policy: a `Policy`, or what has no memory and only this."""
 
     def bind(self, thetas: NDArray[np.float32]) -> Actor:
         """See `zorl.policies.Policy.bind`."""
@@ -37,9 +37,9 @@ class BatchPolicy(Protocol):
 class StepBatch:
     """Normalises observations, sums their moments and decides, for all lanes at once.
 
-    A loop writes an episode's first observation and its return so far (0) through the views
-    `observations` and `returns`, calls `assign`, and then alternates `decide` and `observe`. After
-    `observe` it must call `flush` before it reads or writes these views again.
+    A loop writes an episode's first observation through the view `observations`, calls `assign`,
+    and then alternates `decide` and `observe`. After `observe` it must call `flush` before it reads
+    or writes this view, or `returns`, again.
 
     Args:
         policy: decides.
@@ -53,6 +53,7 @@ class StepBatch:
         observations: (L, o) view of `state`: the last observation of every lane.
         returns: (L,) view of `state`: the sum of the rewards of every lane's episode so far.
         sums, squares: (L, o) shifted moments of every lane's episode, if the normalizer learns.
+        memory: (L, m) what a policy with memory remembers of every lane's episode.
     """
 
     def __init__(
@@ -72,10 +73,11 @@ class StepBatch:
         self._moments = np.zeros((2, lanes, features))
         self.sums, self.squares = self._moments
         self._thetas = np.zeros((lanes, thetas.shape[1]), np.float32)
+        self.memory = np.zeros((lanes, getattr(policy, "state_size", 0)), np.float32)
         self._bind(policy, lanes)
 
     def _bind(self, policy: BatchPolicy, lanes: int) -> None:
-        self._actor = policy.bind(self._thetas)
+        self._actor = _bound(policy, self._thetas, self.memory)
         self._features = np.zeros_like(self.sums)
 
     def observe(self, observations: NDArray[Any], rewards: NDArray[np.float64]) -> None:
@@ -95,15 +97,21 @@ class StepBatch:
     def assign(self, lane: int, row: int) -> None:
         """From now on candidate `row` plays an episode in a lane."""
         self._set_theta(lane, self._candidates[row])
-        self.sums[lane] = 0.0
-        self.squares[lane] = 0.0
+        self.begin(lane)
+
+    def begin(self, lanes: Any) -> None:
+        """Forget what was summed and remembered in these lanes: an index or several."""
+        self.returns[lanes] = 0.0
+        self.sums[lanes] = 0.0
+        self.squares[lanes] = 0.0
+        self.memory[lanes] = 0.0
 
     def _set_theta(self, lane: int, theta: NDArray[np.float32]) -> None:
         self._thetas[lane] = theta
 
     def move(self, lane: int, source: int) -> None:
         """Move the episode of the lane `source` to another lane."""
-        for values in (self.state, self.sums, self.squares, self._thetas):
+        for values in (self.state, self.sums, self.squares, self._thetas, self.memory):
             values[lane] = values[source]
 
     def decide(self, n: int, draw: Draw | None = None) -> Actions | None:
@@ -131,14 +139,19 @@ class StepBatch:
         return self._actor(n, features, None if draw is None else draw(n))
 
 
+def _bound(policy: Any, thetas: NDArray[np.float32], memory: NDArray[np.float32]) -> Actor:
+    actor: Actor = policy.bind(thetas, memory) if memory.size else policy.bind(thetas)
+    return actor
+
+
 class CompiledStepBatch(StepBatch):
-    """The same, bit-identical, in one call of compiled code; for an `MlpPolicy`.
+    """The same, bit-identical, in one call of compiled code; for zorl's own networks.
 
     Observations and rewards wait in `_pending` until the kernel of the next `decide` takes them.
     """
 
     def _bind(self, policy: BatchPolicy, lanes: int) -> None:
-        assert isinstance(policy, MlpPolicy)
+        assert is_own(policy)
         kernels = _kernels()
         assert kernels is not None
         self._kernel = kernels.decide
@@ -146,23 +159,23 @@ class CompiledStepBatch(StepBatch):
         self._decoder = policy.decoder
         self._greedy = policy.decoder.kind == "discrete"
         self._start = policy.decoder.start[0] if self._greedy else 0
-        sizes = [policy.inputs, *(out for out, _ in policy.layers)]
-        self._outputs = np.zeros((lanes, sizes[-1]), np.float32)
+        size = policy.decoder.outputs
+        outputs = np.zeros((lanes, size + policy.state_size), np.float32)
+        self._outputs, self.memory = outputs[:, :size], outputs[:, size:]
         self._choices = np.zeros(lanes, np.int64)
         nothing = np.zeros((0, policy.inputs))
         self._singles, self._doubles = nothing.astype(np.float32), nothing
         self._nothing = (self._singles, self._doubles, np.zeros(0))
         self._pending = self._nothing
         normalizer = self._normalizer
-        activation = ACTIVATIONS[policy.activation].number
         self._arguments = (
             self.state,
             self._moments,
             np.stack([self._center, self._factor, np.full_like(self._center, normalizer.clip)]),
             self._thetas,
-            np.array([normalizer.active, normalizer.learns, policy.bias, activation, *sizes]),
-            np.zeros((2, max(sizes)), np.float32),
-            self._outputs,
+            np.array([normalizer.active, normalizer.learns, *policy.layout]),
+            np.zeros((2, policy.width), np.float32),
+            outputs,
             self._choices,
         )
 
@@ -196,14 +209,14 @@ class CompiledStepBatch(StepBatch):
 
 def step_batch_class(policy: BatchPolicy) -> type[StepBatch]:
     """`CompiledStepBatch` where it can be used; the first call in a process loads the code."""
-    return CompiledStepBatch if is_mlp(policy) and _kernels() else StepBatch
+    return CompiledStepBatch if is_own(policy) and _kernels() else StepBatch
 
 
 def warm(policy: BatchPolicy) -> None:
     """Compile the code for observations of single and double precision, where it is used."""
     if step_batch_class(policy) is not CompiledStepBatch:
         return
-    assert isinstance(policy, MlpPolicy)
+    assert is_own(policy)
     size = policy.inputs
     bounds = np.full(size, np.inf)
     thetas = np.zeros((1, policy.dim), np.float32)

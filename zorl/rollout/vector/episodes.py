@@ -128,10 +128,8 @@ class VectorEpisodes:
         self._start(lane)
 
     def _start(self, lanes: Any) -> None:
-        """Count returns, moments and lengths of these lanes' episodes from here on."""
-        self._step_batch.returns[lanes] = 0.0
-        self._step_batch.sums[lanes] = 0.0
-        self._step_batch.squares[lanes] = 0.0
+        """Count returns, moments, lengths and memory of these lanes' episodes from here on."""
+        self._step_batch.begin(lanes)
         self._started[lanes] = self._step_count
 
     def _remove(self, lane: int) -> None:

@@ -16,7 +16,6 @@ from zorl.envs import Task
 from zorl.envs.mujoco.rehearsal import rehearse
 from zorl.envs.mujoco.task import CompiledMujoco
 from zorl.envs.twins.base import Twin
-from zorl.policies.activations import ACTIVATIONS
 from zorl.policies.mlp import MlpPolicy
 from zorl.policies.spaces import ObservationEncoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
@@ -109,9 +108,7 @@ class MujocoBackend(KernelBackend):
         policy, normalizer = self._policy, batch.normalizer
         center, factor = normalizer.affine()
         clip = np.full_like(center, normalizer.clip)
-        sizes = [policy.inputs, *(out for out, _ in policy.layers)]
-        flags = [normalizer.active, normalizer.learns, policy.bias]
-        layout = [*flags, ACTIVATIONS[policy.activation].number, *sizes]
+        layout = [normalizer.active, normalizer.learns, *policy.layout]
         return (
             np.ascontiguousarray(batch.thetas[:, self._packing], np.float32),
             len(batch.seeds),
@@ -121,6 +118,7 @@ class MujocoBackend(KernelBackend):
             self._kept,
             np.array([center, factor, clip]),
             np.array(layout, np.int64),
+            policy.width,
             np.array(policy.decoder.range),
             policy.decoder.dtype == "float32",
             results.returns,

@@ -75,14 +75,16 @@ $FUNCTIONS
 
 @njit(nogil=True, cache=True, error_model='numpy')
 def kernel(calls, model, address, $FIELDS, thetas, episodes, counter, starts, limit, kept,
-           affine, layout, scale, single, returns, natives, lengths, ends, sums, squares):
+           affine, layout, scratch_width, scale, single, returns, natives, lengths, ends,
+           sums, squares):
     data = Data($FIELDS)
     jobs = returns.size
     width = affine.shape[1]
-    sizes = layout[4:]
+    cell, sizes = layout[4], layout[5:]
     normalise, learns, bias, activation = layout[0] > 0, layout[1] > 0, layout[2] > 0, layout[3]
     state = np.empty((1, width))
-    scratch = np.empty((2, sizes.max()), np.float32)
+    scratch = np.empty((2, scratch_width), np.float32)
+    memory = np.zeros(sizes[1], np.float32)
     total_of, square_of = np.zeros((1, width)), np.zeros((1, width))
     action = np.empty(scale.shape[1])
     while True:
@@ -98,6 +100,7 @@ def kernel(calls, model, address, $FIELDS, thetas, episodes, counter, starts, li
         called(calls[1], model, address)
         total_of[:] = 0
         square_of[:] = 0
+        memory[:] = 0
         shaped = 0.0
         t = 0
         over = False
@@ -112,7 +115,8 @@ def kernel(calls, model, address, $FIELDS, thetas, episodes, counter, starts, li
                 break
             _features(0, width, state, total_of, square_of, affine[0], affine[1], affine[2],
                       normalise, learns, scratch[0])
-            outputs = _network(row, thetas, sizes, bias, activation, scratch)
+            outputs = _network(row, thetas, sizes, bias, activation, cell, memory,
+                               scratch)
             for i in range(action.size):
                 x = np.float64(outputs[i]) * scale[0, i] + scale[1, i]
                 x = min(max(x, scale[2, i]), scale[3, i])
