@@ -33,6 +33,8 @@ from zorl.common.storage import Arrays, load_archive
 from zorl.common.streams import Seeds
 from zorl.common.types import Stop
 from zorl.envs.task import DEFAULT_LIMIT
+from zorl.export.formats import export
+from zorl.export.snapshot import Snapshot
 from zorl.policies.normalization import Normalizer
 from zorl.recorders.base import Recorder, Recorders, Run
 from zorl.recorders.console import ConsoleRecorder
@@ -255,6 +257,35 @@ class BaseAgent(Agent):
                 "one with --max-episode-steps, or max_episode_steps= in Python",
             )
             raise
+
+    def snapshot(self) -> Snapshot:
+        """All that decides the deterministic actions of the policy as it is now, for `export`.
+
+        Raises:
+            ConfigurationError: this family has none.
+        """
+        raise ConfigurationError(
+            f"{self.name} cannot be exported: agents of the family {self.family!r} have no policy "
+            "that files of other languages could hold"
+        )
+
+    def export(self, path: str | Path, to: str | None = None) -> Path:
+        """Write the policy to one file that runs without zorl.
+
+        The file holds normalisation, network and decoding: observations as the environment gives
+        them go in, its actions come out, those of `predict`.
+
+        Args:
+            path: of the file; without a suffix it gets the format's.
+            to: "c", "js", "numpy", …, of `zorl.export.FORMATS`; None: by the path's suffix.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            ConfigurationError: an unknown format, or one that cannot hold this policy.
+        """
+        return export(self.snapshot(), path, to)
 
     @abstractmethod
     def _return_to(self, path: Path) -> None:

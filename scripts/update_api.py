@@ -30,6 +30,7 @@ PACKAGES = (
     "zorl.policies",
     "zorl.networks",
     "zorl.envs",
+    "zorl.export",
     "zorl.rollout",
     "zorl.recorders",
     "zorl.runs",

@@ -25,6 +25,7 @@ SLOW = (
     "comparison/test_interruption.py",
     "comparison/test_runs.py",
     "envs/mujoco",
+    "export/test_files.py",
     "envs/twins/test_classic_control.py",
     "networks",
     "optimizers/test_cma_es_numerics.py",

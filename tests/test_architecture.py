@@ -20,6 +20,7 @@ LAYERS = (
     "zorl.optimizers",
     "zorl.networks",
     "zorl.policies",
+    "zorl.export",
     "zorl.envs",
     "zorl.recorders",
     "zorl.rollout",

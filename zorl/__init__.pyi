@@ -4,6 +4,7 @@ from . import (
     common as common,
     comparison as comparison,
     envs as envs,
+    export as export,
     networks as networks,
     optimizers as optimizers,
     policies as policies,

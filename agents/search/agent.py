@@ -32,6 +32,7 @@ from zorl.common.types import Stop
 from zorl.envs.ids import close_env
 from zorl.envs.repeatable import warn_if_not_repeatable
 from zorl.envs.task import has_time_limit
+from zorl.export.snapshot import Snapshot
 from zorl.optimizers.registry import METHODS
 from zorl.policies.memory import act_with_memory
 from zorl.policies.mlp import Policy
@@ -268,6 +269,12 @@ class SearchAgent(BaseAgent):
             return self._measured(evaluator, thetas, seeds, self.state.normalizer)
         finally:
             self._greedy.close()
+
+    def snapshot(self) -> Snapshot:
+        """See `BaseAgent`."""
+        about = f"the policy of {self.name} on {self.task.env_id}"
+        state = self.state
+        return Snapshot(about, self.policy, state.theta, state.normalizer, self._encoder)
 
     def _keep(self, uniforms: int, episode: FailedEpisode) -> Path | None:
         """Save a failed episode, where there is a place for it."""

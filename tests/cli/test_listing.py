@@ -13,6 +13,7 @@ from zorl.cli.main import main
 from zorl.common.registry import Registry
 from zorl.envs import WRAPPERS
 from zorl.envs.twins.base import TWINS
+from zorl.export import FORMATS
 from zorl.policies.activations import ACTIVATIONS
 from zorl.policies.normalization import MODES
 from zorl.recorders import RECORDERS
@@ -32,6 +33,7 @@ def kinds() -> dict[str, Iterable[str]]:
         "activations": ACTIVATIONS,
         "normalisations": MODES,
         "twins": TWINS,
+        "formats": FORMATS,
         "studies": list_studies(),
     }
 

@@ -30,6 +30,9 @@ ACTIONS: dict[str, spaces.Space[Any]] = {
     "multi-discrete": spaces.MultiDiscrete([2, 4], start=[0, 3]),
     "multi-binary": spaces.MultiBinary(4),
     "box": spaces.Box(np.array([-1.0, 0.0]), np.array([1.0, 5.0]), dtype=np.float64),
+    "open-box": spaces.Box(
+        np.array([-1, 0, -np.inf], np.float32), np.array([2, np.inf, np.inf], np.float32)
+    ),
     "tuple": spaces.Tuple([spaces.Discrete(2), spaces.Discrete(2)]),
 }
 

@@ -106,6 +106,23 @@ def evaluate_parser(parser: argparse.ArgumentParser) -> None:
     lanes_option(parser)
 
 
+def export_parser(parser: argparse.ArgumentParser) -> None:
+    """The options of `zorl export`."""
+    from zorl.export import FORMATS
+
+    trust_option(parser)
+    parser.add_argument("path", type=Path, metavar="RUN", help="a run folder or an agent's file")
+    by_suffix = "(default: by the suffix of --out, or c)"
+    parser.add_argument("--to", metavar="FORMAT", help=f"{listed(FORMATS)} {by_suffix}")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the file (default: policy with the format's suffix in the run's folder, or beside "
+        "the agent's file)",
+    )
+
+
 def watch_parser(parser: argparse.ArgumentParser) -> None:
     """The options of `zorl watch`."""
     trust_option(parser)

@@ -62,6 +62,7 @@ def sections() -> list[Section]:
     from zorl.agents.registry import list_agents
     from zorl.envs import WRAPPERS
     from zorl.envs.twins.base import TWINS
+    from zorl.export import FORMATS
     from zorl.policies.activations import ACTIVATIONS
     from zorl.policies.normalization import MODES
     from zorl.recorders import RECORDERS
@@ -81,6 +82,7 @@ def sections() -> list[Section]:
         Section("activations", "--activation NAME", activations),
         Section("normalisations", "--normalize NAME", MODES),
         _registered("twins", "the backend compiled, options --env-set", TWINS),
+        Section("formats", "zorl export RUN --to NAME", FORMATS.summaries()),
         Section("studies", "zorl study NAME, options --set", studies,
                 lambda name: [("options", study_options(name))]),
     ]  # fmt: skip

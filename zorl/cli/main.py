@@ -20,6 +20,7 @@ from zorl.cli.arguments import (
     completion_parser,
     config_from,
     evaluate_parser,
+    export_parser,
     list_parser,
     plan_from,
     replay_parser,
@@ -195,6 +196,21 @@ def evaluate_command(args: argparse.Namespace) -> int:
     return 0
 
 
+def export_command(args: argparse.Namespace) -> int:
+    """`zorl export`."""
+    from zorl.export import FORMATS
+
+    out = args.out
+    if out is None:
+        args.to = args.to or "c"
+        suffix = FORMATS.resolve(args.to).suffix
+        out = args.path / f"policy{suffix}" if args.path.is_dir() else args.path.with_suffix(suffix)
+    with closing(_load(args.path, args.trust, lanes=1)) as agent:
+        out = agent.export(out, args.to)
+    print(f"{out}: {out.stat().st_size:,} bytes")
+    return 0
+
+
 def compare_command(args: argparse.Namespace) -> int:
     """`zorl compare`."""
     from zorl.cli.compare import compare_from
@@ -287,6 +303,9 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int], Callable[[Pa
         "Estimate a saved policy on held-out episodes.", evaluate_command, evaluate_parser
     ),
     "compare": ("Train several agents and compare them.", compare_command, compare_parser),
+    "export": (
+        "Write a policy as one file that runs without zorl.", export_command, export_parser
+    ),
     "watch": ("Replay a policy in a window, or write a GIF or MP4.", watch_command, watch_parser),
     "replay": ("Play a failed episode again, to see why.", replay_command, replay_parser),
     "study": ("Reproduce a published experiment.", study_command, study_parser),

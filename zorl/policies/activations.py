@@ -43,7 +43,15 @@ EXPONENT = np.int32(ROUNDER.view(np.int32) - 127)  # less this, these bits are k
 LN2_HIGH = np.float32(0.693359375)  # its product with k is exact
 LN2_LOW = np.float32(np.log(2) - 0.693359375)
 C1, C2, C3, C4, C5, C6, C7 = (np.float32(1 / n) for n in (1, 2, 6, 24, 120, 720, 5040))
-
+# All of them by name, for programs in other languages.
+CONSTANTS = {
+    "lowest": LOWEST,
+    "log2_e": LOG2_E,
+    "rounder": ROUNDER,
+    "ln2_high": LN2_HIGH,
+    "ln2_low": LN2_LOW,
+    **{f"c{n}": c for n, c in enumerate((C1, C2, C3, C4, C5, C6, C7), 1)},
+}
 
 TANH, RELU, ELU, SIGMOID, SILU = range(5)  # their numbers in compiled code
 
