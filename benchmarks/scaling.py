@@ -31,7 +31,8 @@ from zorl.envs import Task, make_task
 from zorl.optimizers.registry import METHODS
 from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Normalizer
-from zorl.policies.spaces import ActionDecoder, ObservationEncoder
+from zorl.policies.observations import ObservationEncoder
+from zorl.policies.spaces import ActionDecoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
 from zorl.rollout.local.serial import SerialBackend

@@ -29,7 +29,8 @@ from zorl.envs import make_task
 from zorl.envs.vector.envpool import PoolLanes
 from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Normalizer
-from zorl.policies.spaces import ActionDecoder, ObservationEncoder
+from zorl.policies.observations import ObservationEncoder
+from zorl.policies.spaces import ActionDecoder
 from zorl.rollout.env_runner import EnvRunner
 from zorl.rollout.evaluator import RolloutEvaluator
 from zorl.rollout.local.gymnasium_runner import GymnasiumRunner

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.spaces import flatten
 
 from zorl.envs.task import Task
 
@@ -47,10 +48,11 @@ def warn_if_not_repeatable(env: gym.Env[Any, Any], task: Task) -> None:
 def _beginning(env: gym.Env[Any, Any]) -> list[Any]:
     """Observations and rewards of the first steps from seed 0, with seeded actions."""
     env.action_space.seed(0)
-    seen = [np.asarray(env.reset(seed=0)[0], np.float64)]
+    space = env.observation_space
+    seen = [np.asarray(flatten(space, env.reset(seed=0)[0]), np.float64)]
     for _ in range(_STEPS):
         observation, reward, terminated, truncated, _ = env.step(env.action_space.sample())
-        seen += [np.asarray(observation, np.float64), np.asarray(reward, np.float64)]
+        seen += [np.asarray(part, np.float64) for part in (flatten(space, observation), reward)]
         if terminated or truncated:
             break
     return seen

@@ -43,7 +43,8 @@ from zorl.envs.ids import close_env
 from zorl.envs.repeatable import warn_if_not_repeatable
 from zorl.envs.task import has_time_limit
 from zorl.policies.normalization import Normalizer
-from zorl.policies.spaces import ObservationEncoder, check_spaces
+from zorl.policies.observations import ObservationEncoder
+from zorl.policies.spaces import check_spaces
 from zorl.recorders.base import Recorder
 from zorl.rollout.backend import Resources
 from zorl.rollout.evaluation import Evaluation

@@ -114,6 +114,11 @@ def check_observation_space(env_id: str, space: spaces.Space[Any]) -> None:
         ConfigurationError: naming what would help.
     """
     cure = "wrap the environment with flatten-observation, or use a search agent"
+    if not isinstance(space, (spaces.Box, spaces.Discrete)):
+        raise ConfigurationError(
+            f"baselines read Box or Discrete observations, but those of {env_id} are {space}; "
+            f"{cure}"
+        )
     if isinstance(space, spaces.Discrete) and space.start != 0:
         raise ConfigurationError(
             f"baselines number observations from 0, but those of {env_id} are {space}; {cure}"

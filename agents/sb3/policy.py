@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zorl.agents.sb3.algorithms import BASELINES
 from zorl.common.storage import Arrays
 from zorl.policies.mlp import Actor
-from zorl.policies.spaces import ObservationEncoder
+from zorl.policies.observations import ObservationEncoder
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -85,11 +85,7 @@ class BaselinePolicy:
         encoder, predict = self.encoder, self.predict
 
         def actor(n: int, features: NDArray[Any], uniforms: NDArray[Any] | None) -> Any:
-            if encoder.kind == "discrete":
-                observations = features.argmax(axis=1) + encoder.start
-            else:  # float64 holds every value of the usual dtypes exactly
-                observations = features.reshape(n, *encoder.shape).astype(encoder.dtype)
-            actions = predict(observations)[0]
+            actions = predict(encoder.observations(features))[0]
             return actions.tolist() if actions.dtype.kind in "iu" and actions.ndim == 1 else actions
 
         return actor

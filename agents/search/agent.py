@@ -37,6 +37,7 @@ from zorl.optimizers.registry import METHODS
 from zorl.policies.memory import act_with_memory
 from zorl.policies.mlp import Policy
 from zorl.policies.normalization import Normalizer
+from zorl.policies.observations import ObservationEncoder
 from zorl.policies.source import (
     check_network,
     check_same_fixed,
@@ -45,7 +46,7 @@ from zorl.policies.source import (
     network_of,
     tell_if_unnamed,
 )
-from zorl.policies.spaces import ActionDecoder, ObservationEncoder, check_spaces
+from zorl.policies.spaces import ActionDecoder, check_spaces
 from zorl.recorders.base import Recorder
 from zorl.rollout.backend import BackendSetup, Resources
 from zorl.rollout.choice import make_backend, resolve_backend
@@ -60,7 +61,7 @@ from zorl.runs.failed_episodes import save_episode
 from zorl.runs.result import WorkersUsed
 from zorl.search.budget import Budget
 from zorl.search.loop import Search
-from zorl.search.records import Counters
+from zorl.search.records import Counters, SearchState
 
 
 @register_family("search")
@@ -375,15 +376,25 @@ class SearchAgent(BaseAgent):
         network = metadata.get("network")
         agent = cls(config, resources, fixed_of(network, arrays))
         check_network(agent.policy, network)
-        agent.state = unflatten(agent.state, "state", scalars, arrays)
+        agent.state = agent._restored(scalars, arrays)
         return agent
+
+    def _restored(self, scalars: Mapping[str, Any], arrays: Arrays) -> SearchState:
+        """The state in a file of this agent's configuration."""
+        state = unflatten(self.state, "state", scalars, arrays)
+        if 255.0 in state.normalizer.high and 255.0 not in self._encoder.high:
+            raise FileFormatError(
+                "the file is of a version of zorl whose policies read pixels from 0 to 255, not "
+                "from 0 to 1: train again"
+            )
+        return state
 
     def as_saved(self, path: str | Path) -> SearchAgent:
         """See `Agent`; the two share environments and processes."""
         metadata, arrays = read_agent(path, self.family)
         check_same_fixed(self.policy, fixed_of(metadata.get("network"), arrays), path)
         agent = copy(self)
-        agent.state = unflatten(self.state, "state", metadata["scalars"], arrays)
+        agent.state = self._restored(metadata["scalars"], arrays)
         return agent
 
     def _return_to(self, path: Path) -> None:

@@ -17,8 +17,9 @@ from zorl.common.options import parse_sizes
 from zorl.envs import Task
 from zorl.envs.ids import close_env
 from zorl.envs.survival import survival_bonus
+from zorl.policies.observations import ObservationEncoder
 from zorl.policies.source import check_source, make_policy
-from zorl.policies.spaces import ActionDecoder, ObservationEncoder, check_spaces
+from zorl.policies.spaces import ActionDecoder, check_spaces
 
 AUTO: Final = "auto"
 SUMMARY: Final = (

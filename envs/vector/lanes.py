@@ -15,8 +15,9 @@ from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, flatten
 from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import iterate
 from numpy.typing import NDArray
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure
@@ -100,8 +101,8 @@ class NativeLanes:
         """Refuse an environment that resets others than it is told to."""
         call = "reset(options={'reset_mask': …})"
         try:
-            before = np.array(self._env.reset(seed=0)[0])
-            after = np.array(self._reset_some([0], None))
+            before = self._flat(self._env.reset(seed=0)[0])
+            after = self._flat(self._reset_some([0], None))
         except Exception as error:  # whatever its author chose to raise
             raise EnvironmentFailure(
                 f"the vector environment of {task.env_id} has autoreset mode DISABLED, but raised "
@@ -116,13 +117,18 @@ class NativeLanes:
     def _takes_seeds(self) -> bool:
         """Whether a list of seeds is one for each; one shared generator may take a list too."""
         try:
-            ones = np.array(self._reset([1] * self._count))
-            twos = np.array(self._reset([2] * self._count))
-            mixed = np.array(self._reset_some([0], [1] * self._count))
+            ones = self._flat(self._reset([1] * self._count))
+            twos = self._flat(self._reset([2] * self._count))
+            mixed = self._flat(self._reset_some([0], [1] * self._count))
         except Exception:  # whatever its author chose to raise
             return False
         alike = bool((ones == ones[0]).all() and (twos == twos[0]).all())
         return alike and np.array_equal(mixed, np.concatenate([ones[:1], twos[1:]]))
+
+    def _flat(self, observations: Any) -> Array:
+        """(count, …) the numbers of all observations, in memory of their own."""
+        each = iterate(self._env.observation_space, observations)
+        return np.array([flatten(self.single_observation_space, item) for item in each])
 
     def _reset(self, seed: Any) -> Any:
         return self._env.reset(seed=seed)[0]
@@ -138,7 +144,7 @@ class NativeLanes:
         self._ended[:] = False
         self._seeds[: len(seeds)] = seeds
         observations = self._reset(list(self._seeds) if self.seeded else seeds[0])
-        return observations[: len(seeds)]
+        return _rows(observations, self._ids)
 
     def step(self, actions: Array) -> StepResult:
         """See `Lanes`."""
@@ -149,11 +155,11 @@ class NativeLanes:
             self._reset_some(self._ended, list(self._seeds) if self.seeded else None)
         everyone = np.repeat(actions[:1], self._count, axis=0)  # an action that the space has
         everyone[ids] = actions
-        *results, info = self._env.step(everyone)
-        observations, rewards, terminated, truncated = map(np.asarray, results)
+        observations, *results, info = self._env.step(everyone)
+        rewards, terminated, truncated = map(np.asarray, results)
         self._ended = terminated | truncated
         self._ended[ids] = False
-        return observations[ids], rewards[ids], terminated[ids], truncated[ids], info
+        return _rows(observations, ids), rewards[ids], terminated[ids], truncated[ids], info
 
     def begin_next(self, rows: Array, seeds: Sequence[int]) -> Any:
         """See `Lanes`; every sub-environment has a row as long as there are jobs."""
@@ -178,6 +184,15 @@ class NativeLanes:
     def close(self) -> None:
         """See `Lanes`."""
         close_env(self._env)
+
+
+def _rows(observations: Any, ids: Array) -> Any:
+    """Those of some sub-environments, in every array of a Dict or Tuple."""
+    if isinstance(observations, Mapping):
+        return {name: _rows(part, ids) for name, part in observations.items()}
+    if isinstance(observations, tuple):
+        return tuple(_rows(part, ids) for part in observations)
+    return np.asarray(observations)[ids]
 
 
 def without(ids: Array, row: int) -> Array:

@@ -93,7 +93,7 @@ UNKNOWN = [
     (["--wrappers=momentum"], "unknown option '--wrappers'; did you mean '--wrapper'"),
     (["more"], "unrecognized arguments: more"),
     (["--agent"], "argument --agent: expected one argument"),
-    (["--env-set", "observation='dict'"], "observation space Dict.*flatten-observation"),
+    (["--env-set", "observation='text'"], "observation space Dict.*not Text .*FilterObservation"),
     (["--env-set", "action='tuple'"], "the action space Tuple.* is not supported"),
     (["--agent", "dqn", "--env-set", "action='box'"], "dqn"),
     (["--agent", "ppo", "--set", "n_step=1"], "'n_step'; did you mean 'n_steps'"),

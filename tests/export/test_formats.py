@@ -57,6 +57,12 @@ def test_parameters_that_diverged_are_refused() -> None:
         replace(AGENT.snapshot(), theta=theta)
 
 
+def test_observations_that_no_format_reads_are_refused() -> None:
+    encoder = replace(AGENT.snapshot().encoder, kind="pixels")
+    with pytest.raises(ConfigurationError, match="of the kind 'pixels' cannot be exported"):
+        replace(AGENT.snapshot(), encoder=encoder)
+
+
 def test_a_policy_of_another_class_goes_to_none_of_these(tmp_path: Path) -> None:
     class Own(MlpPolicy):
         """It may compute anything."""

@@ -13,7 +13,8 @@ from toy_twins import ECHO
 from zorl.envs import Task, find_twin, make_task
 from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Moments, Normalizer
-from zorl.policies.spaces import ActionDecoder, ObservationEncoder
+from zorl.policies.observations import ObservationEncoder
+from zorl.policies.spaces import ActionDecoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.compiled.backend import CompiledBackend
 from zorl.rollout.evaluation import Evaluation

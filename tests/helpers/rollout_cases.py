@@ -8,13 +8,15 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from toy_envs import WALK
 
 from zorl.common.streams import action_rng
 from zorl.envs import Task, make_task, native_recorder
 from zorl.policies.normalization import Moments, Normalizer
+from zorl.policies.observations import ObservationEncoder
 from zorl.policies.source import make_policy
-from zorl.policies.spaces import ActionDecoder, ObservationEncoder
+from zorl.policies.spaces import ActionDecoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.env_runner import EnvRunner
 from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
@@ -61,6 +63,7 @@ CASES = {
         memory="gru:3",
     ),
     "walk-elman-stochastic": Case(walk(action="box"), (), stochastic=True, memory="elman:1"),
+    "nested": Case(walk(observation="nested", action="multi-discrete"), (5,), mode="running"),
 }
 
 
@@ -99,12 +102,12 @@ def setting(name: str) -> Setting:
     return Setting(policy, thetas, normalizer, encoder)
 
 
-def encode(observation: Any, encoder: ObservationEncoder) -> np.ndarray:
-    """(size,) features, written here a second time: one-hot, or flattened."""
-    if encoder.kind == "discrete":
-        row: np.ndarray = np.eye(encoder.size)[observation - encoder.start]
-        return row
-    return np.asarray(observation, np.float64).ravel()
+def encode(observation: Any, space: spaces.Space[Any]) -> np.ndarray:
+    """(size,) features, written here a second time: as Gymnasium flattens, pixels by 255."""
+    flat: Any = spaces.flatten_space(space)
+    pixels = (flat.low == 0) & (flat.high == 255)
+    row = np.asarray(spaces.flatten(space, observation), np.float64)
+    return np.where(pixels, row / 255, row)
 
 
 def play(name: str, row: int, seed: int) -> tuple[tuple[Any, ...], np.ndarray]:
@@ -119,7 +122,7 @@ def play(name: str, row: int, seed: int) -> tuple[tuple[Any, ...], np.ndarray]:
     seen = []
     total, over, terminated = 0.0, False, False
     while not over:
-        seen.append(encode(observation, here.encoder))
+        seen.append(encode(observation, env.observation_space))
         draw = chance.random((1, here.policy.decoder.outputs)) if case.stochastic else None
         actions: Any = actor(1, here.normalizer(seen[-1])[None], draw)
         observation, reward, terminated, truncated, info = env.step(actions[0])

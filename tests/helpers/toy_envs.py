@@ -23,8 +23,27 @@ OBSERVATIONS: dict[str, spaces.Space[Any]] = {
     "box": spaces.Box(-np.inf, np.inf, (3,), np.float64),
     "image": spaces.Box(0, 255, (2, 3), np.uint8),
     "discrete": spaces.Discrete(5, start=2),
+    "multi-discrete": spaces.MultiDiscrete(
+        np.array([[3, 2], [2, 4]]), start=np.array([[0, 5], [-1, 0]])
+    ),
+    "multi-binary": spaces.MultiBinary([1, 3]),
+    "number": spaces.Box(-9, 9, (), np.int64),
+    "whole": spaces.Box(-9, 9, (2, 1), np.int16),
+    "from-0": spaces.Discrete(7),
+    "tuple": spaces.Tuple([spaces.MultiBinary([1, 3]), spaces.Box(-9, 9, (), np.int64)]),
+    "sequence": spaces.Sequence(spaces.Discrete(2)),
     "dict": spaces.Dict({"x": spaces.Box(-1, 1, (2,))}),
+    "text": spaces.Dict({"x": spaces.Box(-1, 1, (2,)), "mission": spaces.Text(5)}),
 }
+OBSERVATIONS["nested"] = spaces.Dict(
+    {
+        "z": OBSERVATIONS["tuple"],
+        "pixels": OBSERVATIONS["image"],
+        "state": spaces.Dict(
+            {name: OBSERVATIONS[name] for name in ("box", "discrete", "multi-discrete")}
+        ),
+    }
+)
 ACTIONS: dict[str, spaces.Space[Any]] = {
     "discrete": spaces.Discrete(3, start=-1),
     "multi-discrete": spaces.MultiDiscrete([2, 4], start=[0, 3]),
@@ -92,13 +111,36 @@ class Walk(gym.Env[Any, Any]):
         return observation, {}
 
     def _observe(self) -> Any:
-        if self._observation == "discrete":
-            return int(np.floor(abs(self._x[0]) * 3)) % 5 + 2
-        if self._observation == "image":
-            return (np.abs(np.outer(self._x[:2], self._x)) * 100 % 256).astype(np.uint8)
-        if self._observation == "dict":
-            return {"x": np.tanh(self._x[:2]).astype(np.float32)}
-        return self._x.copy()
+        return self._seen_as(self._observation)
+
+    def _seen_as(self, kind: str) -> Any:
+        x = self._x
+        if kind == "discrete":
+            return int(np.floor(abs(x[0]) * 3)) % 5 + 2
+        if kind == "image":
+            return (np.abs(np.outer(x[:2], x)) * 100 % 256).astype(np.uint8)
+        if kind == "multi-discrete":
+            space: Any = OBSERVATIONS[kind]
+            return (np.abs(np.outer(x[:2], x[1:])) * 9).astype(np.int64) % space.nvec + space.start
+        if kind == "multi-binary":
+            return (x > 0)[None].astype(np.int8)
+        if kind == "dict":
+            return {"x": np.tanh(x[:2]).astype(np.float32)}
+        if kind in ("whole", "number"):
+            whole = np.clip(x[:2, None] * 5, -9, 9).astype(OBSERVATIONS[kind].dtype)
+            return whole if kind == "whole" else whole[0, 0]
+        if kind == "from-0":
+            return self._seen_as("discrete")
+        if kind == "tuple":
+            return self._seen_as("multi-binary"), self._seen_as("number")
+        if kind == "nested":
+            state = {name: self._seen_as(name) for name in ("multi-discrete", "box", "discrete")}
+            return {
+                "state": state,
+                "pixels": self._seen_as("image"),
+                "z": self._seen_as("tuple"),
+            }
+        return x.copy()
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         assert self.action_space.contains(

@@ -1,4 +1,4 @@
-"""zorl.policies.spaces: every kind of space to features and from outputs, and what is refused."""
+"""zorl.policies.spaces: from outputs to actions of every kind, and what is refused."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr, softmax
 
-from zorl.common.errors import EnvironmentFailure, UnsupportedSpaceError
+from zorl.common.errors import UnsupportedSpaceError
 from zorl.policies.normalization import Normalizer
-from zorl.policies.spaces import ActionDecoder, ObservationEncoder
+from zorl.policies.spaces import ActionDecoder
 
 
 def f32(values: Any) -> NDArray[np.float32]:
@@ -212,108 +212,10 @@ def test_an_unsupported_action_space_is_named_with_what_would_do(space: Any, nam
         decoder_for(space)
 
 
-@pytest.mark.parametrize(
-    "space",
-    [
-        spaces.Dict({"a": spaces.Discrete(2)}),
-        spaces.Tuple([spaces.Discrete(2)]),
-        spaces.MultiDiscrete([2, 2]),
-        spaces.MultiBinary(2),
-    ],
-    ids=lambda space: type(space).__name__,
-)
-def test_an_unsupported_observation_space_is_named_with_its_cure(space: Any) -> None:
-    with pytest.raises(
-        UnsupportedSpaceError, match=f"{type(space).__name__} .*Box or Discrete.*flatten"
-    ):
-        ObservationEncoder.for_space(space)
-
-
-@pytest.mark.parametrize(
-    "space",
-    [
-        spaces.Box(-1.0, 1.0, (3,)),
-        spaces.Box(-1.0, 1.0, (2, 3), np.float64),
-        spaces.Box(0, 255, (2, 2, 2), np.uint8),
-        spaces.Box(-1.0, 1.0, ()),
-        spaces.Discrete(4),
-        spaces.Discrete(4, start=-3),
-    ],
-    ids=str,
-)
-def test_a_batch_is_encoded_like_its_rows(space: Any) -> None:
-    space.seed(0)
-    encoder = ObservationEncoder.for_space(space)
-    observations = [space.sample() for _ in range(6)]
-    rows, batch = encoder.batch(np.stack(observations))
-    assert batch is True
-    assert rows.shape == (6, encoder.size) and rows.dtype == np.float64
-    for row, observation in zip(rows, observations, strict=True):
-        single, is_batch = encoder.batch(observation)
-        assert is_batch is False
-        np.testing.assert_array_equal(single, row[None])
-        buffer = np.full((3, encoder.size), 77.0)
-        encoder.write(buffer, 1, observation)
-        np.testing.assert_array_equal(buffer[1], row)
-        np.testing.assert_array_equal(buffer[[0, 2]], 77.0)
-    if isinstance(space, spaces.Box):
-        np.testing.assert_array_equal(rows, np.stack(observations).reshape(6, -1))
-    else:
-        np.testing.assert_array_equal(rows.argmax(axis=1) + space.start, observations)
-        np.testing.assert_array_equal(np.sort(rows, axis=1)[:, -2:], [[0, 1]] * 6)
-    empty, batch = encoder.batch(np.zeros((0, *space.shape), space.dtype))
-    assert batch and empty.shape == (0, encoder.size)
-
-
-def test_an_encoder_knows_its_size_and_bounds() -> None:
-    box = ObservationEncoder.for_space(spaces.Box(f32([-1.2, -INF]), f32([0.6, INF])))
-    assert (box.size, box.shape, box.dtype) == (2, (2,), "float32")
-    assert box.low == (float(np.float32(-1.2)), -INF) and box.high == (float(np.float32(0.6)), INF)
-    one_hot = ObservationEncoder.for_space(spaces.Discrete(3, start=1))
-    assert (one_hot.size, one_hot.low, one_hot.high) == (3, (0, 0, 0), (1, 1, 1))
-
-
-def test_lists_are_observations_too() -> None:
-    encoder = ObservationEncoder.for_space(spaces.Box(-1.0, 1.0, (2,)))
-    assert encoder.batch([0.5, -0.5])[0].tolist() == [[0.5, -0.5]]
-    assert ObservationEncoder.for_space(spaces.Discrete(3)).batch([2, 0])[0].tolist() == [
-        [0, 0, 1],
-        [1, 0, 0],
-    ]
-
-
-@pytest.mark.parametrize("shape", [(3,), (4, 3), (2, 2, 2), ()])
-def test_a_batch_of_another_shape_is_refused(shape: Any) -> None:
-    encoder = ObservationEncoder.for_space(spaces.Box(-1.0, 1.0, (2,)))
-    with pytest.raises(UnsupportedSpaceError, match=r"shape \(2,\)"):
-        encoder.batch(np.zeros(shape))
-
-
-@pytest.mark.parametrize("observation", [np.float32(0.5), [0.5], np.zeros(3), np.zeros((2, 1))])
-def test_an_observation_of_another_shape_is_not_stretched_over_the_row(observation: Any) -> None:
-    encoder = ObservationEncoder.for_space(spaces.Box(-1.0, 1.0, (2,)))
-    with pytest.raises(EnvironmentFailure, match=r"the space says \(2,\)"):
-        encoder.write(np.zeros((1, 2)), 0, observation)
-    deep = ObservationEncoder.for_space(spaces.Box(-1.0, 1.0, (1, 2)))
-    with pytest.raises(EnvironmentFailure, match=r"the space says \(1, 2\)"):
-        deep.write(np.zeros((1, 2)), 0, observation)
-
-
-@pytest.mark.parametrize("observation", [0, -1, 4, 10])
-def test_a_discrete_observation_outside_of_its_space_is_refused(observation: int) -> None:
-    encoder = ObservationEncoder.for_space(spaces.Discrete(3, start=1))
-    with pytest.raises(
-        EnvironmentFailure, match=f"observation {observation} is not in {{1, …, 3}}"
-    ):
-        encoder.write(np.zeros((1, 3)), 0, observation)
-
-
-def test_encoders_and_decoders_are_values() -> None:
+def test_decoders_are_values() -> None:
     for space in ACTION_SPACES:
         decoder = decoder_for(space)
         decoder.decode(np.zeros((1, decoder.outputs)))
         copy = pickle.loads(pickle.dumps(decoder))
         assert copy == decoder == decoder_for(space)
         assert hash(copy) == hash(decoder)
-    encoder = ObservationEncoder.for_space(spaces.Box(-1.0, 1.0, (2,)))
-    assert pickle.loads(pickle.dumps(encoder)) == encoder

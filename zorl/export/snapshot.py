@@ -13,8 +13,10 @@ from zorl.common.errors import ConfigurationError
 from zorl.common.types import Vector
 from zorl.policies.mlp import Float32, MlpPolicy, Policy, is_mlp
 from zorl.policies.normalization import Normalizer
-from zorl.policies.spaces import ActionDecoder, ObservationEncoder
+from zorl.policies.observations import ObservationEncoder
+from zorl.policies.spaces import ActionDecoder
 
+_OBSERVATIONS = {"box", "discrete"}
 _TYPES = {"float32", "float64"}  # of Box actions
 
 
@@ -30,8 +32,8 @@ class Snapshot:
         encoder: from an observation to features.
 
     Raises:
-        ConfigurationError: a parameter is not finite in float32, or actions are of a type that no
-            format has.
+        ConfigurationError: a parameter is not finite in float32, or observations or actions are of
+            a type that no format has.
     """
 
     about: str
@@ -47,6 +49,12 @@ class Snapshot:
             raise ConfigurationError(
                 "the policy has parameters that are no finite numbers in float32, so it diverged: "
                 "export an earlier one, as a run folder's best.zip"
+            )
+        if self.encoder.kind not in _OBSERVATIONS:
+            raise ConfigurationError(
+                f"observations of the kind {self.encoder.kind!r} cannot be exported, only those of "
+                "Box, but for pixels, and Discrete; train with --wrapper flatten-observation, if "
+                "they are no pixels"
             )
         if self.decoder.kind == "box" and self.decoder.dtype not in _TYPES:
             raise ConfigurationError(

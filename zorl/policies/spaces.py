@@ -1,4 +1,4 @@
-"""From Gymnasium's spaces to vectors and back: what a policy network reads and what it decides."""
+"""What a policy network decides: from its outputs to actions of Gymnasium's spaces."""
 
 from __future__ import annotations
 
@@ -13,90 +13,12 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from zorl.common.errors import EnvironmentFailure, UnsupportedSpaceError
+from zorl.common.errors import UnsupportedSpaceError
 from zorl.policies.normalization import HUGE, are_bounds
+from zorl.policies.observations import ObservationEncoder
 
 Array = NDArray[Any]
 Actions = Sequence[Any] | NDArray[Any]  # one per row
-
-
-@dataclass(frozen=True)
-class ObservationEncoder:
-    """Writes an observation into a row of a float64 buffer.
-
-    Attributes:
-        kind: "box" (flattened) or "discrete" (one-hot).
-        shape: shape of a Box observation.
-        dtype: its dtype, by name.
-        low, high: bounds of each of the `size` features.
-        start: the smallest value of a Discrete observation.
-    """
-
-    kind: str
-    shape: tuple[int, ...]
-    dtype: str
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    start: int = 0
-
-    @staticmethod
-    def for_space(space: spaces.Space[Any]) -> ObservationEncoder:
-        """The encoder of a Box or Discrete space."""
-        if isinstance(space, spaces.Box):
-            low, high = (tuple(map(float, bound.ravel())) for bound in (space.low, space.high))
-            return ObservationEncoder("box", space.shape, str(space.dtype), low, high)
-        if isinstance(space, spaces.Discrete):
-            n = int(space.n)
-            return ObservationEncoder(
-                "discrete", (), "int64", (0.0,) * n, (1.0,) * n, int(space.start)
-            )
-        raise UnsupportedSpaceError(
-            f"observations of type {type(space).__name__} are not supported; expected Box or "
-            "Discrete; wrap the environment with flatten-observation"
-        )
-
-    @property
-    def size(self) -> int:
-        """Number of features."""
-        return len(self.low)
-
-    def write(self, buffer: Array, row: int, observation: Any) -> None:
-        """Put one observation into `buffer[row]`.
-
-        Raises:
-            EnvironmentFailure: it has another shape or lies outside of the space.
-        """
-        if self.kind == "discrete":
-            index = int(observation) - self.start
-            if not 0 <= index < self.size:  # numpy would count a negative index from the end
-                raise EnvironmentFailure(
-                    f"the observation {observation} is not in {{{self.start}, …, "
-                    f"{self.start + self.size - 1}}}"
-                )
-            buffer[row] = 0.0
-            buffer[row, index] = 1.0
-            return
-        values = np.asarray(observation)
-        if values.shape != self.shape:  # numpy would stretch a single number over the row
-            raise EnvironmentFailure(
-                f"an observation has shape {values.shape}, but the space says {self.shape}"
-            )
-        buffer[row] = values.ravel()
-
-    def batch(self, observations: Any) -> tuple[Array, bool]:
-        """(n, size) features of one observation or a batch, and whether it was a batch."""
-        values = np.asarray(observations)
-        one = values.ndim == len(self.shape)
-        rows = values[None] if one else values
-        if rows.shape[1:] != self.shape:
-            raise UnsupportedSpaceError(
-                f"observations must have shape {self.shape}, or that after a first axis for a "
-                f"batch, got {values.shape}"
-            )
-        features = np.zeros((len(rows), self.size))
-        for row, observation in enumerate(rows):
-            self.write(features, row, observation)
-        return features, not one
 
 
 @dataclass(frozen=True)
@@ -157,9 +79,12 @@ class ActionDecoder:
             return ActionDecoder(
                 "box", (1,) * len(low), (), space.shape, str(space.dtype), low, high, stochastic
             )
+        cure = "a wrapper that maps one of these to it (gymnasium.ActionWrapper) would do"
+        if isinstance(space, spaces.Box):
+            cure = "for integers, MultiDiscrete; or wrap it with a gymnasium.ActionWrapper"
         raise UnsupportedSpaceError(
-            f"actions of type {space} are not supported; expected Discrete, MultiDiscrete, "
-            "MultiBinary or a Box of floats"
+            f"the action space {space} is not supported: policies give Discrete, MultiDiscrete, "
+            f"MultiBinary or a Box of floats; {cure}"
         )
 
     @property
@@ -230,57 +155,11 @@ class ActionDecoder:
 def check_spaces(env: gym.Env[Any, Any]) -> None:
     """Refuse an environment whose spaces no policy can handle.
 
-    Observations may be Box (numbers, any shape: flattened later) or Discrete (one-hot later);
-    actions may be Discrete, MultiDiscrete, MultiBinary, or Box of floats.
-
     Raises:
         UnsupportedSpaceError: naming the space, what is supported, and the likely cure.
     """
-    space = env.observation_space
-    numeric = (
-        isinstance(space, spaces.Box) and space.dtype is not None and space.dtype.kind in "fiu"
-    )
-    if not (numeric or isinstance(space, spaces.Discrete)):
-        cure = ""
-        if _is_flattenable(space):
-            cure = "; wrap the environment with flatten-observation"
-        elif isinstance(space, spaces.Dict):
-            kept = [name for name, part in space.items() if _is_flattenable(part)]
-            cure = (
-                f"; only {kept} of it are numbers: keep these with --wrapper "
-                f"'gymnasium.wrappers:FilterObservation(filter_keys={kept})', then add --wrapper "
-                "flatten-observation"
-            )
-        raise UnsupportedSpaceError(
-            f"{env.unwrapped}: the observation space {space} is not supported; policies read a Box "
-            f"of numbers (any shape) or Discrete{cure}"
-        )
-    action = env.action_space
-    floats = (
-        isinstance(action, spaces.Box) and action.dtype is not None and action.dtype.kind == "f"
-    )
-    if not (
-        floats or isinstance(action, (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary))
-    ):
-        cure = "a wrapper that maps one of these to it (gymnasium.ActionWrapper) would do"
-        if isinstance(action, spaces.Box):
-            cure = "for integers, MultiDiscrete; or wrap it with a gymnasium.ActionWrapper"
-        raise UnsupportedSpaceError(
-            f"{env.unwrapped}: the action space {action} is not supported; policies give Discrete, "
-            f"MultiDiscrete, MultiBinary or a Box of floats; {cure}"
-        )
-
-
-def _is_flattenable(space: gym.Space[Any]) -> bool:
-    """Whether Gymnasium can turn it into a Box; spaces of others may not say so."""
-    parts: Any = ()
-    if isinstance(space, spaces.Dict):
-        parts = space.spaces.values()
-    elif isinstance(space, spaces.Tuple):
-        parts = space.spaces
-    if isinstance(space, spaces.Text):  # it can be, but what for?
-        return False
     try:
-        return bool(space.is_np_flattenable) and all(map(_is_flattenable, parts))
-    except NotImplementedError:
-        return False
+        ObservationEncoder.for_space(env.observation_space)
+        ActionDecoder.for_space(env.action_space)
+    except UnsupportedSpaceError as error:
+        raise UnsupportedSpaceError(f"{env.unwrapped}: {error}") from None

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from zorl.common.registry import Registry
 from zorl.common.validation import at_least
 from zorl.envs.task import Task
-from zorl.policies.spaces import ObservationEncoder
+from zorl.policies.observations import ObservationEncoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.failures import FailureRule
 

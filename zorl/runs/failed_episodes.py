@@ -18,9 +18,10 @@ from zorl.envs.ids import close_env
 from zorl.envs.task import Task
 from zorl.policies.mlp import Policy
 from zorl.policies.normalization import Normalizer
+from zorl.policies.observations import ObservationEncoder
 from zorl.policies.recurrent import is_own
 from zorl.policies.source import check_network, fixed_of, is_unnamed, make_policy, network_of
-from zorl.policies.spaces import ActionDecoder, ObservationEncoder
+from zorl.policies.spaces import ActionDecoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.failures import FailedEpisode, own_trace
 from zorl.rollout.local.gymnasium_runner import GymnasiumRunner

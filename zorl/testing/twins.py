@@ -123,7 +123,8 @@ class _Comparison:
         fast: float,
     ) -> None:
         from zorl.envs.mujoco.task import CompiledMujoco
-        from zorl.policies.spaces import ActionDecoder, ObservationEncoder
+        from zorl.policies.observations import ObservationEncoder
+        from zorl.policies.spaces import ActionDecoder
 
         self.task, self.twin, self.env, self.policy = task, twin, env, policy
         self.tolerance, self.fast_tolerance = tolerance, fast

@@ -9,7 +9,7 @@ import pytest
 from toy_baselines import PPO, REPLAY, SMALL, Maker, play
 
 from zorl.agents.sb3.algorithms import Algorithm
-from zorl.common.errors import ConfigurationError, UnsupportedSpaceError
+from zorl.common.errors import ConfigurationError
 from zorl.envs import Task
 
 
@@ -60,7 +60,7 @@ def test_spaces_that_cannot_work_are_refused(make: Maker) -> None:
         assert make("ppo", wrapped, PPO).learn(64).num_timesteps == 64
     with pytest.raises(ConfigurationError, match="normalize needs Box observations"):
         make("ppo", "FrozenLake-v1", normalize=True)
-    with pytest.raises(UnsupportedSpaceError):
+    with pytest.raises(ConfigurationError, match=r"those of Blackjack-v1 are Tuple.*wrap the env"):
         make("ppo", "Blackjack-v1")
 
 

@@ -16,7 +16,7 @@ from zorl.agents.sb3.agent import BaselineAgent
 from zorl.agents.sb3.policy import BaselinePolicy
 from zorl.common.errors import FileFormatError
 from zorl.common.storage import Arrays, load_archive, save_archive
-from zorl.policies.spaces import ObservationEncoder
+from zorl.policies.observations import ObservationEncoder
 
 
 @pytest.mark.parametrize(

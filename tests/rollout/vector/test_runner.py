@@ -23,7 +23,8 @@ from zorl.envs import Task, make_task
 from zorl.optimizers import spsa
 from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Normalizer
-from zorl.policies.spaces import ActionDecoder, ObservationEncoder
+from zorl.policies.observations import ObservationEncoder
+from zorl.policies.spaces import ActionDecoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.env_runner import EnvRunner
 from zorl.rollout.evaluator import RolloutEvaluator
@@ -118,6 +119,7 @@ def test_own_seeds_give_the_bits_of_single_environments(lanes: int) -> None:
         ("discrete", "box"),
         ("image", "multi-discrete"),
         ("box", "multi-binary"),
+        ("nested", "discrete"),
     ],
 )
 def test_gymnasium_s_own_vectors_of_every_space(observation: str, action: str) -> None:
@@ -212,7 +214,7 @@ def test_a_start_that_is_not_finite_raises_even_where_faults_are_counted() -> No
     ("fault", "message"),
     [
         ("raise", r"raised RuntimeError in step\(\) of 4 lanes.*seeds \[7, 11.*step is broken"),
-        ("wrong-shape", r"observations of 4 lanes have shape \(4, 1\).*\(4, 2\)"),
+        ("wrong-shape", r"4 observations have shape \(4, 1\).*\(4, 2\)"),
         ("one-reward", r"rewards of 4 lanes must be numbers of shape \(4,\), got .*\(1,\)"),
         ("float-flags", r"truncations of 4 lanes must be booleans.*float64"),
         ("four-values", "not enough values"),

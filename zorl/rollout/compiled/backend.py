@@ -17,7 +17,7 @@ from zorl.envs.mujoco.task import CompiledMujoco
 from zorl.envs.twins.base import Twin, rehearse
 from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Normalizer
-from zorl.policies.spaces import ObservationEncoder
+from zorl.policies.observations import ObservationEncoder
 from zorl.rollout.backend import BackendSetup, register_backend
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.compiled.base import KernelBackend

@@ -17,7 +17,7 @@ from zorl.common.subprocesses import available_cores
 from zorl.envs import Task
 from zorl.envs.twins.base import Twin
 from zorl.policies.mlp import MlpPolicy
-from zorl.policies.spaces import ObservationEncoder
+from zorl.policies.observations import ObservationEncoder
 from zorl.rollout.backend import Backend
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.compiled.cache import announced, was_compiled, why_no_numba

@@ -23,7 +23,7 @@ from zorl.common.streams import action_rng
 from zorl.common.validation import api_hint, as_reward
 from zorl.envs import NativeReturn, Task, native_recorder
 from zorl.envs.ids import close_env
-from zorl.policies.spaces import ObservationEncoder
+from zorl.policies.observations import ObservationEncoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.env_runner import EnvRunner
 from zorl.rollout.local.bare_steps import reported, steps_and_limit, without_checkers
@@ -151,8 +151,11 @@ class _Play:
             self._steps = [reported(step, runner.heartbeat) for step in self._steps]
         self._due = self._limit  # the first step at which an episode may have reached it
         self._encoder = ObservationEncoder.for_space(self._envs[0].observation_space)
+        # Arrays are features as they are; all else is encoded at once, lane by lane.
+        self._encode = None if self._encoder.kind == "box" else self._encoder.encode
+        self._shape = self._encoder.shape if self._encode is None else (self._encoder.size,)
         # Whether observations are what the space says, and their bytes can be taken as they are.
-        self._plain = self._encoder.kind == "box" and self._encoder.dtype == "float32"
+        self._plain = self._encode is None and self._encoder.dtype == "float32"
         kind = runner.step_batch_class()
         self._step_batch = kind(
             runner.policy, batch.thetas, batch.normalizer, lanes, self._encoder.size
@@ -173,6 +176,7 @@ class _Play:
         draw = self._draw if runner.uniforms else None
         array, reads_info = np.ndarray, runner.task.success == "info"
         single = _SINGLE if self._plain else None  # no array's dtype
+        encode = self._encode
         before, most = runner.steps, self._batch.most_steps
         last = math.inf if most is None else before + most
         while self._active:
@@ -197,6 +201,8 @@ class _Play:
                     # A copy, now: environments may share the memory of what they return.
                     if type(observation) is array and observation.dtype is single:
                         observation = observation.tobytes()
+                    elif encode is not None:
+                        observation = encode(observation)
                     elif isinstance(observation, (array, list)):
                         observation = observation.copy()
                     add_observation(observation)
@@ -241,33 +247,34 @@ class _Play:
         Single precision comes as bytes.
         """
         n, encoder = len(observation_list), self._encoder
-        if encoder.kind == "box":
-            try:
-                # In double precision: numpy's float32 would sum in single.
-                rewards = np.array(reward_list, np.float64)
-                kinds = set(map(type, observation_list))
-                if self._plain and kinds == _BYTES:
-                    data = b"".join(observation_list)
-                    if len(data) == 4 * n * encoder.size and rewards.shape == (n,):
-                        observations = np.ndarray((n, encoder.size), np.float32, data)
-                        self._step_batch.observe(observations, rewards)
-                        return
-                own = (
-                    map(self._from_bytes, observation_list) if bytes in kinds else observation_list
-                )
-                values = np.array([*own], np.float64)
-                if rewards.shape == (n,) and values.shape == (n, *encoder.shape):
-                    self._step_batch.observe(
-                        values if values.ndim == 2 else values.reshape(n, -1), rewards
-                    )
+        try:
+            # In double precision: numpy's float32 would sum in single.
+            rewards = np.array(reward_list, np.float64)
+            kinds = set(map(type, observation_list))
+            if self._plain and kinds == _BYTES:
+                data = b"".join(observation_list)
+                if len(data) == 4 * n * encoder.size and rewards.shape == (n,):
+                    observations = np.ndarray((n, encoder.size), np.float32, data)
+                    self._step_batch.observe(observations, rewards)
                     return
-            except (AttributeError, BufferError, TypeError, ValueError):
-                pass  # the loop below finds the lane and says what is wrong
+            own = map(self._from_bytes, observation_list) if bytes in kinds else observation_list
+            values = np.array([*own], np.float64)
+            if rewards.shape == (n,) and values.shape == (n, *self._shape):
+                self._step_batch.observe(
+                    values if values.ndim == 2 else values.reshape(n, -1), rewards
+                )
+                return
+        except (AttributeError, BufferError, TypeError, ValueError):
+            pass  # the loop below finds the lane and says what is wrong
         values, rewards = np.empty((n, encoder.size)), np.empty(n)
         for lane in range(n):
             try:
                 rewards[lane] = as_reward(reward_list[lane])
-                encoder.write(values, lane, self._from_bytes(observation_list[lane]))
+                observation = self._from_bytes(observation_list[lane])
+                if self._encode is None:
+                    encoder.write(values, lane, observation)
+                else:
+                    values[lane] = observation
             except Exception as error:
                 self._step_count -= 1
                 raise self._failure("step", lane, error) from error

@@ -14,7 +14,7 @@ from zorl.common.errors import EnvironmentFailure, NonFiniteRewardError
 from zorl.common.stop_signals import raise_if_overdue
 from zorl.envs.task import Task
 from zorl.envs.vector.lanes import Lanes
-from zorl.policies.spaces import ObservationEncoder
+from zorl.policies.observations import ObservationEncoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.local.step_batch import StepBatch
 
@@ -197,24 +197,11 @@ class VectorEpisodes:
 
     def _observe(self, observations: Any) -> None:
         """Write the observations of all lanes into the step batch."""
-        encoder, n = self._encoder, self.playing
-        values = np.asarray(observations)
-        if values.shape != (n, *encoder.shape):
-            raise EnvironmentFailure(
-                f"{self._task.env_id}: the observations of {n} lanes have shape "
-                f"{values.shape}, but the space says {(n, *encoder.shape)}"
-            )
-        if encoder.kind == "box":
-            self._step_batch.observations[:n] = values.reshape(n, -1)
-            return
-        index = values.astype(np.int64) - encoder.start
-        if not ((index >= 0) & (index < encoder.size)).all():
-            raise EnvironmentFailure(
-                f"{self._task.env_id}: the observations {values} are not all in "
-                f"{{{encoder.start}, …, {encoder.start + encoder.size - 1}}}"
-            )
-        self._step_batch.observations[:n] = 0.0
-        self._step_batch.observations[np.arange(n), index] = 1.0
+        try:
+            features = self._encoder.rows(observations, self.playing)
+        except EnvironmentFailure as error:
+            raise EnvironmentFailure(f"{self._task.env_id}: {error}") from None
+        self._step_batch.observations[: self.playing] = features
 
     def _column(self, name: str, values: Any, kinds: str) -> NDArray[Any]:
         """One value per lane, of one of these numpy kinds."""

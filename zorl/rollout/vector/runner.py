@@ -17,7 +17,7 @@ from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.envs.task import Task
 from zorl.envs.vector.envpool import PoolLanes
 from zorl.envs.vector.lanes import Lanes, NativeLanes, check_same_spaces
-from zorl.policies.spaces import ObservationEncoder
+from zorl.policies.observations import ObservationEncoder
 from zorl.rollout.backend import BackendSetup, register_backend
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.env_runner import EnvRunner

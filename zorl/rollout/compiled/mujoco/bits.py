@@ -20,7 +20,8 @@ from zorl.envs import Task, make_task
 from zorl.envs.twins.base import Twin
 from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Normalizer
-from zorl.policies.spaces import ActionDecoder, ObservationEncoder
+from zorl.policies.observations import ObservationEncoder
+from zorl.policies.spaces import ActionDecoder
 from zorl.rollout.batch import EpisodeBatch
 from zorl.rollout.compiled.mujoco.backend import MujocoBackend
 from zorl.rollout.compiled.mujoco.source import kernel_source
