@@ -14,6 +14,7 @@ from zorl.envs import Task, find_twin, make_task
 from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Moments, Normalizer
 from zorl.policies.observations import ObservationEncoder
+from zorl.policies.source import make_policy
 from zorl.policies.spaces import ActionDecoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.compiled.backend import CompiledBackend
@@ -42,6 +43,8 @@ class Setting:
     def thetas(self, n: int, seed: int = 0) -> np.ndarray:
         """(n, d) networks whose units are neither dead nor saturated."""
         rng = np.random.default_rng(seed)
+        if self.policy.state_size:
+            return rng.normal(0, 0.8, (n, self.policy.dim)).astype(np.float32)
         parts = []
         for results, fan_in in self.policy.layers:
             size = results * (fan_in + self.policy.bias)
@@ -82,14 +85,14 @@ def setting(
     mode: str = "off",
     mean: tuple[float, ...] = (-0.4, 0.0, 0.2),
     std: tuple[float, ...] = (0.5, 0.4, 0.6),
+    memory: str | None = None,
 ) -> Setting:
     env = task.make()
     encoder = ObservationEncoder.for_space(env.observation_space)
     decoder = ActionDecoder.for_space(env.action_space)
     env.close()
-    return Setting(
-        task, MlpPolicy(encoder.size, decoder, hidden, activation, bias), encoder, mode, mean, std
-    )
+    policy: Any = make_policy(encoder.size, decoder, None, hidden, activation, bias, memory=memory)
+    return Setting(task, policy, encoder, mode, mean, std)
 
 
 def echo(action: str, single: bool) -> Task:
@@ -100,7 +103,7 @@ def echo(action: str, single: bool) -> Task:
 NETWORKS: dict[str, Callable[[], Setting]] = {
     "linear": lambda: setting(echo("box", True), ()),
     "one-unit": lambda: setting(echo("two", False), (1,), "tanh", False, "bounds"),
-    "eight": lambda: setting(echo("wide", False), (8,), "elu", True, "running"),
+    "gru": lambda: setting(echo("wide", False), (8,), "elu", True, "running", memory="gru:9"),
     "three-layers": lambda: setting(echo("seven", True), (5, 7, 3), "silu", True, "running"),
     "two-layers": lambda: setting(echo("box", True), (32, 32), "relu", False, "off"),
     "broad": lambda: setting(echo("wide", False), (70,), "sigmoid", True, "bounds"),

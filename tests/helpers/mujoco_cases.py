@@ -13,11 +13,15 @@ from zorl.rollout.compiled.mujoco.backend import MujocoBackend
 
 
 def evaluated(
-    env_id: str, hidden: tuple[int, ...], threads: tuple[int, ...], wrappers: Sequence[Any] = ()
+    env_id: str,
+    hidden: tuple[int, ...],
+    threads: tuple[int, ...],
+    wrappers: Sequence[Any] = (),
+    memory: str | None = None,
 ) -> list[Any]:
     """What Gymnasium and the twin on so many threads make of the same candidates."""
     task = make_task(env_id, wrappers, {"max_episode_steps": 60})
-    here = setting(task, hidden, mode="running")
+    here = setting(task, hidden, mode="running", memory=memory)
     o = here.encoder.size
     here = replace(here, mean=(0.1,) * o, std=(1.0,) * o)
     thetas, seeds = 0.5 * here.thetas(7), range(2)

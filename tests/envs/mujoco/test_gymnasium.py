@@ -98,8 +98,9 @@ def test_a_policy_in_the_loop_gives_gymnasiums_bits_on_any_number_of_threads() -
             assert found.moments.m2.tolist() == truth.moments.m2.tolist()
 
 
-def test_a_policy_sees_only_what_a_mask_keeps() -> None:
+@pytest.mark.parametrize("memory", [None, "gru:5", "elman:1"])
+def test_a_policy_sees_only_what_a_mask_keeps_and_may_remember_it(memory: str | None) -> None:
     mask = ("mask-observation", {"keep": [7, 0, 3]})
-    truth, mine = evaluated("Hopper-v5", (), threads=(1,), wrappers=[mask])
+    truth, mine = evaluated("Hopper-v5", (), threads=(1,), wrappers=[mask], memory=memory)
     assert np.array_equal(mine.returns, truth.returns)
     assert mine.moments.mean.tolist() == truth.moments.mean.tolist()

@@ -46,10 +46,17 @@ def test_exact_mountain_car_is_gymnasiums_to_the_bit(shaped: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "env_id", ["MountainCarContinuous-v0", "CartPole-v1", "Acrobot-v1", "Pendulum-v1"]
+    ("env_id", "memory"),
+    [
+        ("MountainCarContinuous-v0", None),
+        ("CartPole-v1", "elman:3"),
+        ("Acrobot-v1", None),
+        ("Pendulum-v1", "gru:1"),
+    ],
 )
-def test_the_other_exact_tasks_are_gymnasiums_to_the_bit(env_id: str) -> None:
-    here = setting(make_task(env_id, env_kwargs={"max_episode_steps": 120}), (), mode="bounds")
+def test_the_other_exact_tasks_are_gymnasiums_to_the_bit(env_id: str, memory: str | None) -> None:
+    task = make_task(env_id, env_kwargs={"max_episode_steps": 120})
+    here = setting(task, (), mode="bounds", memory=memory)
     thetas, seeds = here.thetas(4), range(3)
     mine = here.evaluate(here.compiled(exact=True), thetas, seeds)
     truth = here.evaluate(here.in_lockstep(), thetas, seeds)

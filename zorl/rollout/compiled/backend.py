@@ -15,13 +15,13 @@ from zorl.common.errors import ConfigurationError
 from zorl.envs import Task, find_twin
 from zorl.envs.mujoco.task import CompiledMujoco
 from zorl.envs.twins.base import Twin, rehearse
-from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Normalizer
 from zorl.policies.observations import ObservationEncoder
 from zorl.rollout.backend import BackendSetup, register_backend
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.compiled.base import KernelBackend
 from zorl.rollout.compiled.cache import compiled
+from zorl.rollout.compiled.layers import Network
 from zorl.rollout.compiled.mujoco.backend import MujocoBackend
 from zorl.rollout.compiled.parts import LANES, Spec
 from zorl.rollout.compiled.source import kernel_source, why_no_lanes, why_not
@@ -53,7 +53,7 @@ class CompiledBackend(KernelBackend):
         self,
         task: Task,
         twin: Twin,
-        policy: MlpPolicy,
+        policy: Network,
         encoder: ObservationEncoder,
         *,
         exact: bool = False,

@@ -16,11 +16,11 @@ from zorl.common.errors import ConfigurationError, NonFiniteRewardError
 from zorl.common.subprocesses import available_cores
 from zorl.envs import Task
 from zorl.envs.twins.base import Twin
-from zorl.policies.mlp import MlpPolicy
 from zorl.policies.observations import ObservationEncoder
 from zorl.rollout.backend import Backend
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.compiled.cache import announced, was_compiled, why_no_numba
+from zorl.rollout.compiled.layers import Network
 
 
 class KernelBackend(Backend):
@@ -46,7 +46,7 @@ class KernelBackend(Backend):
         self,
         task: Task,
         twin: Twin,
-        policy: MlpPolicy,
+        policy: Network,
         encoder: ObservationEncoder,
         *,
         threads: int | None = None,

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from zorl.envs.twins.base import Twin
-from zorl.policies.activations import ACTIVATIONS
-from zorl.policies.mlp import MlpPolicy
+from zorl.rollout.compiled.layers import Network, activated, looped, network_lines, sizes_of
 from zorl.rollout.compiled.translate import Translation
 
 LANES = 64
 _UNROLLED = 200  # parameters of the largest network that is part of the one loop over lanes
-_BLOCK = 8  # inputs of a neuron that are summed in one pass over the lanes
 
 # numpy's argmax is the first of the largest, or the first NaN.
 _LARGER = {False: "x > best", True: "(x > best) | ((x != x) & (best == best))"}
@@ -34,7 +32,7 @@ class Spec:
     """
 
     twin: Twin
-    policy: MlpPolicy
+    policy: Network
     exact: bool
     single_observations: bool
     normalise: bool
@@ -59,9 +57,7 @@ class Parts:
         self.features = range(policy.inputs)
         self.rounded = "single" if spec.single_observations else "real"
         # A small network's neurons are numbers of the one loop over lanes, and stay in registers.
-        self.unrolled = policy.dim <= _UNROLLED
-        activation = ACTIVATIONS[policy.activation]
-        self.activation = f"neuron(x, {activation.number})" if spec.exact else activation.fast
+        self.unrolled = policy.dim <= _UNROLLED and not policy.state_size
 
     def arrays(self) -> list[str]:
         """What lanes hold: parameters, the state, moments, the values of neurons.
@@ -78,9 +74,11 @@ class Parts:
                 lines += [f"M{i} = stacked(ROW, real)", f"Q{i} = stacked(ROW, real)"]
                 lines += [f"M{i}[:] = 0; Q{i}[:] = 0"]
         if not self.unrolled:
-            sizes = [self.spec.policy.inputs, *(out for out, _ in self.spec.policy.layers)]
-            lines += [f"H{i} = stacked({size * LANES}, np.float32)" for i, size in enumerate(sizes)]
+            sizes = sizes_of(self.spec.policy)
+            lines += [f"{a} = stacked({size * LANES}, np.float32)" for a, size in sizes.items()]
             lines.append("sums_of = stacked(ROW, np.float32)")
+        if self.spec.policy.state_size:
+            lines.append("C[:] = 0")
         return lines
 
     def constants(self) -> list[str]:
@@ -107,19 +105,21 @@ class Parts:
         lines = [f"S{i}[l] = starts[column, {i}]" for i in self.states]
         if self.spec.learns:
             lines += [f"M{i}[l] = 0; Q{i}[l] = 0" for i in self.features]
+        if size := self.spec.policy.state_size:
+            lines += [f"for i in range({size}):", "    C[i * L + l] = 0"]
         return lines
 
     def step(self) -> list[str]:
         """One step of every lane."""
         if self.unrolled:
             lines, outputs = self._neurons()
-            return _loop([*self._observe(), *lines, *self._act(outputs), *self._step()])
-        lines, outputs = self._layers()
+            return looped([*self._observe(), *lines, *self._act(outputs), *self._step()])
+        lines, outputs = network_lines(self.spec.policy, self.spec.exact)
         features = [f"H0[{i} * L + l] = x{i}" for i in self.features]
         return [
-            *_loop([*self._observe(), *features]),
+            *looped([*self._observe(), *features]),
             *lines,
-            *_loop([*self._act(outputs), *self._step()]),
+            *looped([*self._act(outputs), *self._step()]),
         ]
 
     def _observe(self) -> list[str]:
@@ -154,35 +154,11 @@ class Parts:
                 weights = [f"W[{at + j * fan_in + i} * L + l]" for i in range(fan_in)]
                 terms = [f"{w} * {x}" for w, x in zip(weights, source, strict=True)]
                 lines.append(f"x = {' + '.join([start, *terms])}")
-                lines.append(f"{name} = {self._activated(index)}")
+                last = index == len(policy.layers) - 1
+                value = "x" if last else activated(policy.activation, self.spec.exact)
+                lines.append(f"{name} = {value}")
             source, at = names, bias + out * policy.bias
         return lines, source
-
-    def _layers(self) -> tuple[list[str], list[str]]:
-        """The network as a loop over lanes for each neuron, its inputs summed in blocks."""
-        policy, lines, at = self.spec.policy, [], 0
-        for index, (out, fan_in) in enumerate(policy.layers):
-            bias = at + out * fan_in
-            lines.append(f"for j in range({out}):")
-            total = f"W[({bias} + j) * L + l]" if policy.bias else "f4(0)"
-            for first in range(0, fan_in, _BLOCK):
-                block = range(first, min(first + _BLOCK, fan_in))
-                weights = [f"W[({at} + j * {fan_in} + {i}) * L + l]" for i in block]
-                terms = [
-                    f"{w} * H{index}[{i} * L + l]" for w, i in zip(weights, block, strict=True)
-                ]
-                inner = [f"x = {' + '.join([total, *terms])}", "sums_of[l] = x"]
-                total = "sums_of[l]"
-                if block.stop == fan_in:
-                    inner[1] = f"H{index + 1}[j * L + l] = {self._activated(index)}"
-                lines += [f"    {line}" for line in _loop(inner)]
-            at = bias + out * policy.bias
-        last = len(policy.layers)
-        return lines, [f"H{last}[{i} * L + l]" for i in range(policy.decoder.outputs)]
-
-    def _activated(self, layer: int) -> str:
-        """A neuron's value from its sum x."""
-        return self.activation if layer < len(self.spec.policy.layers) - 1 else "x"
 
     def _act(self, outputs: list[str]) -> list[str]:
         """The action a0, a1, … from the network's outputs."""
@@ -228,11 +204,6 @@ class Parts:
             "late = np.int32(1) if t >= steps else np.int32(0)",
             "over[l] = live[l] & (end | late | (np.int32(1) - step_taken))",
         ]
-
-
-def _loop(lines: list[str]) -> list[str]:
-    """A loop over lanes around lines."""
-    return ["for l in range(L):", *(f"    {line}" for line in lines)]
 
 
 def _lanes(states: range) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from zorl.policies.mlp import MlpPolicy, is_mlp
+from zorl.policies.recurrent import is_own
+from zorl.rollout.compiled.layers import Network, sizes_of
 from zorl.rollout.compiled.parts import LANES, Parts, Spec
 
 _MOST_UNITS = 4096  # they lie on the stack, for all lanes; there are some megabytes of it
@@ -18,8 +19,8 @@ _MOST_UNITS = 4096  # they lie on the stack, for all lanes; there are some megab
 
 def why_not(policy: Any) -> str | None:
     """What keeps a policy from kernels, as a sentence; None: nothing."""
-    if not is_mlp(policy):
-        return f"kernels run linear policies and MLPs, not a {type(policy).__name__}"
+    if not is_own(policy):
+        return f"kernels run zorl's own networks, not a {type(policy).__name__}"
     if policy.decoder.kind not in ("discrete", "box"):
         return f"kernels take Discrete and Box actions, not {policy.decoder.kind}"
     if policy.decoder.stochastic:
@@ -27,10 +28,10 @@ def why_not(policy: Any) -> str | None:
     return None
 
 
-def why_no_lanes(policy: MlpPolicy) -> str | None:
+def why_no_lanes(policy: Network) -> str | None:
     """What keeps a network from kernels that play 64 episodes side by side; None: nothing."""
     # An input has its moments beside it, in double precision.
-    units = 5 * policy.inputs + sum(out for out, _ in policy.layers)
+    units = 4 * policy.inputs + sum(sizes_of(policy).values())
     if units > _MOST_UNITS:
         return (
             f"kernels run networks of at most {_MOST_UNITS} units (inputs five-fold), not {units}"

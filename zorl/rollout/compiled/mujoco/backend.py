@@ -16,11 +16,11 @@ from zorl.envs import Task
 from zorl.envs.mujoco.rehearsal import rehearse
 from zorl.envs.mujoco.task import CompiledMujoco
 from zorl.envs.twins.base import Twin
-from zorl.policies.mlp import MlpPolicy
 from zorl.policies.observations import ObservationEncoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.compiled.base import KernelBackend
 from zorl.rollout.compiled.cache import guarded, loaded
+from zorl.rollout.compiled.layers import Network
 from zorl.rollout.compiled.mujoco.source import kernel_source
 from zorl.rollout.compiled.source import why_not
 
@@ -42,7 +42,7 @@ class MujocoBackend(KernelBackend):
         self,
         task: Task,
         twin: Twin,
-        policy: MlpPolicy,
+        policy: Network,
         encoder: ObservationEncoder,
         *,
         exact: bool = True,
