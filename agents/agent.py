@@ -147,6 +147,9 @@ class Agent(Predictor, Protocol):
     ) -> Self:
         """Train until `num_timesteps` has grown by `total_timesteps`, or until `stop()`."""
 
+    def incumbent(self) -> Predictor | None:
+        """The policy as it is now, whatever is learned later; None if it cannot be kept cheaply."""
+
     @abstractmethod
     def evaluate(self, seeds: Seeds) -> Evaluation:
         """One deterministic episode from each seed, on the training task; arrays (1, e)."""

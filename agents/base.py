@@ -36,7 +36,7 @@ from zorl.envs.task import DEFAULT_LIMIT
 from zorl.export.formats import export
 from zorl.export.snapshot import Snapshot
 from zorl.policies.normalization import Normalizer
-from zorl.recorders.base import Recorder, Recorders, Run
+from zorl.recorders.base import Predictor, Recorder, Recorders, Run
 from zorl.recorders.console import ConsoleRecorder
 from zorl.rollout.backend import Resources
 from zorl.rollout.evaluation import Evaluation
@@ -144,6 +144,10 @@ class BaseAgent(Agent):
 
     @property
     def description(self) -> str | None:
+        """See `Agent`."""
+        return None
+
+    def incumbent(self) -> Predictor | None:
         """See `Agent`."""
         return None
 

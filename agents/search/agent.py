@@ -23,6 +23,7 @@ from zorl.agents.base import (
 from zorl.agents.search.auto import AUTO, SUMMARY
 from zorl.agents.search.callbacks import Hook, as_hook
 from zorl.agents.search.config import SearchConfig
+from zorl.agents.search.incumbent import Incumbent
 from zorl.agents.search.objects import label
 from zorl.common.errors import EnvironmentFailure, FileFormatError, GenerationGivenUp
 from zorl.common.options import Option, describe_options
@@ -34,7 +35,6 @@ from zorl.envs.repeatable import warn_if_not_repeatable
 from zorl.envs.task import has_time_limit
 from zorl.export.snapshot import Snapshot
 from zorl.optimizers.registry import METHODS
-from zorl.policies.memory import act_with_memory
 from zorl.policies.mlp import Policy
 from zorl.policies.normalization import Normalizer
 from zorl.policies.observations import ObservationEncoder
@@ -227,9 +227,8 @@ class SearchAgent(BaseAgent):
         """The action for one observation or a batch of them, and the state of a policy with memory.
 
         Such a policy takes and returns its state as SB3's recurrent policies do; without memory
-        `state` is returned as it came. `deterministic` is there for SB3's callers: a search agent's
-        policy is deterministic unless it was trained as a stochastic one, and this always gives
-        its best action.
+        `state` is returned as it came. `deterministic` is there for SB3's callers: this always
+        gives the best action, also of a policy that was trained as a stochastic one.
 
         Args:
             observation: one, or a batch of n.
@@ -237,16 +236,11 @@ class SearchAgent(BaseAgent):
             episode_start: (n,) where an episode begins, so that the state counts for nothing.
             deterministic: see above.
         """
-        features, batch = self._encoder.batch(observation)
-        rows = self.state.normalizer(features)
-        if self.policy.state_size:
-            given, state = act_with_memory(
-                self.policy, self.state.theta, rows, state, episode_start
-            )
-        else:
-            given = self.policy.act(self.state.theta[None], rows)
-        actions = np.asarray(given)
-        return (actions if batch else actions[0]), state
+        return self.incumbent().predict(observation, state, episode_start, deterministic)
+
+    def incumbent(self) -> Incumbent:
+        """See `Agent`."""
+        return Incumbent(self.policy, self._encoder, self.state.theta, self.state.normalizer)
 
     def evaluate(self, seeds: Iterable[int] | None = None) -> Evaluation:
         """One deterministic episode from each seed with the incumbent; arrays (1, e).

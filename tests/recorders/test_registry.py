@@ -66,7 +66,8 @@ def test_every_registered_recorder_records_a_run(
 
 def test_recorders_of_a_run_share_one_event_file(tmp_path: Path) -> None:
     recorded([make_recorder("tensorboard"), make_recorder("video(first_cost=0.0)")], tmp_path)
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.glob("events*")
+    assert {path.name for path in tmp_path.iterdir()} == {file.name, "rollouts.gif"}
     tags = {v.tag for event in EventFileLoader(str(file)).Load() for v in event.summary.value}
     assert tags >= {"task/return", "rollout"}
     other = tmp_path / "other"

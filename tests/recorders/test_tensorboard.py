@@ -111,10 +111,10 @@ def test_records_are_written_after_some_seconds_in_a_run_with_a_huge_budget(tmp_
     assert [step for step, _ in curve(read(tmp_path))] == [100, 300, 500, 700]
 
 
-def test_histograms_go_with_every_nth_record_that_is_written(tmp_path: Path) -> None:
+def test_histograms_are_spread_over_the_budget(tmp_path: Path) -> None:
     values = np.array([1.0, 2.0, 2.0, 5.0])
     records = [record(i, histograms={"search/theta": values + i}) for i in range(7)]
-    events = written(tmp_path, records, histograms_every=3)
+    events = written(tmp_path, records, histograms=3, start=run(total=900))
     tensors = events.Tensors("search/theta")
     assert [event.step for event in tensors] == [100, 400, 700]
     buckets = tensor_util.make_ndarray(tensors[1].tensor_proto)
@@ -125,9 +125,7 @@ def test_histograms_go_with_every_nth_record_that_is_written(tmp_path: Path) -> 
 
 
 def test_histograms_can_be_left_out(tmp_path: Path) -> None:
-    events = written(
-        tmp_path, [record(0, histograms={"search/theta": np.ones(3)})], histograms_every=0
-    )
+    events = written(tmp_path, [record(0, histograms={"search/theta": np.ones(3)})], histograms=0)
     assert "search/theta" not in events.Tags()["tensors"]
 
 
@@ -221,7 +219,7 @@ def test_a_resumed_run_replaces_what_came_after_its_checkpoint(tmp_path: Path) -
     before = [
         record(i, {"search/return_mean": 0.0}, {"search/theta": np.ones(2)}) for i in range(9)
     ]
-    written(tmp_path, before, {"status": "interrupted"}, histograms_every=1)
+    written(tmp_path, before, {"status": "interrupted"})
     after = [record(i, {"search/return_mean": 1.0}) for i in (5, 7)]
     events = written(tmp_path, after, start=run(start_index=5, start_steps=500))
     kept = [100, 200, 300, 400, 500]
@@ -272,7 +270,7 @@ def test_what_was_written_is_there_when_training_raises(tmp_path: Path) -> None:
     assert curve(read(tmp_path)) == [(100, 0.0)]
 
 
-@pytest.mark.parametrize("options", [{"points": 0}, {"histograms_every": -1}])
+@pytest.mark.parametrize("options", [{"points": 0}, {"histograms": -1}])
 def test_options_that_cannot_work_are_rejected(tmp_path: Path, options: Any) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         TensorBoardRecorder(EventLog(tmp_path), **options)

@@ -26,6 +26,7 @@ from zorl.recorders import video
 from zorl.recorders.base import PlainRecord, Recorders, Run
 from zorl.recorders.event_log import EventLog
 from zorl.recorders.frames import Frames, PlayedEpisode
+from zorl.recorders.montage import Film, side_by_side
 from zorl.recorders.tensorboard import TensorBoardRecorder
 from zorl.recorders.video import VideoRecorder
 
@@ -116,6 +117,100 @@ def test_no_budget_leaves_the_final_video(monkeypatch: pytest.MonkeyPatch) -> No
     assert times == []
     recorder.finish({"status": "interrupted"})
     assert log.gifs == [("rollout", 1_000_000)]
+
+
+class Counting:
+    """An agent whose policy is how often it was asked for."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def incumbent(self) -> Any:
+        self.count += 1
+        return self.count
+
+
+def filmed(
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+    cost: float = 0.3,
+    folder: Any = None,
+    **options: Any,
+) -> list[tuple[int, int]]:
+    """The videos of a run of ten records in half a second: env steps and policy."""
+    clock, log, policies = Clock(), FakeLog(), []
+
+    def rendered(policy: Any, *_: Any) -> Any:
+        policies.append(policy)
+        clock.now += cost
+        return Frames(tuple(stripes(2)), 10, PlayedEpisode(0, 0.0, 10.0 * len(policies), 1, False))
+
+    monkeypatch.setattr(video, "render_episode", rendered)
+    recorder = VideoRecorder(log, clock=clock, **options)  # type: ignore[arg-type]
+    agent = Counting()
+    recorder.start(Run("r", agent, make_task("CartPole-v1"), {}, 1000, folder))  # type: ignore[arg-type]
+    for index in range(10):
+        clock.now += 0.05
+        recorder.record(PlainRecord(index, (index + 1) * 100, {}))
+    assert policies == []  # 5 % of half a second
+    recorder.finish({"status": status})
+    assert policies.pop() is agent
+    return list(zip([step for _, step in log.gifs], [*policies, 0], strict=True))
+
+
+def test_a_short_run_shows_policies_of_its_way_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Due at 100, 300, ..., 900 and 1000: every 1000 / 9 steps, at the next record.
+    steps = [(100, 1), (300, 2), (500, 3), (700, 4), (900, 5), (1000, 0)]
+    assert filmed(monkeypatch, "finished") == steps
+    assert filmed(monkeypatch, "finished", least=3) == [steps[0], steps[4], steps[5]]
+    assert filmed(monkeypatch, "interrupted") == steps[-1:]
+    assert filmed(monkeypatch, "finished", budget=0) == steps[-1:]
+    # 2 seconds each: the first is thought to take 1, of at most 5.
+    assert filmed(monkeypatch, "finished", cost=2.0) == [*steps[:2], steps[-1]]
+
+
+def test_videos_are_shown_side_by_side_in_one_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    filmed(monkeypatch, "finished", folder=tmp_path)
+    pictures, _ = gif_frames((tmp_path / "rollouts.gif").read_bytes())
+    height, width = stripes(1)[0].shape[:2]
+    assert pictures[0].shape == (2 * (height + 16), 3 * width, 3)
+    assert len(pictures) == 2
+    assert not list(tmp_path.glob(".*"))
+    filmed(monkeypatch, "interrupted", folder=tmp_path / "none")  # one alone is no comparison
+
+
+def test_a_long_run_films_kept_policies_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, log = Clock(), FakeLog()
+
+    def rendered(*_: Any) -> Any:
+        clock.now += 0.5
+        return Frames(tuple(stripes(2)), 10, PlayedEpisode(0, 0.0, 0.0, 1, False))
+
+    monkeypatch.setattr(video, "render_episode", rendered)
+    recorder = VideoRecorder(log, clock=clock)  # type: ignore[arg-type]
+    recorder.start(make_run(None, 900, agent=Counting()))
+    for index in range(90):
+        clock.now += 1.0
+        recorder.record(PlainRecord(index, 10 * (index + 1), {}))
+    recorder.finish({"status": "finished"})
+    steps = [step for _, step in log.gifs]
+    assert steps == [*range(10, 811, 100), 900]
+    # The first waits for 20 s, when 1 s would be 5 %; none is left out.
+
+
+def test_films_of_other_lengths_and_rates_play_at_one_speed() -> None:
+    def film(count: int, fps: float) -> Film:
+        return Film(tuple(stripes(count)), fps, "x")
+
+    pictures, durations = gif_frames(side_by_side([film(20, 10.0), film(3, 5.0)]))
+    assert len(pictures) == 10  # two seconds at 5 a second
+    assert durations[0] == 200
+    width = stripes(1)[0].shape[1]
+    right = [picture[16:, width:] for picture in pictures]
+    assert (right[2] == right[9]).all()  # it is over, and stays
+    assert (right[0] != right[1]).any()
 
 
 def test_nothing_trained_gives_no_video(monkeypatch: pytest.MonkeyPatch) -> None:

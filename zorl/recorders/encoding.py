@@ -34,7 +34,7 @@ def encode_gif(pictures: Sequence[Picture], fps: float) -> bytes:
     """
     from PIL import Image
 
-    _check_sizes(pictures)
+    check_sizes(pictures)
     images = [Image.fromarray(picture) for picture in pictures]
     # One palette costs a tenth of one per frame, and equal pixels stay equal between frames.
     sample = Image.fromarray(np.concatenate(_palette_samples(pictures)))
@@ -99,7 +99,12 @@ def _learn(known: NDArray[np.bool_], cells: NDArray[np.int32]) -> None:
     known |= seen.reshape(-1)
 
 
-def _check_sizes(pictures: Sequence[Picture]) -> None:
+def check_sizes(pictures: Sequence[Picture]) -> None:
+    """Refuse pictures that cannot be in one film.
+
+    Raises:
+        EnvironmentFailure: they differ in size.
+    """
     first = pictures[0].shape
     for picture in pictures:
         if picture.shape != first:
@@ -118,7 +123,7 @@ def write_mp4(path: str | Path, pictures: Sequence[Picture], fps: float) -> None
         EnvironmentFailure: the pictures differ in size.
         ZorlError: ffmpeg wrote nothing.
     """
-    _check_sizes(pictures)
+    check_sizes(pictures)
     ffmpeg = find_ffmpeg()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,8 @@ from zorl.recorders.event_log import EventLog, log_of
 from zorl.recorders.pace import Clock, Pace
 from zorl.recorders.registry import register_recorder
 
+_HISTOGRAM_SECONDS = 60.0  # how long to go without, in runs whose budget is far away
+
 Setting: TypeAlias = bool | int | float | str
 
 
@@ -35,7 +37,7 @@ class TensorBoardRecorder(BaseRecorder):
         log: where to write; None: the run's folder, in one file with other recorders.
         points: how many records to write along the budget.
         seconds: how long records may be left out.
-        histograms_every: histograms go with every n-th record written; 0: none.
+        histograms: how many histograms of a kind to write along the budget; 0: none.
         clock: seconds from any origin.
     """
 
@@ -44,20 +46,19 @@ class TensorBoardRecorder(BaseRecorder):
         log: EventLog | None = None,
         points: int = 2000,
         seconds: float = 1.0,
-        histograms_every: int = 20,
+        histograms: int = 100,
         clock: Clock = time.perf_counter,
     ) -> None:
         if points < 1:
             raise ConfigurationError(f"points must be ≥ 1, got {points}")
-        if histograms_every < 0:
-            raise ConfigurationError(f"histograms_every must be ≥ 0, got {histograms_every}")
+        if histograms < 0:
+            raise ConfigurationError(f"histograms must be ≥ 0, got {histograms}")
         self._given = log
         self._points = points
         self._seconds = seconds
-        self._histograms_every = histograms_every
+        self._histograms = histograms
         self._clock = clock
         self._pace: Pace | None = None
-        self._written = 0
         self._left_out: Record | None = None
 
     def start(self, run: Run) -> None:
@@ -66,7 +67,8 @@ class TensorBoardRecorder(BaseRecorder):
         self._log = self._given or log_of(run.folder, "tensorboard")
         self._log.open()
         self._pace = Pace(max(1, run.total_timesteps) / self._points, self._seconds, self._clock)
-        self._written = 0
+        steps = max(1, run.total_timesteps) / max(1, self._histograms)
+        self._histogram_pace = Pace(steps, _HISTOGRAM_SECONDS, self._clock)
         self._left_out = None
         # The checkpoint's own record has env_steps == start_steps and stays.
         self._log.session(run.start_steps + 1 if run.start_index > 0 else 0)
@@ -107,9 +109,9 @@ class TensorBoardRecorder(BaseRecorder):
     def _write(self, record: Record) -> None:
         self._left_out = None
         self._log.scalars(record.scalars, record.env_steps)
-        if self._histograms_every and self._written % self._histograms_every == 0:
+        if self._histograms and self._histogram_pace.due(record.env_steps):
+            self._histogram_pace.mark(record.env_steps)
             self._log.histograms(record.histograms, record.env_steps)
-        self._written += 1
 
 
 def flatten_settings(config: Mapping[str, Any]) -> dict[str, Setting]:
