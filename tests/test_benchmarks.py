@@ -52,6 +52,7 @@ ROOT = Path(__file__).parents[1]
             ["--envs", "InvertedPendulum-v4", "--steps", "100", "--train", "100"],
             "| InvertedPendulum-v4 | default | 5",
         ),
+        ("defaults.py", ["--smoke"], "| FrozenLake-v1 | 2,000 |"),
         ("scaling.py", ["--smoke"], "| HalfCheetah-v5 | 10,000 | 10,000 |"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.endswith(".py") else "",

@@ -93,6 +93,12 @@ POLICIES: Final = (
         lambda _: {"hidden": ()},
     ),
     Row(
+        "actions are a Box, fewer features",
+        "16 hidden units, tanh",
+        lambda shape: shape.continuous,
+        lambda _: {"hidden": (16,)},
+    ),
+    Row(
         "any other",
         "8 hidden units, tanh",
         lambda _: True,
@@ -102,28 +108,37 @@ POLICIES: Final = (
 
 AGENTS: Final = (
     Row(
-        "a linear policy of a Box of actions, up to 400 parameters",
+        "a linear policy of a Box of actions, up to 30 parameters",
         "one episode a candidate; σ₀ = 0.3/√features, which moves an action by 0.3 of half its "
         "range",
-        lambda shape: shape.continuous and shape.linear and shape.parameters <= 400,
+        lambda shape: shape.continuous and shape.linear and shape.parameters <= 30,
         lambda shape: {"sigma0": _per_feature(0.3, shape), "episodes": 1},
         "cma-es",
     ),
     Row(
         "a linear policy of a Box of actions, more parameters",
-        "one episode a candidate; 16 directions; radius 0.3/√features, and as long steps",
+        "one episode a candidate; 16 directions, the better half of which is used; radius "
+        "0.12/√features, learning rate 0.08/√features",
         lambda shape: shape.continuous and shape.linear,
         lambda shape: {
             "m": 16,
-            "radius": _per_feature(0.3, shape),
-            "learning_rate": _per_feature(0.3, shape),
+            "top": 0.5,
+            "radius": _per_feature(0.12, shape),
+            "learning_rate": _per_feature(0.08, shape),
             "episodes": 1,
             "max_episodes": None,
         },
         "ars",
     ),
     Row(
-        "any other policy, up to 1,000 parameters",
+        "another policy of a Box of actions, up to 1,000 parameters",
+        "64 candidates",
+        lambda shape: shape.continuous and shape.parameters <= 1000,
+        lambda _: {"popsize": 64},
+        "cma-es",
+    ),
+    Row(
+        "any other, up to 1,000 parameters",
         "its own settings",
         lambda shape: shape.parameters <= 1000,
         lambda _: {},
