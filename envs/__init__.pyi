@@ -1,5 +1,7 @@
 from .from_env import as_task as as_task, task_of as task_of
 from .ids import find_spec as find_spec
+from .mujoco.environment import register_mujoco as register_mujoco
+from .mujoco.task import CompiledMujoco as CompiledMujoco
 from .task import Success as Success, Task as Task, make_task as make_task
 from .twins.base import (
     CompiledEnv as CompiledEnv,

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 
 from zorl.common.errors import ConfigurationError
+from zorl.envs.mujoco.start import start_of
 from zorl.envs.mujoco.task import CompiledMujoco
+
+
+def kept(value: Any) -> Any:
+    """What `before` returned, so that a step does not change it."""
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 def rehearse(task: CompiledMujoco, actions: int, observations: int | None = None) -> int:
@@ -28,14 +34,8 @@ def rehearse(task: CompiledMujoco, actions: int, observations: int | None = None
     if type(task.frame_skip) is not int or task.frame_skip < 1:
         raise ConfigurationError(f"{name}.frame_skip must be ≥ 1, got {task.frame_skip!r}")
     with np.errstate(all="ignore"):
-        state = task.reset(np.random.default_rng(0))
-        sizes = [np.shape(part) for part in state] if isinstance(state, (tuple, list)) else state
-        if sizes != [(model.nq,), (model.nv,)]:
-            raise ConfigurationError(
-                f"{name}.reset must return {model.nq} positions and {model.nv} velocities, as "
-                f"(qpos, qvel), got {state!r}"
-            )
-        data.qpos[:], data.qvel[:] = state
+        for key, numbers in start_of(task, np.random.default_rng(0)).items():
+            getattr(data, key)[:] = numbers
         mujoco.mj_forward(model, data)
         seen = _observation(name, task, data)
         if observations is not None and seen.size != observations:
@@ -44,7 +44,7 @@ def rehearse(task: CompiledMujoco, actions: int, observations: int | None = None
                 f"space, got {seen.size}"
             )
         action = np.zeros(actions)
-        before = task.before(data)
+        before = kept(task.before(data))
         try:
             task.control(data, action)
         except ValueError as error:

@@ -59,7 +59,12 @@ def _choose(setup: BackendSetup) -> str:
         return "gymnasium"
     twin = find_twin(setup.task)
     assert twin is not None  # guaranteed by why_not_compiled
-    if isinstance(twin.env, CompiledMujoco) and (why := why_other_bits(setup.task, twin)):
-        log.warning("%s is played by the environment itself: %s", setup.task.env_id, why)
-        return "gymnasium"
+    if isinstance(twin.env, CompiledMujoco):
+        try:
+            why = why_other_bits(setup.task, twin)
+        except ConfigurationError as error:  # what cannot be translated
+            why = str(error)
+        if why:
+            log.warning("%s is played by the environment itself: %s", setup.task.env_id, why)
+            return "gymnasium"
     return "compiled"

@@ -217,8 +217,12 @@ class _Comparison:
     def _start(self, seed: int) -> NDArray[np.float64]:
         from gymnasium.utils.seeding import np_random
 
-        start: NDArray[np.float64] = np.hstack(self.twin.reset(np_random(seed)[0])).astype(float)
-        return start
+        from zorl.envs.mujoco.start import start_of
+
+        rng = np_random(seed)[0]
+        if self.fast is not None:
+            return np.array(self.twin.reset(rng), np.float64)
+        return np.concatenate([part.ravel() for part in start_of(self.twin, rng).values()])
 
     def _gymnasium(self, seed: int, rng: np.random.Generator) -> tuple[NDArray[Any], _Played]:
         """(t, a) actions as real numbers, and what the environment makes of them."""

@@ -30,7 +30,8 @@ _HERE = Path(__file__).parent
 _POLICIES = _HERE.parents[1] / "policies"
 # Files whose functions become part of a kernel.
 _INLINED = (
-    *(_HERE / name for name in ("exact.py", "fast.py", "intrinsics.py", "mujoco/arrays.py")),
+    *(_HERE / name for name in ("exact.py", "fast.py", "intrinsics.py")),
+    *(_HERE / "mujoco" / name for name in ("arrays.py", "ufuncs.py")),
     *(_POLICIES / name for name in ("kernels.py", "activations.py")),
 )
 

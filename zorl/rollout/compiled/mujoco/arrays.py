@@ -113,6 +113,32 @@ def total(values):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy")
+def mean(values):  # type: ignore[no-untyped-def]
+    """np.mean of the same."""
+    return total(values) / values.size
+
+
+@njit(error_model="numpy")
+def begin(part, start, first):  # type: ignore[no-untyped-def]
+    """Fill an array of one dimension with the numbers from `first` on; the index after these."""
+    for i in range(part.size):
+        part[i] = start[first + i]
+    return first + part.size
+
+
+def copied(value):  # type: ignore[no-untyped-def]
+    """A number, or an array of its own."""
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+@overload(copied)
+def _copied(value):  # type: ignore[no-untyped-def]
+    if isinstance(value, types.Array):
+        return lambda value: value.copy()
+    return lambda value: value
+
+
+@njit(error_model="numpy")
 def norm(values):  # type: ignore[no-untyped-def]
     """np.linalg.norm of up to 15 numbers: the library's dot product fuses, from left to right."""
     if values.size > 15:

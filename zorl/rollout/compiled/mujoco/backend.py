@@ -14,6 +14,7 @@ from zorl.common.errors import ConfigurationError
 from zorl.common.stop_signals import raise_if_overdue
 from zorl.envs import Task
 from zorl.envs.mujoco.rehearsal import rehearse
+from zorl.envs.mujoco.start import start_of
 from zorl.envs.mujoco.task import CompiledMujoco
 from zorl.envs.twins.base import Twin
 from zorl.policies.observations import ObservationEncoder
@@ -83,7 +84,7 @@ class MujocoBackend(KernelBackend):
         return f"the compiled twin of {self.task.env_id} plays it, {kind}, on {threads}"
 
     def _start(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        return np.concatenate(self._env.reset(rng))
+        return np.concatenate([part.ravel() for part in start_of(self._env, rng).values()])
 
     def _play(self, batch: EpisodeBatch, results: EpisodeResults) -> None:
         kernel, arguments = self._ready(batch), self._arguments(batch, results)

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from zorl.envs.mujoco.start import start_of
 from zorl.envs.mujoco.task import CompiledMujoco
 from zorl.rollout.compiled.mujoco.translate import MujocoTranslation
 
@@ -36,7 +39,8 @@ def kernel_source(task: CompiledMujoco) -> MujocoKernel:
         ConfigurationError: a method uses something that a kernel cannot do.
     """
     translation = MujocoTranslation(task)
-    for name in ("qpos", "qvel"):
+    start = start_of(task, np.random.default_rng(0))
+    for name in start:
         translation.field(name)
     for method in (task.observe, task.reward, task.terminated, task.before, task.control):
         name = translation.add(method, method.__name__)
@@ -53,6 +57,7 @@ def kernel_source(task: CompiledMujoco) -> MujocoKernel:
         "FUNCTIONS": "\n\n".join(translation.sources),
         "FRAMES": str(task.frame_skip),
         "AFTER": after,
+        "BEGIN": "; ".join(f"at = begin({name}.reshape(-1), start, at)" for name in start),
     }.items():
         source = source.replace(f"${name}", text)
     return MujocoKernel(source, fields)
@@ -66,7 +71,10 @@ import numpy as np
 from numba import njit
 from zorl.policies.kernels import _features, _network, inlined
 from zorl.rollout.compiled.intrinsics import taken
-from zorl.rollout.compiled.mujoco.arrays import called, constant, norm, power, total
+from zorl.rollout.compiled.mujoco.arrays import (
+    begin, called, constant, copied, mean, norm, power, total
+)
+from zorl.rollout.compiled.mujoco.ufuncs import like_numpy
 
 Data = namedtuple('Data', '$FIELDS')
 $CONSTANTS
@@ -93,10 +101,8 @@ def kernel(calls, model, address, $FIELDS, thetas, episodes, counter, starts, li
             return
         row = job // episodes
         called(calls[2], model, address)
-        for i in range(qpos.size):
-            qpos[i] = starts[job - row * episodes, i]
-        for i in range(qvel.size):
-            qvel[i] = starts[job - row * episodes, qpos.size + i]
+        start, at = starts[job - row * episodes], 0
+        $BEGIN
         called(calls[1], model, address)
         total_of[:] = 0
         square_of[:] = 0
@@ -121,7 +127,7 @@ def kernel(calls, model, address, $FIELDS, thetas, episodes, counter, starts, li
                 x = np.float64(outputs[i]) * scale[0, i] + scale[1, i]
                 x = min(max(x, scale[2, i]), scale[3, i])
                 action[i] = np.float64(np.float32(x)) if single else x
-            remembered = before(data)
+            remembered = copied(before(data))
             control(data, action)
             for _ in range($FRAMES):
                 called(calls[0], model, address)
@@ -142,13 +148,13 @@ def kernel(calls, model, address, $FIELDS, thetas, episodes, counter, starts, li
 def trace(calls, model, address, $FIELDS, start, actions, observations, rewards, ends):
     data = Data($FIELDS)
     called(calls[2], model, address)
-    qpos[:] = start[:qpos.size]
-    qvel[:] = start[qpos.size:]
+    at = 0
+    $BEGIN
     called(calls[1], model, address)
     observations[0] = observe(data)
     for t in range(len(actions)):
         action = actions[t]
-        remembered = before(data)
+        remembered = copied(before(data))
         control(data, action)
         for _ in range($FRAMES):
             called(calls[0], model, address)

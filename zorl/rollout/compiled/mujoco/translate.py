@@ -13,42 +13,31 @@ import builtins
 import inspect
 import math
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from zorl.common.errors import ConfigurationError
 from zorl.envs.mujoco.task import CompiledMujoco
+from zorl.rollout.compiled.mujoco.loops import kind
+from zorl.rollout.compiled.mujoco.vocabulary import (
+    ARRAY_ATTRIBUTES,
+    BUILTINS,
+    METHODS,
+    MOVING,
+    NUMPY,
+    OURS,
+    REDUCTIONS,
+    REFUSED,
+    UFUNCS,
+    call,
+    is_data,
+    is_number,
+    no_array,
+    place,
+    spelled,
+)
 from zorl.rollout.compiled.translate import parsed
-
-# Of arrays.py, by the function that a task calls.
-_OURS: dict[Any, str] = {
-    np.sum: "total",
-    np.linalg.norm: "norm",
-    np.power: "power",
-    math.pow: "power",
-    pow: "power",
-}
-_BUILTINS = (abs, min, max, len, range, float, int, bool, round)
-_NUMPY = frozenset(
-    """
-    abs absolute all any arccos arcsin arctan arctan2 array ceil clip concatenate copy cos cross
-    empty exp fabs float32 float64 floor fmax fmin hypot isfinite isnan log logical_and logical_not
-    logical_or max maximum min minimum ones ravel sign sin sqrt square stack tan tanh where zeros
-    zeros_like
-    """.split()  # noqa: SIM905  # as a list it would be as long as a page
-)
-_METHODS = ("all", "any", "astype", "copy", "flatten", "max", "min", "ravel", "reshape", "sum")
-_ARRAY_ATTRIBUTES = ("T", "dtype", "flat", "ndim", "shape", "size")
-_REFUSED = (
-    *(ast.Lambda, ast.FunctionDef, ast.ClassDef, ast.Try, ast.With, ast.Import, ast.ImportFrom),
-    *(ast.Global, ast.Nonlocal, ast.Delete, ast.Raise, ast.Dict, ast.Set, ast.ListComp),
-    *(ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Yield, ast.YieldFrom, ast.Await),
-    *(ast.Starred, ast.JoinedStr, ast.NamedExpr, ast.MatMult),
-)
-# Their memory lies in the arena of MjData, and moves from step to step.
-_MOVING = ("efc_", "iefc_", "tendon_efcadr", "contact", "island_", "dof_island", "map_")
 
 
 class MujocoTranslation:
@@ -127,6 +116,11 @@ class MujocoTranslation:
         self.constants[name] = text
         return name
 
+    def ufunc(self, name: str) -> str:
+        """The name of a function that computes what numpy's ufunc does."""
+        self.constants[f"numpy_{name}"] = f"like_numpy({name!r}, {kind(name)!r})"
+        return f"numpy_{name}"
+
 
 class _Writer(ast.NodeTransformer):
     """Rewrites the body of one function."""
@@ -146,7 +140,7 @@ class _Writer(ast.NodeTransformer):
             f"{self.function.__qualname__}, line {line} of it: a compiled MuJoCo task cannot use "
             f"{what}; it can use arithmetic, arrays and sensors of `data`, attributes of self, "
             "loops, helper functions written alike, math, and numpy's elementwise functions, "
-            "concatenate, clip, where, sum and linalg.norm"
+            "concatenate, clip, where, sum, mean and linalg.norm"
         )
 
     # -- statements -----------------------------------------------------------------------------
@@ -193,7 +187,7 @@ class _Writer(ast.NodeTransformer):
     # -- expressions ----------------------------------------------------------------------------
 
     def visit(self, node: ast.AST) -> Any:
-        if isinstance(node, _REFUSED):
+        if isinstance(node, REFUSED):
             self.refuse(node, f"{type(node).__name__} ({ast.unparse(node)[:60]})")
         if (
             isinstance(node, ast.expr)
@@ -233,7 +227,7 @@ class _Writer(ast.NodeTransformer):
             name = self.translation.constant(np.ascontiguousarray(found))
             made = isinstance(node, ast.Call)  # an array of its own, that may be written to
             return ast.parse(f"{name}.copy()" if made else name, mode="eval").body
-        if isinstance(found, (list, tuple)) and found and all(map(_is_number, found)):
+        if isinstance(found, (list, tuple)) and found and all(map(is_number, found)):
             return ast.Tuple([self.value(node, part) for part in found], ast.Load())
         if isinstance(found, type) and issubclass(found, (np.floating, float)):
             text = f"np.{found.__name__}" if issubclass(found, np.generic) else "float"
@@ -242,9 +236,9 @@ class _Writer(ast.NodeTransformer):
             return ast.parse(repr(found), mode="eval").body
         if found is None:
             return node
-        if not _is_number(found):
+        if not is_number(found):
             return self.refuse(node, f"{ast.unparse(node)}, which is {found!r}")  # type: ignore[no-any-return]
-        return ast.parse(_number(found), mode="eval").body
+        return ast.parse(spelled(found), mode="eval").body
 
     def visit_Name(self, node: ast.Name) -> Any:
         return ast.Name(f"{node.id}_", node.ctx)
@@ -253,16 +247,17 @@ class _Writer(ast.NodeTransformer):
         owner = node.value
         if isinstance(owner, ast.Name) and owner.id == "data":
             return self._field(node, node.attr)
-        if isinstance(owner, ast.Call) and _is_data(owner.func):
+        if isinstance(owner, ast.Call) and is_data(owner.func):
             return self._named(node, owner)
-        if node.attr not in _ARRAY_ATTRIBUTES:
-            self.refuse(node, ast.unparse(node))
+        if node.attr not in ARRAY_ATTRIBUTES:
+            hint = "; MuJoCo's state must have the name `data`, in all functions"
+            self.refuse(node, ast.unparse(node) + hint * hasattr(self.translation.data, node.attr))
         return ast.Attribute(self.visit(owner), node.attr, node.ctx)
 
     def _field(self, node: ast.expr, name: str) -> ast.expr:
         found = getattr(self.translation.data, name, None)
-        if not isinstance(found, np.ndarray) or name.startswith(_MOVING):
-            self.refuse(node, f"data.{name}: {_no_array(name, found)}")
+        if not isinstance(found, np.ndarray) or name.startswith(MOVING):
+            self.refuse(node, f"data.{name}: {no_array(name, found)}")
         self.translation.field(name)
         return ast.Attribute(ast.Name("data_", ast.Load()), name, ast.Load())
 
@@ -279,7 +274,7 @@ class _Writer(ast.NodeTransformer):
             return self.refuse(node, f"{ast.unparse(node)} ({error})")  # type: ignore[no-any-return]
         if not isinstance(view, np.ndarray):
             return self.refuse(node, f"{ast.unparse(node)}, which is no array")  # type: ignore[no-any-return]
-        name, first = _place(data, view)
+        name, first = place(data, view)
         self.translation.field(name)
         text = f"data_.{name}.reshape(-1)[{first}:{first + view.size}]"
         if view.ndim > 1:
@@ -296,24 +291,28 @@ class _Writer(ast.NodeTransformer):
         arguments = [self.visit(argument) for argument in node.args]
         keywords = [ast.keyword(k.arg, self.visit(k.value)) for k in node.keywords]
         try:
-            ours = _OURS.get(found)
+            ours = OURS.get(found)
         except TypeError:
             ours = None
         if ours is not None:
             if keywords or len(arguments) != (2 if ours == "power" else 1):
                 self.refuse(node, f"{ast.unparse(node)}, with other arguments than plain numpy's")
-            return _call(ours, arguments)
-        if found in _BUILTINS:
+            return call(ours, arguments)
+        if found in BUILTINS:
             return ast.Call(ast.Name(found.__name__, ast.Load()), arguments, keywords)
         name = getattr(found, "__name__", "")
-        if name in _NUMPY and getattr(np, name, None) is found:
+        if name in UFUNCS and getattr(np, name) is found:
+            if keywords or len(arguments) != found.nin:
+                self.refuse(node, f"{ast.unparse(node)}, with other arguments than plain numpy's")
+            return call(self.translation.ufunc(name), arguments)
+        if name in NUMPY and getattr(np, name, None) is found:
             return ast.Call(ast.parse(f"np.{name}", mode="eval").body, arguments, keywords)
         if getattr(math, name, None) is found:
             return ast.Call(ast.parse(f"math.{name}", mode="eval").body, arguments, keywords)
         if keywords or not inspect.isroutine(found) or inspect.isbuiltin(found):
             self.refuse(node, f"the function {ast.unparse(function)}")
         helper = f"helper{len(self.translation._names)}_{name}"
-        return _call(self.translation.add(found, helper), arguments)
+        return call(self.translation.add(found, helper), arguments)
 
     def _outside(self, node: ast.expr) -> bool:
         """Whether a dotted name begins outside of the function."""
@@ -322,21 +321,21 @@ class _Writer(ast.NodeTransformer):
         return isinstance(node, ast.Name) and node.id not in self.locals
 
     def _method(self, node: ast.Call, function: ast.Attribute) -> Any:
-        if function.attr not in _METHODS or _is_data(function):
+        if function.attr not in METHODS or is_data(function):
             self.refuse(node, f"{ast.unparse(node)}")
         owner = self.visit(function.value)
         arguments = [self.visit(argument) for argument in node.args]
-        if function.attr == "sum":
+        if function.attr in REDUCTIONS:
             if arguments or node.keywords:
-                self.refuse(node, f"{ast.unparse(node)}, a sum over anything but all numbers")
-            return _call("total", [owner])
+                self.refuse(node, f"{ast.unparse(node)}, over anything but all numbers")
+            return call(REDUCTIONS[function.attr], [owner])
         keywords = [ast.keyword(k.arg, self.visit(k.value)) for k in node.keywords]
         return ast.Call(ast.Attribute(owner, function.attr, ast.Load()), arguments, keywords)
 
     def visit_BinOp(self, node: ast.BinOp) -> Any:
         left, right = self.visit(node.left), self.visit(node.right)
         if isinstance(node.op, ast.Pow):
-            return _call("power", [left, right])
+            return call("power", [left, right])
         if isinstance(node.op, ast.MatMult):
             self.refuse(node, f"{ast.unparse(node)} (write np.sum of a product)")
         return ast.BinOp(left, node.op, right)
@@ -345,52 +344,3 @@ class _Writer(ast.NodeTransformer):
         if isinstance(node.op, (ast.Pow, ast.MatMult)):
             self.refuse(node, ast.unparse(node))
         return ast.AugAssign(self.visit(node.target), node.op, self.visit(node.value))
-
-
-def _is_data(node: ast.AST) -> bool:
-    """Whether it is `data.something`."""
-    owner = getattr(node, "value", None)
-    return isinstance(node, ast.Attribute) and isinstance(owner, ast.Name) and owner.id == "data"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (bool, int, float, np.number, np.bool_)) and not isinstance(
-        value, ModuleType
-    )
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, (bool, np.bool_)):
-        return repr(bool(value))
-    if isinstance(value, (int, np.integer)):
-        return repr(int(value))
-    number = float(value)
-    text = repr(number) if math.isfinite(number) else f"np.{number!r}".replace("np.-", "-np.")
-    return f"np.float32({text})" if isinstance(value, np.float32) else text
-
-
-def _no_array(name: str, found: Any) -> str:
-    if found is None:
-        return "MjData has no such attribute"
-    if name == "time":
-        return "the simulation's time is no array; let a task end by its limit of steps"
-    return "it is no array of a fixed size"
-
-
-def _place(data: Any, view: np.ndarray) -> tuple[str, int]:
-    """The array of MjData that a view lies in, and the index of its first number there."""
-    at = view.__array_interface__["data"][0]
-    for name in dir(data):
-        if name.startswith(("_", *_MOVING)):
-            continue
-        array = getattr(data, name)
-        if not isinstance(array, np.ndarray) or array.dtype != view.dtype or not array.size:
-            continue
-        first = at - array.__array_interface__["data"][0]
-        if 0 <= first < array.nbytes:
-            return name, first // array.itemsize
-    raise ConfigurationError("a view of MjData lies in none of its arrays")
-
-
-def _call(name: str, arguments: list[Any]) -> ast.expr:
-    return ast.Call(ast.Name(name, ast.Load()), arguments, [])
