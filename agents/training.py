@@ -297,7 +297,7 @@ class _Training:
 
     def _learn(self) -> None:
         agent, budget = self.agent, self.plan.total_timesteps
-        if not self.rows:
+        if not self.rows or self.validator.due():  # due: when the run was interrupted in it
             self._validate()
         left = budget - agent.num_timesteps
         if left > 0 and not self._goal_reached():

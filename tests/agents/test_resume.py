@@ -23,6 +23,7 @@ from toy_runs import PLAN, StopAfter, begin, fresh, recorders
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import load_agent, make_agent
 from zorl.agents.training import resume, run_config, train
+from zorl.agents.validation import Validator
 from zorl.common import storage
 from zorl.common.errors import (
     ConfigurationError,
@@ -51,6 +52,30 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
         assert not folder.agent.exists()
         stop = None if count is None else StopAfter(count)
         result = resume(folder, recorders(folder), stop)
+    assert outcome(folder) == expected
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_run_that_gave_up_a_validation_makes_up_for_it(
+    count: int,
+    unbroken: tuple[TrainingPlan, dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan, expected = unbroken
+    agent, folder = begin(tmp_path / "unbroken", plan)
+    figures = Validator._figures
+
+    def interrupted(validator: Validator) -> Any:
+        if len(validator.rows) == count:
+            raise Interrupted("by a signal")
+        return figures(validator)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Validator, "_figures", interrupted)
+        assert train(agent, plan, folder, recorders(folder)).status == "interrupted"
+    assert len(folder.validation.read_text().splitlines() if count else "x") == 1 + count
+    assert resume(folder, recorders(folder)).finished
     assert outcome(folder) == expected
 
 
