@@ -35,6 +35,7 @@ SLOW = (
     "optimizers/test_nes.py",
     "optimizers/test_restarts.py",
     "policies/test_module.py",
+    "policies/test_module_state.py",
     "recorders/test_browser.py",
     "rollout/compiled",
     "rollout/processes",

@@ -190,6 +190,19 @@ def check_thetas(thetas: Array, dim: int) -> None:
         )
 
 
+def check_states(states: Array | None, rows: int, size: int) -> None:
+    """Refuse what is no memory for `Policy.bind`.
+
+    Raises:
+        ConfigurationError: there is none, or of another shape than (rows, size).
+    """
+    if states is None or states.shape != (rows, size):
+        raise ConfigurationError(
+            f"a policy with memory needs states of shape ({rows}, {size}), got "
+            f"{None if states is None else states.shape}"
+        )
+
+
 class OrderedSum:
     """The sums bias + W x + U y + … of every row, over one buffer of parameters.
 

@@ -17,7 +17,8 @@ from torch.func import functional_call, vmap
 from zorl.common.errors import ConfigurationError
 from zorl.common.storage import Arrays
 from zorl.common.types import Vector
-from zorl.policies.mlp import Actor, Array, Float32, check_thetas
+from zorl.policies.mlp import Actor, Array, Float32, check_states, check_thetas
+from zorl.policies.module_state import SIGNATURE, ModuleState, counted_steps, refuse_lost_memory
 from zorl.policies.parameters import Layout
 from zorl.policies.spaces import ActionDecoder, Actions
 
@@ -33,8 +34,10 @@ class ModulePolicy:
     """Any `nn.Module` as a policy.
 
     The module is given float32 features of shape (1, o), normalised and flattened, and returns
-    (1, outputs). It runs in eval mode, so that dropout is off and batch normalisation uses its
-    buffers; buffers are not searched unless they are named.
+    (1, outputs). One with a memory also takes its state, and returns both: (outputs, state); a
+    state is a tensor or a tuple of tensors, and 0, or None, where an episode begins. The module
+    runs in eval mode, so that dropout is off and batch normalisation uses its buffers; buffers are
+    not searched unless they are named.
 
     A row's bits must not depend on its neighbours. `torch.func.vmap` runs rows in blocks that are
     always 32 rows long: kernels then have the same shapes whatever the number of lanes, and no
@@ -56,13 +59,11 @@ class ModulePolicy:
         module: a copy in eval mode; its parameters stand for nothing in particular.
         layout: where each of its tensors lies in theta.
         block: rows computed at a time, 32 or 1.
-        state_size: 0: it has no memory.
+        state: what it remembers; None: nothing.
 
     Raises:
         ConfigurationError: a module that does not fit, or not with `fixed`, or is random.
     """
-
-    state_size = 0
 
     def __init__(
         self,
@@ -84,6 +85,7 @@ class ModulePolicy:
         if fixed is not None:
             self.layout.load_fixed(self.module, fixed)
         self._start = self.layout.flatten(self.module)
+        self.state = ModuleState.of(self.module, inputs)
         self.block = 1
         self._check_outputs()
         if _BLOCK * self.dim <= _MOST_NUMBERS:
@@ -117,6 +119,11 @@ class ModulePolicy:
         return self.layout.dim
 
     @property
+    def state_size(self) -> int:
+        """See `Policy`."""
+        return 0 if self.state is None else self.state.size
+
+    @property
     def fixed(self) -> Arrays:
         """Copies of what is not searched, by name: buffers and frozen parameters."""
         return self.layout.fixed(self.module)
@@ -128,11 +135,14 @@ class ModulePolicy:
         return self.layout.flatten(self._make(int(rng.integers(2**63))))
 
     def act(self, thetas: Array, observations: Array) -> Actions:
-        """See `Policy.act`."""
+        """See `Policy.act`; with a memory, at the start of an episode."""
         return self.decoder.decode(self.forward(thetas, observations))
 
-    def forward(self, thetas: Array, observations: Array) -> Float32:
-        """(n, outputs) network outputs for n normalised observations (n, o)."""
+    def forward(self, thetas: Array, observations: Array, states: Float32 | None = None) -> Float32:
+        """(n, outputs) network outputs for n normalised observations (n, o).
+
+        `states` (n, m) are read and written; without them episodes begin.
+        """
         features = np.asarray(observations)
         if features.ndim != 2 or features.shape[1] != self.inputs:
             raise ConfigurationError(
@@ -144,12 +154,17 @@ class ModulePolicy:
                 f"thetas must be (n, {self.dim}) with n = {n} or 1, got {rows.shape}"
             )
         rows = np.array(np.broadcast_to(rows, (n, self.dim)), dtype=np.float32, order="C")
-        return _Forward(self, rows)(n, features).copy()
+        if states is None:
+            states = np.zeros((n, self.state_size), np.float32)
+        return _Forward(self, rows, states)(n, features).copy()
 
     def bind(self, thetas: Float32, states: Float32 | None = None) -> Actor:
         """See `Policy.bind`."""
         check_thetas(thetas, self.dim)
-        forward, decode = _Forward(self, thetas), self.decoder.decode
+        if states is None:
+            states = np.zeros((len(thetas), 0), np.float32)
+        check_states(states, len(thetas), self.state_size)
+        forward, decode = _Forward(self, thetas, states), self.decoder.decode
 
         def actor(n: int, features: Array, uniforms: Array | None = None) -> Actions:
             return decode(forward(n, features), uniforms)
@@ -161,7 +176,9 @@ class ModulePolicy:
         features = np.random.default_rng(0).normal(size=(1, self.inputs))
         buffers = {name: b.clone() for name, b in self.module.named_buffers()}
         try:
-            first, second = (self.forward(self._start, features) for _ in range(2))
+            with counted_steps(self.module) as steps:
+                first = self.forward(self._start, features)
+            second = self.forward(self._start, features)
         except ConfigurationError:
             raise
         except Exception as error:
@@ -173,14 +190,16 @@ class ModulePolicy:
             raise ConfigurationError(
                 f"{type(self.module).__name__} gives other outputs for the same features: a policy "
                 "must be a function of its parameters and features; for random actions let the "
-                "agent be stochastic"
+                f"agent be stochastic, and {SIGNATURE}"
             )
+        if self.state is None:
+            refuse_lost_memory(self.module, steps)
         for name, buffer in self.module.named_buffers():
             was = buffers.get(name, torch.empty(0))
             if buffer.shape != was.shape or bool(((buffer != was) & (was == was)).any()):
                 raise ConfigurationError(
                     f"{type(self.module).__name__} changes its buffer {name} when it is called: "
-                    "what a policy does must not depend on what it did before"
+                    f"what a policy does must not depend on what it did before; {SIGNATURE}"
                 )
 
     def _why_not_in_blocks(self) -> str:
@@ -188,12 +207,18 @@ class ModulePolicy:
         rng = np.random.default_rng(0)
         features = rng.normal(size=(_BLOCK, self.inputs))
         thetas = self._start + 0.1 * rng.normal(size=(_BLOCK, self.dim))
+        states = rng.normal(size=(_BLOCK, self.state_size)).astype(np.float32)
+
+        def computed(rows: Any) -> Array:
+            after = states[rows].copy()
+            outputs = self.forward(thetas[rows], features[rows], after)
+            return np.concatenate([outputs, after], axis=1)
+
         try:
-            expected = self.forward(thetas, features)
+            expected = computed(slice(None))
             for shift in (1, 5, 16):
                 order = np.roll(np.arange(_BLOCK), shift)
-                moved = self.forward(thetas[order], features[order])
-                few = self.forward(thetas[shift:][::-1], features[shift:][::-1])
+                moved, few = computed(order), computed(np.arange(shift, _BLOCK)[::-1])
                 same = (moved, expected[order]), (few, expected[shift:][::-1])
                 if not all(np.array_equal(a, b, equal_nan=True) for a, b in same):
                     return "a row's last bits depend on its place in a block"
@@ -218,15 +243,17 @@ def _copy(module: nn.Module, needed: bool) -> nn.Module:
 class _Forward:
     """The forward pass of a module over one buffer of parameters."""
 
-    def __init__(self, policy: ModulePolicy, thetas: Float32) -> None:
+    def __init__(self, policy: ModulePolicy, thetas: Float32, states: Float32) -> None:
         self._policy = policy
-        self._thetas = thetas
+        self._thetas, self._states = thetas, states
         rows = -(-len(thetas) // policy.block) * policy.block
         # Torch's memory begins at a multiple of 64 bytes, and so does each row of this copy: where
         # a number lies decides in which order some libraries add it up.
         width = -(-policy.dim // _ALIGNED) * _ALIGNED
         parameters = torch.zeros((rows, width))
         features = torch.zeros((rows, policy.inputs))
+        remembered = torch.zeros((rows, policy.state_size))
+        self._remembered = remembered.numpy()
         self._rows = parameters.numpy()[:, : policy.dim]
         self._features = features.numpy()
         self._outputs = np.zeros((rows, policy.decoder.outputs), np.float32)
@@ -239,6 +266,7 @@ class _Forward:
                     for entry in policy.layout.entries
                 },
                 features[at : at + policy.block],
+                remembered[at : at + policy.block],
             )
             for at in range(0, rows, policy.block)
         ]
@@ -249,22 +277,33 @@ class _Forward:
         block = self._policy.block
         self._features[:n] = features
         self._rows[:n] = self._thetas[:n]
+        self._remembered[:n] = self._states[:n]
         with torch.no_grad(), one_torch_thread():
             for index in range(-(-n // block)):
-                parameters, rows = self._blocks[index]
+                parameters, rows, states = self._blocks[index]
                 if block == 1:
                     row = {name: values[0] for name, values in parameters.items()}
-                    outputs = self._one(row, rows[0])[None]
+                    outputs, after = (x[None] for x in self._one(row, rows[0], states[0]))
                 else:
-                    outputs = self._batched(parameters, rows)
+                    outputs, after = self._batched(parameters, rows, states)
                 at = index * block
                 self._outputs[at : at + block] = outputs.numpy()
+                states.copy_(after)
+        self._states[:n] = self._remembered[:n]
         return self._outputs[:n]
 
-    def _one(self, parameters: dict[str, torch.Tensor], features: torch.Tensor) -> torch.Tensor:
-        """(outputs,) of one row."""
+    def _one(
+        self, parameters: dict[str, torch.Tensor], features: torch.Tensor, row: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(outputs,) of one row, and the numbers of its state after the step."""
         policy = self._policy
-        outputs = functional_call(policy.module, parameters, (features[None],))
+        module, kept = policy.module, policy.state
+        if kept is None:
+            outputs = functional_call(module, parameters, (features[None],))
+        else:
+            given = (features[None], kept.unflatten(row))
+            outputs, state = functional_call(module, parameters, given)
+            row = kept.flatten(state, type(module).__name__)
         shape = (1, policy.decoder.outputs)
         if not isinstance(outputs, torch.Tensor) or tuple(outputs.shape) != shape:
             got = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs)
@@ -272,7 +311,7 @@ class _Forward:
                 f"{type(policy.module).__name__} must return a tensor of shape {shape} for "
                 f"features of shape (1, {policy.inputs}), got {got}"
             )
-        return outputs[0]
+        return outputs[0], row
 
 
 @contextlib.contextmanager

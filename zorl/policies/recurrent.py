@@ -9,7 +9,6 @@ from typing import TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from zorl.common.errors import ConfigurationError
 from zorl.common.types import Vector
 from zorl.common.validation import at_least, check_flag
 from zorl.policies.activations import ACTIVATIONS
@@ -21,6 +20,7 @@ from zorl.policies.mlp import (
     Forward,
     MlpPolicy,
     OrderedSum,
+    check_states,
     check_thetas,
     is_mlp,
 )
@@ -145,11 +145,8 @@ class RecurrentPolicy:
     def bind(self, thetas: Float32, states: Float32 | None = None) -> Actor:
         """See `Policy.bind`."""
         check_thetas(thetas, self.dim)
-        if states is None or states.shape != (len(thetas), self.state_size):
-            raise ConfigurationError(
-                f"a policy with memory needs states of shape ({len(thetas)}, {self.state_size}), "
-                f"got {None if states is None else states.shape}"
-            )
+        check_states(states, len(thetas), self.state_size)
+        assert states is not None
         cell = (_Gru if self.cell.number == GRU else _Elman)(self, thetas, states)
         forward = Forward(self.head, thetas[:, self.cell_dim :])
         decode = self.decoder.decode
