@@ -108,17 +108,10 @@ POLICIES: Final = (
 
 AGENTS: Final = (
     Row(
-        "a linear policy of a Box of actions, up to 30 parameters",
-        "one episode a candidate; σ₀ = 0.3/√features, which moves an action by 0.3 of half its "
-        "range",
-        lambda shape: shape.continuous and shape.linear and shape.parameters <= 30,
-        lambda shape: {"sigma0": _per_feature(0.3, shape), "episodes": 1},
-        "cma-es",
-    ),
-    Row(
-        "a linear policy of a Box of actions, more parameters",
+        "a linear policy of a Box of actions",
         "one episode a candidate; 16 directions, the better half of which is used; radius "
-        "0.12/√features, learning rate 0.08/√features",
+        "0.12/√features, which moves an action by 0.12 of half its range; learning rate "
+        "0.08/√features",
         lambda shape: shape.continuous and shape.linear,
         lambda shape: {
             "m": 16,
