@@ -50,7 +50,7 @@ from zorl.policies.spaces import ActionDecoder, check_spaces
 from zorl.recorders.base import Recorder
 from zorl.rollout.backend import BackendSetup, Resources
 from zorl.rollout.choice import make_backend, resolve_backend
-from zorl.rollout.compiled.backend import CompiledBackend
+from zorl.rollout.compiled.base import KernelBackend
 from zorl.rollout.evaluation import Evaluation
 from zorl.rollout.evaluator import RolloutEvaluator
 from zorl.rollout.failures import FailedEpisode, FailureRule
@@ -286,7 +286,7 @@ class SearchAgent(BaseAgent):
     @property
     def compile_seconds(self) -> float | None:
         """What compiling took, where compiled code plays the episodes."""
-        return self._backend.compile_seconds if isinstance(self._backend, CompiledBackend) else None
+        return self._backend.compile_seconds if isinstance(self._backend, KernelBackend) else None
 
     @property
     def processes(self) -> ProcessBackend | None:

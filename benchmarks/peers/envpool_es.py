@@ -1,4 +1,4 @@
-"""EnvPool: raw stepping with two threads, or OpenAI-ES on it with one batched numpy policy.
+"""EnvPool: raw stepping, or OpenAI-ES on it with one batched numpy policy.
 
 The search keeps a queue of (candidate, episode) jobs. A slot whose episode ends takes the next job.
 """
@@ -13,9 +13,10 @@ SLOTS = 64
 STEPS = 200
 
 
-def raw(env_id: str):
+def raw(env_id: str, threads: int):
     """Step batches with actions that were drawn beforehand."""
-    envs = envpool.make(env_id, env_type="gymnasium", num_envs=SLOTS, num_threads=2, seed=0)
+    kind = {"env_type": "gymnasium", "num_envs": SLOTS, "num_threads": threads, "seed": 0}
+    envs = envpool.make(env_id, **kind)
     envs.reset()
     envs.action_space.seed(0)
     actions = [np.stack([envs.action_space.sample() for _ in range(SLOTS)]) for _ in range(STEPS)]
@@ -77,7 +78,8 @@ def search(told):
 def main() -> None:
     """Serve one variant."""
     told = options(("raw", "search"))
-    serve(raw(told.env) if told.variant == "raw" else search(told), "envpool", "numpy")
+    play = raw(told.env, told.threads) if told.variant == "raw" else search(told)
+    serve(play, "envpool", "numpy")
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ class Options(argparse.Namespace):
     env: str
     candidates: int
     episodes: int
+    threads: int
     spread: float
     center: list[float]
 
@@ -63,6 +64,7 @@ def options(variants: Iterable[str]) -> Options:
     parser.add_argument("--env", required=True)
     parser.add_argument("--candidates", type=int, default=64)
     parser.add_argument("--episodes", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--spread", type=float, default=1.0)
     parser.add_argument("--center", type=json.loads, default=[])
     return parser.parse_args(namespace=Options())

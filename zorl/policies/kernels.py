@@ -223,12 +223,20 @@ def _network(  # type: ignore[no-untyped-def]
     row, thetas, sizes, bias, activation, cell, memory, scratch
 ):
     """The outputs for the features in scratch[0], and for what a cell has in its memory."""
-    layers = sizes.size - 1
     at = first = 0
     if cell != NONE:
         x, h = scratch[0], scratch[1]
         at = _remember(thetas[row], x, memory, h, sizes[0], sizes[1], bias, cell)
         first = 1
+    return _layers(row, thetas, sizes, bias, activation, first, at, scratch)
+
+
+@inlined
+def _layers(  # type: ignore[no-untyped-def]
+    row, thetas, sizes, bias, activation, first, at, scratch
+):
+    """The outputs for the features in scratch: of the layers from `first` on, from θ[at] on."""
+    layers = sizes.size - 1
     for layer in range(first, layers):
         fan_in, fan_out = sizes[layer], sizes[layer + 1]
         size = fan_out * (fan_in + bias)

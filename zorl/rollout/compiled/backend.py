@@ -165,16 +165,14 @@ def _of_setup(name: str, setup: BackendSetup, *, exact: bool) -> KernelBackend:
         raise ConfigurationError(f"the backend {name!r} cannot play {setup.task.env_id}: {why}")
     twin = find_twin(setup.task)
     assert twin is not None  # guaranteed by why_not_compiled
-    kind = MujocoBackend if isinstance(twin.env, CompiledMujoco) else CompiledBackend
-    return kind(
-        setup.task,
-        twin,
-        setup.policy,
-        setup.encoder,
-        exact=exact,
-        threads=setup.resources.workers,
-        allow_non_finite=setup.allow_non_finite,
-    )
+    common = (setup.task, twin, setup.policy, setup.encoder)
+    more: Any = {
+        "threads": setup.resources.workers,
+        "allow_non_finite": setup.allow_non_finite,
+    }
+    if isinstance(twin.env, CompiledMujoco):
+        return MujocoBackend(*common, options={} if exact else twin.env.fast_options, **more)
+    return CompiledBackend(*common, exact=exact, **more)
 
 
 def why_not_compiled(task: Task, policy: Any, *, exact: bool = True) -> str | None:

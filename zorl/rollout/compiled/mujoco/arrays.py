@@ -75,32 +75,30 @@ def _block(values, first, n):  # type: ignore[no-untyped-def]
 @njit(error_model="numpy")
 def _in_pairs(values):  # type: ignore[no-untyped-def]
     """The same of more: numba cannot keep a function that calls itself in its cache."""
-    first, count = np.zeros(64, np.int64), np.zeros(64, np.int64)
-    half = np.zeros(64, np.int64)
-    left = np.zeros(64, values.dtype)
-    done = np.zeros(64, np.bool_)  # the left half
+    # Of each open sum: first number, count, count of its left half, whether that is done, its sum.
+    parts = np.empty((64, 5))
     depth = 0
-    count[0] = values.size
+    parts[0, 0], parts[0, 1], parts[0, 3] = 0, values.size, 0
     while True:
-        while count[depth] > _BLOCK:
-            half[depth] = count[depth] // 2 - count[depth] // 2 % 8
-            first[depth + 1], count[depth + 1] = first[depth], half[depth]
+        while parts[depth, 1] > _BLOCK:
+            n = int(parts[depth, 1])
+            half = n // 2 - n // 2 % 8
+            parts[depth, 2] = half
+            parts[depth + 1, 0], parts[depth + 1, 1], parts[depth + 1, 3] = parts[depth, 0], half, 0
             depth += 1
-            done[depth] = False
-        result = _block(values, first[depth], count[depth])
+        result = _block(values, int(parts[depth, 0]), int(parts[depth, 1]))
         depth -= 1
-        while depth >= 0 and done[depth]:
-            result = left[depth] + result
-            done[depth] = False
+        while depth >= 0 and parts[depth, 3] > 0:
+            result = values.dtype.type(parts[depth, 4]) + result
+            parts[depth, 3] = 0
             depth -= 1
         if depth < 0:
             return result
-        left[depth] = result
-        done[depth] = True
-        first[depth + 1] = first[depth] + half[depth]
-        count[depth + 1] = count[depth] - half[depth]
+        half = parts[depth, 2]
+        parts[depth, 4], parts[depth, 3] = result, 1
+        parts[depth + 1, 0], parts[depth + 1, 1] = parts[depth, 0] + half, parts[depth, 1] - half
+        parts[depth + 1, 3] = 0
         depth += 1
-        done[depth] = False
 
 
 @njit(error_model="numpy")
@@ -109,7 +107,7 @@ def total(values):  # type: ignore[no-untyped-def]
     flat = values.ravel()
     if flat.size > _BLOCK:
         return _in_pairs(flat)
-    return _block(flat, 0, flat.size)
+    return _block(flat, np.int64(0), flat.size)
 
 
 @njit(error_model="numpy")
@@ -147,6 +145,37 @@ def norm(values):  # type: ignore[no-untyped-def]
     for i in range(values.size):
         result = fused(values[i], values[i], result)
     return math.sqrt(result)
+
+
+def assign(target, value):  # type: ignore[no-untyped-def]
+    """Put target[:] = value, in a loop: numba takes seconds to compile its own."""
+    target[...] = value
+
+
+@overload(assign)
+def _assign(target, value):  # type: ignore[no-untyped-def]
+    if isinstance(value, types.Number) and target.ndim == 1:
+
+        def number(target, value):  # type: ignore[no-untyped-def]
+            for i in range(target.size):
+                target[i] = value
+
+        return number
+    if isinstance(value, types.Array) and target.ndim == value.ndim == 1:
+
+        def numbers(target, value):  # type: ignore[no-untyped-def]
+            if value.size not in (1, target.size):
+                raise ValueError("an array has another size than the part that it is assigned to")
+            own = value.copy()  # it may be another part of the same memory
+            for i in range(target.size):
+                target[i] = own[i if own.size > 1 else 0]
+
+        return numbers
+
+    def plain(target, value):  # type: ignore[no-untyped-def]
+        target[...] = value
+
+    return plain
 
 
 def power(x, y):  # type: ignore[no-untyped-def]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from zorl.envs.mujoco.rehearsal import rehearse
 from zorl.envs.mujoco.start import start_of
 from zorl.envs.mujoco.task import CompiledMujoco
 from zorl.envs.twins.base import Twin
+from zorl.policies.memory import NONE
 from zorl.policies.observations import ObservationEncoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.compiled.base import KernelBackend
@@ -33,7 +35,8 @@ class MujocoBackend(KernelBackend):
 
     Args:
         task, twin, policy, encoder, threads, allow_non_finite: see `KernelBackend`.
-        exact: the model's own physics: Gymnasium's bits; otherwise the twin's `fast_options`.
+        options: what is set in `model.opt`, for cheaper physics, as a twin's `fast_options`; with
+            none of them the episodes are Gymnasium's to the bit.
 
     Raises:
         ConfigurationError: kernels cannot run this policy or this twin.
@@ -46,7 +49,7 @@ class MujocoBackend(KernelBackend):
         policy: Network,
         encoder: ObservationEncoder,
         *,
-        exact: bool = True,
+        options: Mapping[str, Any] = MappingProxyType({}),
         threads: int | None = None,
         allow_non_finite: bool = False,
     ) -> None:
@@ -57,12 +60,12 @@ class MujocoBackend(KernelBackend):
         )
         assert isinstance(twin.env, CompiledMujoco)
         self._env = twin.env
-        self._exact = exact
+        self._options = dict(options)
         size = rehearse(
             self._env, policy.decoder.outputs, encoder.size if twin.kept is None else None
         )
         self._kept = np.arange(size) if twin.kept is None else np.array(twin.kept)
-        self._source = kernel_source(self._env)
+        self._source = kernel_source(self._env, memory=policy.layout[2] != NONE)
         self._packing = policy.packing()
         self._kernel: Callable[..., None] | None = None
         self._model: Any = None
@@ -76,10 +79,9 @@ class MujocoBackend(KernelBackend):
     def description(self) -> str:
         """See `Backend`."""
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
-        if self._exact:
-            kind = "with MuJoCo's own step"
-        else:
-            options = ", ".join(f"{k} {v}" for k, v in self._env.fast_options.items())
+        kind = "with MuJoCo's own step"
+        if self._options:
+            options = ", ".join(f"{name} {value}" for name, value in self._options.items())
             kind = f"with cheaper physics ({options}; other numbers than the task's own)"
         return f"the compiled twin of {self.task.env_id} plays it, {kind}, on {threads}"
 
@@ -146,8 +148,7 @@ class MujocoBackend(KernelBackend):
         from zorl.rollout.compiled.mujoco.library import Simulation, addresses, with_options
 
         if self._model is None:
-            options = {} if self._exact else self._env.fast_options
-            self._model = with_options(self._env.model, options)
+            self._model = with_options(self._env.model, self._options)
         while len(self._simulations) <= index:
             self._simulations.append(Simulation(self._model, self._source.fields))
         return (addresses(), *self._simulations[index].memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -57,26 +58,36 @@ class Simulation:
         )
 
 
+# Options of `model.opt` whose values have names in MuJoCo.
+_NAMES = {
+    "integrator": ("mjtIntegrator", "mjINT_"),
+    "solver": ("mjtSolver", "mjSOL_"),
+    "disableflags": ("mjtDisableBit", "mjDSBL_"),
+}
+
+
 def with_options(model: Any, options: Mapping[str, Any]) -> Any:
-    """A copy of a model, with other values in `model.opt`; integrators and solvers by name.
+    """A copy of a model, with other values in `model.opt`.
+
+    Integrators and solvers may be named, as "Euler"; a named flag of `disableflags`, as "island",
+    is added to those that the model disables.
 
     Raises:
         ConfigurationError: there is no such option or value.
     """
-    import copy
-
     import mujoco
 
-    enums = {"integrator": mujoco.mjtIntegrator, "solver": mujoco.mjtSolver}
-    prefixes = {"integrator": "mjINT_", "solver": "mjSOL_"}
     changed = copy.copy(model)
     for name, value in options.items():
         if not hasattr(changed.opt, name):
             raise ConfigurationError(f"MuJoCo's model.opt has no {name!r}")
         if isinstance(value, str):
             try:
-                value = int(getattr(enums[name], prefixes[name] + value.upper()))
+                enum, prefix = _NAMES[name]
+                value = int(getattr(getattr(mujoco, enum), prefix + value.upper()))
             except (AttributeError, KeyError) as error:
                 raise ConfigurationError(f"model.opt.{name} cannot be {value!r}") from error
+            if name == "disableflags":
+                value |= model.opt.disableflags
         setattr(changed.opt, name, value)
     return changed

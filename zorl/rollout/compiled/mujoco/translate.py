@@ -179,6 +179,13 @@ class _Writer(ast.NodeTransformer):
     def visit_While(self, node: ast.While) -> Any:
         return ast.While(self.visit(node.test), self.block(node.body), self.block(node.orelse))
 
+    def visit_Assign(self, node: ast.Assign) -> Any:
+        targets, value = [self.visit(target) for target in node.targets], self.visit(node.value)
+        match targets:
+            case [ast.Subscript(owner, ast.Slice() as part)]:
+                return ast.Expr(call("assign", [ast.Subscript(owner, part, ast.Load()), value]))
+        return ast.Assign(targets, value)
+
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
         if node.value is None:
             return ast.Pass()
