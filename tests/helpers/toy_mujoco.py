@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
-from zorl.envs import CompiledMujoco, register_mujoco
+from zorl.envs import CompiledMujoco, register_mujoco, register_twin
+from zorl.envs.mujoco.environment import environment_of
 
 # A mass on a spring in the plane, which is driven to a place that is drawn anew in each episode.
 MODEL = """
@@ -46,11 +48,12 @@ class Spring(CompiledMujoco):
     xml_file: str = MODEL
     frame_skip: int = 2
     far: float = 1.2
+    bonus: float = 0.0  # of each step of an episode
 
     def reset(self, rng: np.random.Generator) -> Any:
         goal = rng.uniform(-1, 1, (1, 3)) * (1, 1, 0)
         return {
-            "userdata": rng.normal(size=2),
+            "userdata": np.array([10 * self.bonus, rng.normal()]),
             "mocap_pos": goal,
             "qpos": self.init_qpos + rng.uniform(-0.1, 0.1, self.model.nq),
         }
@@ -59,7 +62,7 @@ class Spring(CompiledMujoco):
         gap = offset(data)[:2]
         angle = np.arctan2(gap[1], gap[0])
         more = np.array([angle, np.hypot(gap[0], gap[1]), np.mean(np.cos(data.qpos))])
-        parts = (np.tanh(data.qvel), gap, data.sensor("speed").data, data.userdata)
+        parts = (np.tanh(data.qvel), gap, data.sensor("speed").data, data.userdata[1:])
         return np.concatenate((parts[0], parts[1], parts[2], parts[3], more))
 
     def before(self, data: Any) -> Any:
@@ -68,13 +71,26 @@ class Spring(CompiledMujoco):
     def reward(self, data: Any, action: Any, before: Any) -> Any:
         moved = np.linalg.norm(data.qpos - before)
         near = np.exp(-2 * np.linalg.norm(offset(data)))
-        return near - 0.01 * moved - 0.001 * np.sum(np.square(action)) * math.exp(-near)
+        effort = 0.01 * moved + 0.001 * np.sum(np.square(action)) * math.exp(-near)
+        return near - effort + data.userdata[0]
 
     def terminated(self, data: Any) -> Any:
         for number in data.qpos:  # noqa: SIM110
             if abs(number) > self.far:
                 return True
         return False
+
+
+class LouderEnv(environment_of(Spring)):  # type: ignore[misc]
+    """Its rewards differ from those of its twin in the last bits."""
+
+    def step(self, action: Any) -> Any:
+        seen, reward, *others = super().step(action)
+        return seen, reward * (1 + 1e-15), *others
+
+
+gym.register("Louder-v0", LouderEnv, max_episode_steps=50)
+register_twin("Louder-v0", Spring)
 
 
 @register_mujoco("Unwritten-v0", max_episode_steps=20)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -30,6 +31,12 @@ def test_the_twin_gives_the_environments_bits() -> None:
     report = check_compiled_twin(SPRING, steps=2000)
     assert report.exact_differences == 0
     assert report.episodes > 2000 / 50  # some episodes end early
+
+
+def test_so_does_the_example_with_contacts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[3] / "docs" / "examples")
+    report = check_compiled_twin("crawler:Crawler-v0", steps=800)
+    assert report.exact_differences == 0
 
 
 def test_a_search_learns_the_same_in_compiled_code_and_in_the_environment() -> None:

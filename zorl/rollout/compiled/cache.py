@@ -105,12 +105,15 @@ def guarded(kernel: Callable[..., None], env: Any) -> Callable[..., None]:
     return call
 
 
+def kernel_name(source: str) -> str:
+    """The name of a kernel's module, which stands for its source and for all that goes into it."""
+    helpers = "".join(path.read_text(encoding="utf-8") for path in _INLINED)
+    return f"zorl_kernel_{hashlib.sha256((source + helpers).encode()).hexdigest()[:24]}"
+
+
 def loaded(source: str) -> Any:
     """The module with this source, whose file is kept in the user's cache."""
-    helpers = "".join(path.read_text(encoding="utf-8") for path in _INLINED)
-    # numba's own cache looks at this file alone: its name stands for all that goes into it.
-    digest = hashlib.sha256((source + helpers).encode()).hexdigest()[:24]
-    name = f"zorl_kernel_{digest}"
+    name = kernel_name(source)  # numba's own cache looks at this file alone
     if name not in sys.modules:
         path = _written(f"{name}.py", source)
         module_spec = importlib.util.spec_from_file_location(name, path)

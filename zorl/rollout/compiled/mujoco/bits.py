@@ -22,7 +22,8 @@ from zorl.policies.mlp import MlpPolicy
 from zorl.policies.normalization import Normalizer
 from zorl.policies.observations import ObservationEncoder
 from zorl.policies.spaces import ActionDecoder
-from zorl.rollout.batch import EpisodeBatch
+from zorl.rollout.batch import EpisodeBatch, EpisodeResults
+from zorl.rollout.compiled.cache import kernel_name
 from zorl.rollout.compiled.mujoco.backend import MujocoBackend
 from zorl.rollout.compiled.mujoco.source import kernel_source
 from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
@@ -30,23 +31,37 @@ from zorl.rollout.local.serial import SerialBackend
 
 _STEPS = 40  # per episode; of four candidates from two seeds
 _FIGURES = ("returns", "native_returns", "lengths", "successes", "sums", "squares")
+_LIBRARIES = ("mujoco", "gymnasium", "numpy", "numba")
 _known: dict[str, str] = {}
 
 
 def why_other_bits(task: Task, twin: Twin) -> str | None:
-    """How a MuJoCo twin differs from its environment on this machine, as a sentence; None: not."""
-    text = "\n".join(
-        [
-            *(f"{name} {importlib.metadata.version(name)}" for name in ("mujoco", "gymnasium")),
-            f"numpy {np.__version__} {platform.machine()} {_features()}",
-            f"{task.env_id} {sorted(task.env_kwargs.items(), key=str)}",
-            kernel_source(twin.env).source,
-        ]
-    )
-    digest = hashlib.sha256(text.encode()).hexdigest()[:24]
+    """How a MuJoCo twin differs from its environment on this machine, as a sentence; None: not.
+
+    Raises:
+        ConfigurationError: the twin cannot be translated or compiled, or fails when it is played.
+    """
+    digest = key(task, twin)
     if digest not in _known:
         _known[digest] = _kept(digest, task, twin)
     return _known[digest] or None
+
+
+def key(task: Task, twin: Twin) -> str:
+    """A digest of all that the answer depends on: task, model, code, libraries and processor."""
+    import mujoco
+
+    model = np.zeros(mujoco.mj_sizeModel(twin.env.model), np.uint8)
+    mujoco.mj_saveModel(twin.env.model, None, model)
+    text = "\n".join(
+        [
+            *(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES),
+            f"{platform.machine()} {_features()}",
+            f"{task.env_id} {sorted(task.env_kwargs.items(), key=str)}",
+            kernel_name(kernel_source(twin.env).source),
+        ]
+    )
+    return hashlib.sha256(text.encode() + model.tobytes()).hexdigest()[:24]
 
 
 def _kept(digest: str, task: Task, twin: Twin) -> str:
@@ -63,7 +78,11 @@ def _kept(digest: str, task: Task, twin: Twin) -> str:
 
 
 def difference(task: Task, twin: Twin) -> str:
-    """The first figure of some short episodes that differs, as a sentence; "": none."""
+    """The first figure of some short episodes that differs, as a sentence; "": none.
+
+    Raises:
+        ConfigurationError: see `why_other_bits`.
+    """
     # The only wrapper of a MuJoCo task with a twin hides observations: it changes no number.
     kwargs = {**dict(task.env_kwargs), "max_episode_steps": _STEPS}
     short = make_task(task.env_id, env_kwargs=kwargs)
@@ -76,11 +95,18 @@ def difference(task: Task, twin: Twin) -> str:
     normalizer = Normalizer.create("running", np.array(encoder.low), np.array(encoder.high))
     batch = EpisodeBatch(thetas, (1, 2), normalizer)
     mine: Any = MujocoBackend(
-        short, replace(twin, limit=_STEPS, kept=None), policy, encoder, threads=1
+        short,
+        replace(twin, limit=_STEPS, kept=None),
+        policy,
+        encoder,
+        threads=1,
+        allow_non_finite=True,
     )
-    truth: Any = SerialBackend(GymnasiumRunner(short, policy, compiled=False))
+    truth: Any = SerialBackend(
+        GymnasiumRunner(short, policy, allow_non_finite=True, compiled=False)
+    )
     try:
-        results = [backend.run(batch) for backend in (mine, truth)]
+        results = [_results(mine, batch), truth.run(batch)]
     finally:
         mine.close()
         truth.close()
@@ -94,6 +120,17 @@ def difference(task: Task, twin: Twin) -> str:
                 f"expected {expected[job].max()!r}, of an episode of {_STEPS} steps)"
             )
     return ""
+
+
+def _results(mine: MujocoBackend, batch: EpisodeBatch) -> EpisodeResults:
+    try:
+        return mine.run(batch)
+    except ConfigurationError:
+        raise
+    except Exception as error:  # its author's code
+        raise ConfigurationError(
+            f"its compiled twin raises {type(error).__name__}: {error}"
+        ) from error
 
 
 def _features() -> str:
