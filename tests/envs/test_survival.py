@@ -39,7 +39,7 @@ def test_a_bonus_is_found_whatever_the_unit_of_rewards() -> None:
     for unit in (1e-3, 1.0, 1e4):
         env = Walk(1.04 * unit, 2 * unit, 0.01 * unit)
         assert survival_bonus(env) == pytest.approx(1.0 * unit, rel=0.06)
-        assert env.steps <= EPISODES * STEPS
+        assert env.steps <= EPISODES * (1 + STEPS)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,12 @@ def test_a_bonus_is_found_whatever_the_unit_of_rewards() -> None:
 )
 def test_other_tasks_have_none(env: Walk) -> None:
     assert survival_bonus(env) == 0
+
+
+def test_a_task_without_a_bonus_costs_ten_steps() -> None:
+    env = Walk(0.0)
+    assert survival_bonus(env) == 0
+    assert env.steps == EPISODES == 10
 
 
 def test_discrete_actions_and_environments_that_raise_have_none() -> None:
