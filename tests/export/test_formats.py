@@ -58,8 +58,8 @@ def test_parameters_that_diverged_are_refused() -> None:
 
 
 def test_observations_that_no_format_reads_are_refused() -> None:
-    encoder = replace(AGENT.snapshot().encoder, kind="pixels")
-    with pytest.raises(ConfigurationError, match="of the kind 'pixels' cannot be exported"):
+    encoder = replace(AGENT.snapshot().encoder, kind="multi-binary")
+    with pytest.raises(ConfigurationError, match="of the kind 'multi-binary' cannot be exported"):
         replace(AGENT.snapshot(), encoder=encoder)
 
 

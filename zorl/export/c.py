@@ -189,6 +189,8 @@ def _act(snapshot: Snapshot, name: str, sizes: list[int]) -> str:
     value = "observation[i]"
     if encoder.kind == "discrete":
         value = f"observation[0] == {encoder.start} + i ? 1.0 : 0.0"
+    elif encoder.kind == "pixels":
+        value = "observation[i] / 255"
     lines = [
         f"static inline void {name}_act(const double *observation, {kind} *action)",
         "{",

@@ -124,6 +124,8 @@ class JavaScript:
             features = f"Array.from({{ length: {encoder.size} }}, (_, i) => "
             features += f"Number(observation === {encoder.start} + i))"
             shape = f"a whole number from {encoder.start} to {encoder.start + encoder.size - 1}"
+        elif encoder.kind == "pixels":
+            features = "Array.from(observation, (value) => value / 255)"
         normalised = ""
         if affine:
             normalised = ", (value, i) =>\n      Math.max(-$, Math.min($, (value - center[i]) * "

@@ -106,6 +106,7 @@ class Numpy:
         else:
             lead = f"observation.shape[: observation.ndim - {axes}]"
             encode = f"    x = observation.reshape(*{lead}, {encoder.size}).astype(float)"
+            encode += " / 255" if encoder.kind == "pixels" else ""
         affine = snapshot.affine()
         if affine:
             clip = affine[2]

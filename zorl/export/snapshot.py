@@ -16,7 +16,7 @@ from zorl.policies.normalization import Normalizer
 from zorl.policies.observations import ObservationEncoder
 from zorl.policies.spaces import ActionDecoder
 
-_OBSERVATIONS = {"box", "discrete"}
+_OBSERVATIONS = {"box", "pixels", "discrete"}
 _TYPES = {"float32", "float64"}  # of Box actions
 
 
@@ -53,8 +53,7 @@ class Snapshot:
         if self.encoder.kind not in _OBSERVATIONS:
             raise ConfigurationError(
                 f"observations of the kind {self.encoder.kind!r} cannot be exported, only those of "
-                "Box, but for pixels, and Discrete; train with --wrapper flatten-observation, if "
-                "they are no pixels"
+                "Box and Discrete; train with --wrapper flatten-observation"
             )
         if self.decoder.kind == "box" and self.decoder.dtype not in _TYPES:
             raise ConfigurationError(
