@@ -47,6 +47,8 @@ ROOT = Path(__file__).parents[1]
         ("vector.py", ["--smoke"], "| CartPole-v1 | 4 | vector, 64 lanes |"),
         ("rollout_peers.py", ["--smoke"], "| CartPole-v1, 4 × 1 | zorl, gymnasium |"),
         ("mujoco_tasks.py", ["--smoke"], "| InvertedPendulum-v5 |"),
+        ("mujoco_fast.py", ["--smoke"], "| InvertedPendulum-v5 | Euler"),
+        ("mujoco_learning.py", ["--smoke"], "| InvertedDoublePendulum-v5 |"),
         ("mujoco_start.py", ["--smoke"], "| InvertedPendulum-v5 |"),
         ("populations.py", ["--members", "20", "--ranks", "1", "--repeats", "1"], "| 1 | 20 |"),
         (

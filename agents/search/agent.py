@@ -284,11 +284,6 @@ class SearchAgent(BaseAgent):
         return "\n".join(filter(None, (chosen, self._backend.description))) or None
 
     @property
-    def compile_seconds(self) -> float | None:
-        """What compiling took, where compiled code plays the episodes."""
-        return self._backend.compile_seconds if isinstance(self._backend, KernelBackend) else None
-
-    @property
     def processes(self) -> ProcessBackend | None:
         """The worker processes, where there are some."""
         return self._backend if isinstance(self._backend, ProcessBackend) else None
@@ -296,14 +291,16 @@ class SearchAgent(BaseAgent):
     @property
     def result_fields(self) -> dict[str, Any]:
         """See `Agent`."""
-        processes = self.processes
+        backend, processes = self._backend, self.processes
+        seconds = backend.compile_seconds if isinstance(backend, KernelBackend) else None
         workers = processes and WorkersUsed(
             processes.workers, processes.startup_seconds, processes.replaced
         )
         return {
             "counters": self.counters,
             "claimed_return": self.state.claimed,
-            "compile_seconds": self.compile_seconds,
+            "compile_seconds": seconds,
+            "caution": backend.caution,
             "workers": workers,
         }
 

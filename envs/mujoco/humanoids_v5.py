@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from zorl.envs.mujoco.gymnasium_v5 import INF, GymnasiumMujoco
+from zorl.envs.mujoco.gymnasium_v5 import CHEAPER, INF, GymnasiumMujoco
 from zorl.envs.mujoco.task import State
 from zorl.envs.twins.base import register_twin
 
@@ -18,6 +18,7 @@ class HumanoidBody(GymnasiumMujoco):
     """What Humanoid and HumanoidStandup share: a body, and what is seen of it."""
 
     frame_skip: int = 5
+    fast_options: ClassVar[Mapping[str, Any]] = CHEAPER
     ctrl_cost_weight: float = 0.1
     reset_noise_scale: float = 1e-2
     exclude_current_positions_from_observation: bool = True

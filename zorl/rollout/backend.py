@@ -33,6 +33,15 @@ class Backend(Protocol):
         """A line for the log about how episodes are played; None: nothing special."""
         return None
 
+    @property
+    def caution(self) -> str | None:
+        """A line for the result about episodes that were not the task's own; None: all were."""
+        return None
+
+    def begin(self, spent: float) -> None:
+        """Before a generation of a search with a budget of env steps: the share that is spent."""
+        return
+
     @abstractmethod
     def run(self, batch: EpisodeBatch) -> EpisodeResults:
         """Play the batch; results are in the order of its jobs."""

@@ -65,6 +65,10 @@ class Evaluator(Protocol):
     def evaluate(self, thetas: NDArray[Any], seeds: Seeds, normalizer: Normalizer) -> Evaluation:
         """Score every candidate, (n, d), on every seed, (e,)."""
 
+    def begin(self, spent: float) -> None:
+        """Before a generation of a search with a budget of env steps: the share that is spent."""
+        return
+
 
 class FunctionEvaluator(Evaluator):
     """A plain objective as an evaluator, so that the search loop runs on it.

@@ -30,6 +30,10 @@ class RolloutEvaluator(Evaluator):
         self._reward_offset = reward_offset
         self.takes_origin = backend.uses_origin
 
+    def begin(self, spent: float) -> None:
+        """See `Evaluator`."""
+        self._backend.begin(spent)
+
     def evaluate(
         self,
         thetas: NDArray[Any],

@@ -121,6 +121,8 @@ def _training(result: RunResult) -> list[str]:
     ]
     if result.given_up is not None:
         lines.append(result.given_up)
+    if result.caution is not None:
+        lines.append(result.caution)
     if steps > 1.2 * result.total_timesteps:
         lines.append(f"the budget was {result.total_timesteps:,}; a whole generation is the least")
     return lines

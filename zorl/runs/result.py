@@ -159,6 +159,7 @@ class RunResult:
         workers: the worker processes, where there were some.
         select: which policy the final one is: "best" by validation, or "last".
         given_up: why a search ended before its budget; None where it did not.
+        caution: what episodes of a search were not the task's own; None: all were.
         more: fields of other families of agents.
     """
 
@@ -183,6 +184,7 @@ class RunResult:
     workers: WorkersUsed | None = None
     select: str | None = None
     given_up: str | None = None
+    caution: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -76,6 +76,12 @@ class Allowance:
         self.grace = math.inf
 
     @property
+    def spent(self) -> float | None:
+        """The share of the budget of env steps that is spent; None: there is none."""
+        steps = self._budget and self._budget.total_timesteps
+        return self._taken / steps if steps else None
+
+    @property
     def words(self) -> str:
         """How much the budget is."""
         steps = self._budget and self._budget.total_timesteps

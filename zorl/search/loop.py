@@ -159,6 +159,8 @@ class Search:
             ) from error
 
     def _step(self, state: SearchState, allowance: Allowance) -> Generation:
+        if (spent := allowance.spent) is not None:
+            self.evaluator.begin(spent)
         clock = time.perf_counter
         times = [clock()]
         asked = self.optimizer.ask(state.optimizer, self.streams.search(state.generation))

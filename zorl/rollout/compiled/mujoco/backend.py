@@ -27,6 +27,7 @@ from zorl.rollout.compiled.layers import Network
 from zorl.rollout.compiled.mujoco.source import kernel_source
 from zorl.rollout.compiled.source import why_not
 
+EXACT_SHARE = 0.2  # of a search's env steps, its last ones, with `options`
 _GLANCE = 0.2  # seconds between looks at signals
 
 
@@ -36,7 +37,8 @@ class MujocoBackend(KernelBackend):
     Args:
         task, twin, policy, encoder, threads, allow_non_finite: see `KernelBackend`.
         options: what is set in `model.opt`, for cheaper physics, as a twin's `fast_options`; with
-            none of them the episodes are Gymnasium's to the bit.
+            none of them the episodes are Gymnasium's to the bit. A search with a budget of env
+            steps has cheaper physics until only the share `EXACT_SHARE` of it is left.
 
     Raises:
         ConfigurationError: kernels cannot run this policy or this twin.
@@ -61,6 +63,7 @@ class MujocoBackend(KernelBackend):
         assert isinstance(twin.env, CompiledMujoco)
         self._env = twin.env
         self._options = dict(options)
+        self._cheaper = bool(options)
         size = rehearse(
             self._env, policy.decoder.outputs, encoder.size if twin.kept is None else None
         )
@@ -82,8 +85,28 @@ class MujocoBackend(KernelBackend):
         kind = "with MuJoCo's own step"
         if self._options:
             options = ", ".join(f"{name} {value}" for name, value in self._options.items())
-            kind = f"with cheaper physics ({options}; other numbers than the task's own)"
+            kind = (
+                f"with cheaper physics ({options}; other numbers than the task's own), and with "
+                f"MuJoCo's own step for the last {EXACT_SHARE:.0%} of the env steps"
+            )
         return f"the compiled twin of {self.task.env_id} plays it, {kind}, on {threads}"
+
+    @property
+    def caution(self) -> str | None:
+        """See `Backend`."""
+        if not self._options:
+            return None
+        return (
+            f"the search saw cheaper physics than the task's, but for the last {EXACT_SHARE:.0%} "
+            "of its env steps; validation and held-out episodes are the task's own"
+        )
+
+    def begin(self, spent: float) -> None:
+        """See `Backend`: the first part of a search has cheaper physics."""
+        cheaper = bool(self._options) and spent < 1 - EXACT_SHARE
+        if cheaper != self._cheaper:
+            self._cheaper = cheaper
+            self._model, self._simulations = None, []
 
     def _start(self, rng: np.random.Generator) -> NDArray[np.float64]:
         return np.concatenate([part.ravel() for part in start_of(self._env, rng).values()])
@@ -148,7 +171,8 @@ class MujocoBackend(KernelBackend):
         from zorl.rollout.compiled.mujoco.library import Simulation, addresses, with_options
 
         if self._model is None:
-            self._model = with_options(self._env.model, self._options)
+            options = self._options if self._cheaper else {}
+            self._model = with_options(self._env.model, options)
         while len(self._simulations) <= index:
             self._simulations.append(Simulation(self._model, self._source.fields))
         return (addresses(), *self._simulations[index].memory)
