@@ -16,7 +16,7 @@ import numpy as np
 
 from zorl.agents.registry import make_agent
 from zorl.common.streams import held_out_seeds
-from zorl.rollout.compiled.mujoco.backend import EXACT_SHARE
+from zorl.rollout.compiled.mujoco import backend as mujoco_backend
 
 # Env steps of an exact search.
 STEPS = {"Swimmer-v5": 40_000, "Hopper-v5": 30_000, "InvertedDoublePendulum-v5": 30_000}
@@ -43,13 +43,15 @@ def main() -> None:
     parser.add_argument("--envs", nargs="+", default=list(STEPS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--held-out", type=int, default=10, help="episodes for each policy")
+    parser.add_argument("--share", type=float, default=mujoco_backend.EXACT_SHARE)
     parser.add_argument("--scale", type=float, default=1.0, help="of the env steps")
     parser.add_argument("--smoke", action="store_true", help="seconds, one task")
     args = parser.parse_args()
     if args.smoke:
         args.envs, args.seeds, args.held_out = ["InvertedDoublePendulum-v5"], 1, 2
         args.scale = 0.01
-    more = 1 / (EXACT_SHARE + (1 - EXACT_SHARE) / SPEED)
+    mujoco_backend.EXACT_SHARE = args.share
+    more = 1 / (args.share + (1 - args.share) / SPEED)
     print("| task | env steps: exact, fast | CPU s: exact, fast | exact | fast | fast − exact |")
     print("|---|---|---|---|---|---|")
     for env_id in args.envs:

@@ -79,7 +79,7 @@ class Raw:
 def pool_speed(env_id: str, threads: int, python: Path, scratch: Path) -> Callable[[], float]:
     """A function that measures the env steps per second of EnvPool."""
     program = Path(__file__).parent / "peers" / "envpool_es.py"
-    command = [str(python), str(program), "raw", "--env", env_id.replace("-v5", "-v4")]
+    command = [str(python), str(program), "raw", "--env", env_id]
     contestant = Contestant("EnvPool", [*command, "--threads", str(threads)], scratch)
 
     def speed() -> float:

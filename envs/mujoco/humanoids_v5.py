@@ -18,7 +18,6 @@ class HumanoidBody(GymnasiumMujoco):
     """What Humanoid and HumanoidStandup share: a body, and what is seen of it."""
 
     frame_skip: int = 5
-    fast_options: ClassVar[Mapping[str, Any]] = CHEAPER
     ctrl_cost_weight: float = 0.1
     reset_noise_scale: float = 1e-2
     exclude_current_positions_from_observation: bool = True
@@ -53,6 +52,7 @@ class Humanoid(HumanoidBody):
     """Humanoid-v5."""
 
     xml_file: str = "humanoid.xml"
+    fast_options: ClassVar[Mapping[str, Any]] = CHEAPER
     forward_reward_weight: float = 1.25
     contact_cost_weight: float = 5e-7
     contact_cost_range: Sequence[float] = (-INF, 10.0)

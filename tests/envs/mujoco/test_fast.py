@@ -58,6 +58,12 @@ def test_a_result_says_that_its_search_saw_cheaper_physics() -> None:
         assert (result.caution is None) == (backend == "compiled")
 
 
+def test_tasks_without_cheaper_physics_are_refused() -> None:
+    for env_id in ("HalfCheetah-v5", "HumanoidStandup-v5"):
+        with pytest.raises(ConfigurationError, match="no cheaper physics"):
+            zorl.make_agent("openai-es", env_id, backend="compiled-fast")
+
+
 def test_options_of_a_model_may_be_named() -> None:
     twin = find_twin(make_task("Hopper-v5"))
     assert twin is not None
