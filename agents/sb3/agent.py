@@ -34,6 +34,7 @@ from zorl.agents.sb3.options import (
     keywords,
 )
 from zorl.agents.sb3.policy import BaselinePolicy, acting_parameters, restore, to_arrays
+from zorl.agents.warm_start import of_baseline, snapshot_of
 from zorl.common.errors import ConfigurationError, FileFormatError
 from zorl.common.options import Option
 from zorl.common.storage import Arrays, save_archive
@@ -42,9 +43,10 @@ from zorl.common.types import Stop
 from zorl.envs.ids import close_env
 from zorl.envs.repeatable import warn_if_not_repeatable
 from zorl.envs.task import has_time_limit
+from zorl.export.snapshot import Snapshot
 from zorl.policies.normalization import Normalizer
 from zorl.policies.observations import ObservationEncoder
-from zorl.policies.spaces import check_spaces
+from zorl.policies.spaces import ActionDecoder, check_spaces
 from zorl.recorders.base import Recorder
 from zorl.rollout.backend import Resources
 from zorl.rollout.evaluation import Evaluation
@@ -266,6 +268,12 @@ class BaselineAgent(BaseAgent):
         finally:
             if self._only_one:
                 self._runner.close()
+
+    def snapshot(self) -> Snapshot:
+        """See `BaseAgent`: zorl's network of the same function, up to the rounding of float32."""
+        about = f"the policy of {self.name} on {self.task.env_id}"
+        decoder = ActionDecoder.for_space(self.model.action_space)
+        return snapshot_of(of_baseline(self.model, self.name), about, self._encoder, decoder)
 
     def save(self, path: str | Path) -> None:
         """Write configuration, networks and normalisation statistics, atomically."""

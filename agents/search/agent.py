@@ -25,6 +25,7 @@ from zorl.agents.search.callbacks import Hook, as_hook
 from zorl.agents.search.config import SearchConfig
 from zorl.agents.search.incumbent import Incumbent
 from zorl.agents.search.objects import label
+from zorl.agents.warm_start import begin
 from zorl.common.errors import EnvironmentFailure, FileFormatError, GenerationGivenUp
 from zorl.common.options import Option, describe_options
 from zorl.common.storage import Arrays, check_writable, flatten, save_archive, unflatten
@@ -99,14 +100,7 @@ class SearchAgent(BaseAgent):
         if self._decoder.unscaled:
             log.warning("%s: %s", self.task.env_id, self._decoder.unscaled)
         self.policy: Policy = make_policy(
-            self._encoder.size,
-            self._decoder,
-            config.policy,
-            config.hidden,
-            config.activation,
-            config.bias,
-            fixed,
-            config.memory,
+            self._encoder.size, self._decoder, fixed=fixed, **config.network
         )
         uniforms = self._decoder.outputs if config.stochastic else 0
         setup = BackendSetup(
@@ -343,7 +337,10 @@ class SearchAgent(BaseAgent):
         cls, config: SearchConfig, resources: Resources = DEFAULT_RESOURCES
     ) -> SearchAgent:
         """See `BaseAgent`."""
-        return cls(config, resources)
+        agent = cls(config, resources)
+        if config.init is not None:
+            agent.state = begin(config, agent.search, agent.policy, agent.state.normalizer)
+        return agent
 
     @classmethod
     def from_archive(

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from zorl.agents.published import tuned as published_settings
 from zorl.agents.search.auto import AUTO, choose
 from zorl.agents.search.objects import described, encoded, is_label, label, missing, rebuilt
+from zorl.agents.warm_start import read_start
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.options import parse_sizes, resolve_options
 from zorl.common.plain import plain
@@ -57,7 +58,8 @@ class SearchConfig:
         bias: give the layers biases.
         memory: give the policy a memory: a recurrent cell and its number of units, as gru:8 or
             elman:8. The hidden layers, none unless they are given, then follow it.
-        policy: a network of your own instead of these four: a `torch.nn.Module`, a function that
+        squash: let the network's outputs go through a tanh, as SAC's and TD3's; for Box actions.
+        policy: a network of your own instead of these five: a `torch.nn.Module`, a function that
             makes one from (features, outputs), or "module:function", the name of such a function.
         stochastic: act by seeded chance during the search; evaluation is deterministic.
         normalize: how observations are normalised.
@@ -69,6 +71,9 @@ class SearchConfig:
         alive_bonus_offset: is added to the reward of every step in the search and the gate alone,
             as -1 against a bonus for staying alive; figures of the task are without it.
         zero_policy: start with all parameters 0, as a linear policy does.
+        init: start from the network in a file, which brings its layers and normalisation along: a
+            file of zorl's, a zip of stable-baselines3's, or a torch state_dict.
+        init_stats: beside a zip of stable-baselines3's the pickle that VecNormalize saved.
         seed: of the run.
         non_finite: raise an error at a NaN or infinite reward, or score the candidate worst.
         on_failure: fail the run when an environment raises, hangs or kills its worker process for
@@ -84,6 +89,7 @@ class SearchConfig:
     activation: str = "tanh"
     bias: bool = True
     memory: str | None = None
+    squash: bool = False
     policy: Any = None
     stochastic: bool = False
     normalize: str = "running"
@@ -93,6 +99,8 @@ class SearchConfig:
     max_episodes: int | None = None
     alive_bonus_offset: float = 0.0
     zero_policy: bool = False
+    init: str | None = None
+    init_stats: str | None = None
     seed: int = 0
     non_finite: str = "raise"
     on_failure: str = "fail"
@@ -111,11 +119,18 @@ class SearchConfig:
             ("backend", self.backend, BACKENDS),
         ):
             check_name(name, value, known)
-        for name in ("bias", "stochastic", "zero_policy"):
+        for name in ("bias", "squash", "stochastic", "zero_policy"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(
                     f"{name} must be True or False, got {getattr(self, name)!r}"
                 )
+        for name in ("init", "init_stats"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else str(value))
+        if self.init_stats is not None and self.init is None:
+            raise ConfigurationError("init_stats belongs to init, the network's own file")
+        if self.init is not None and self.zero_policy:
+            raise ConfigurationError("zero_policy and init are two different starts")
         if self.memory is not None:
             parse_memory(self.memory)
         if self.policy is not None:
@@ -181,8 +196,12 @@ class SearchConfig:
         values = {name: chosen.pop(name) for name in list(chosen) if name in OPTIONS}
         if given.get("memory") is not None:  # the agent's settings are those of another network
             values = {**values, "hidden": (), "bias": True}
+        if given.get("init") is not None:
+            start = read_start(str(given["init"]), given.get("init_stats"))
+            taken = start.fields if given.get("policy") is None else {}
+            values = {**values, **taken, "zero_policy": False}
         if given.get("policy") is not None:
-            for name in ("hidden", "activation", "bias", "memory"):
+            for name in ("hidden", "activation", "bias", "memory", "squash"):
                 values.pop(name, None)
                 if given.get(name) is not None:
                     raise ConfigurationError(
@@ -247,6 +266,12 @@ class SearchConfig:
                 recipe: Any = registry.resolve(given)
                 values[options] = encoded(resolve_options(recipe, whole, what))
         return replace(self, **values)
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """The policy's network, as arguments of `make_policy`."""
+        names = ("hidden", "activation", "bias", "memory", "squash")
+        return {"source": self.policy, **{name: getattr(self, name) for name in names}}
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as JSON types."""

@@ -86,12 +86,15 @@ def setting(
     mean: tuple[float, ...] = (-0.4, 0.0, 0.2),
     std: tuple[float, ...] = (0.5, 0.4, 0.6),
     memory: str | None = None,
+    squash: bool = False,
 ) -> Setting:
     env = task.make()
     encoder = ObservationEncoder.for_space(env.observation_space)
     decoder = ActionDecoder.for_space(env.action_space)
     env.close()
-    policy: Any = make_policy(encoder.size, decoder, None, hidden, activation, bias, memory=memory)
+    policy: Any = make_policy(
+        encoder.size, decoder, None, hidden, activation, bias, memory=memory, squash=squash
+    )
     return Setting(task, policy, encoder, mode, mean, std)
 
 
@@ -102,11 +105,11 @@ def echo(action: str, single: bool) -> Task:
 # Every activation, layer shape, way of normalising and kind of action, each with some other.
 NETWORKS: dict[str, Callable[[], Setting]] = {
     "linear": lambda: setting(echo("box", True), ()),
-    "one-unit": lambda: setting(echo("two", False), (1,), "tanh", False, "bounds"),
+    "one-unit": lambda: setting(echo("two", False), (1,), "tanh", False, "bounds", squash=True),
     "gru": lambda: setting(echo("wide", False), (8,), "elu", True, "running", memory="gru:9"),
     "three-layers": lambda: setting(echo("seven", True), (5, 7, 3), "silu", True, "running"),
     "two-layers": lambda: setting(echo("box", True), (32, 32), "relu", False, "off"),
-    "broad": lambda: setting(echo("wide", False), (70,), "sigmoid", True, "bounds"),
+    "broad": lambda: setting(echo("wide", False), (70,), "sigmoid", True, "bounds", squash=True),
 }
 
 

@@ -75,6 +75,7 @@ def cases(n: int = 10_000) -> list[Case]:
         case("relu_3", "image", "box", n, hidden=(6, 5), activation="relu"),
         case("elu_4", "box", "box", n, activation="elu", normalize="off", bias=False),
         case("sigmoid_5", "discrete", "open-box", n, activation="sigmoid", hidden=(4, 7, 3)),
+        case("squashed_5", "box", "box", n, activation="relu", squash=True),
         case("silu_6", "image", "box", n, activation="silu", normalize="bounds"),
         case("choice_7", "image", "discrete", n),
         case("choices_8", "box", "multi-discrete", n, activation="relu"),

@@ -25,10 +25,12 @@ SHAPES: list[Shape] = [
 ]
 
 
-def check_bits(shape: Shape, activation: str, bias: bool, scale: float) -> bool:
+def check_bits(
+    shape: Shape, activation: str, bias: bool, scale: float, squash: bool = False
+) -> bool:
     """Compare the two forms; whether all outputs are numbers."""
     inputs, hidden, outputs = shape
-    policy = MlpPolicy(inputs, raw_outputs(outputs), hidden, activation, bias)
+    policy = MlpPolicy(inputs, raw_outputs(outputs), hidden, activation, bias, squash)
     rng = np.random.default_rng(10)
     thetas = (scale * rng.normal(size=(9, policy.dim))).astype(np.float32)
     x = rng.normal(size=(9, inputs)) * rng.choice([1e-20, 1, 10], size=(9, 1))
@@ -49,12 +51,12 @@ def check_bits(shape: Shape, activation: str, bias: bool, scale: float) -> bool:
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @settings(deadline=None, derandomize=True, max_examples=6)
-@given(st.sampled_from(SHAPES), st.booleans(), st.sampled_from([1.0, 30.0, 1e37]))
-@example((17, (32, 32), 6), True, 30.0)
+@given(st.sampled_from(SHAPES), st.booleans(), st.sampled_from([1.0, 30.0, 1e37]), st.booleans())
+@example((17, (32, 32), 6), True, 30.0, True)
 def test_compiled_code_gives_the_same_bits(
-    activation: str, shape: Shape, bias: bool, scale: float
+    activation: str, shape: Shape, bias: bool, scale: float, squash: bool
 ) -> None:
-    check_bits(shape, activation, bias, scale)
+    check_bits(shape, activation, bias, scale, squash)
 
 
 @pytest.mark.parametrize("bias", [True, False])

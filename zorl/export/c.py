@@ -142,8 +142,7 @@ class C:
             for word, values in zip(("half", "middle", "low", "high"), decoder.range, strict=True):
                 parts.append(_array(f"{name}_{word}", values))
         parts.append(_LAYER.substitute(name=name))
-        if policy.hidden:
-            parts.append(_activation(policy.activation, name))
+        parts.append(_activations(snapshot.activations, name))
         if decoder.kind in ("discrete", "multi-discrete"):
             parts.append(_LARGEST.substitute(name=name))
         parts.append(_act(snapshot, name, sizes))
@@ -160,15 +159,19 @@ def _array(name: str, values: NDArray[Any]) -> str:
     return f"static const {kind} {name}[{values.size}] = {{\n{wrapped(texts, 4)}}};\n\n"
 
 
-def _activation(activation: str, name: str) -> str:
+def _activations(names: list[str], name: str) -> str:
+    """The functions of these names, with what they need."""
     texts = {key: literals(np.array(value), "f")[0] for key, value in a.CONSTANTS.items()}
     texts["lowest"] = f"({texts['lowest']})"
-    body = Template(_ACTIVATIONS[activation]).substitute(name=name)
-    exp = "" if activation == "relu" else _EXP.substitute(texts, name=name, exponent=a.EXPONENT)
-    return (
-        f"{exp}static inline float {name}_{activation}(float x)\n{{\n{body}"
-        "    return x == x ? value : x;\n}\n\n"
-    )
+    exp = _EXP.substitute(texts, name=name, exponent=a.EXPONENT)
+    parts = [exp] if {*names} - {"relu"} else []
+    for activation in names:
+        body = Template(_ACTIVATIONS[activation]).substitute(name=name)
+        parts.append(
+            f"static inline float {name}_{activation}(float x)\n{{\n{body}"
+            "    return x == x ? value : x;\n}\n\n"
+        )
+    return "".join(parts)
 
 
 def _action_type(snapshot: Snapshot) -> str:
@@ -215,6 +218,9 @@ def _act(snapshot: Snapshot, name: str, sizes: list[int]) -> str:
             activated = f"{target}[i] = {name}_{policy.activation}({target}[i]);"
             lines += [f"    for (int i = 0; i < {fan_out}; i++)", f"        {activated}"]
         source, target = target, source
+    if policy.squash:
+        squashed = f"{source}[i] = {name}_tanh({source}[i]);"
+        lines += [f"    for (int i = 0; i < {sizes[-1]}; i++)", f"        {squashed}"]
     return "\n".join([*lines, *_decode(snapshot, name, source, kind), "}", "", "#endif", ""])
 
 

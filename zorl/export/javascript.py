@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from zorl.export.formats import register_format
 from zorl.export.snapshot import Snapshot, literals, wrapped
 from zorl.policies import activations as a
-from zorl.policies.mlp import MlpPolicy
 
 _SCRIPT = Template("""\
 // $head
@@ -48,7 +47,7 @@ $activation  // b + W x, summed input by input; w has a row for each input.
     let h = Float32Array.from(features$normalised);
     layers.forEach(([w, b]$index) => {
       h = layer(w, b, $layer_input);
-    });
+    });$squashed
     return $decoded;
   }
 
@@ -138,24 +137,25 @@ class JavaScript:
             if decoder.kind == "discrete"
             else f"an array of {len(decoder.groups)} numbers",
             constants="\n".join(constants),
-            activation=_activation(snapshot.mlp),
+            activation=_activations(snapshot.activations),
             features=features,
+            squashed="\n    h = h.map(tanh);" if snapshot.mlp.squash else "",
             index=", index" if snapshot.mlp.hidden else "",
-            layer_input="index ? h.map(activation) : h" if snapshot.mlp.hidden else "h",
+            layer_input=f"index ? h.map({snapshot.mlp.activation}) : h"
+            if snapshot.mlp.hidden
+            else "h",
             normalised=normalised,
             decoded=_decoded(snapshot),
         ).encode()
 
 
-def _activation(policy: MlpPolicy) -> str:
-    """The function between layers, with what it needs; nothing for a linear policy."""
-    if not policy.hidden:
-        return ""
+def _activations(names: list[str]) -> str:
+    """The functions of these names, with what they need."""
     # Exactly: a number in JavaScript is a float64.
     numbers = {key: repr(float(value)) for key, value in a.CONSTANTS.items()}
-    exp = "" if policy.activation == "relu" else _EXP.substitute(numbers, exponent=a.EXPONENT)
-    body = _ACTIVATIONS[policy.activation]
-    return f"{exp}  function activation(x) {{\n{body}\n  }}\n\n"
+    parts = [_EXP.substitute(numbers, exponent=a.EXPONENT)] if {*names} - {"relu"} else []
+    parts += [f"  function {name}(x) {{\n{_ACTIVATIONS[name]}\n  }}\n\n" for name in names]
+    return "".join(parts)
 
 
 def _typed(values: NDArray[Any]) -> str:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from zorl.export.formats import register_format
 from zorl.export.snapshot import Snapshot, literals, wrapped
 from zorl.policies import activations as a
-from zorl.policies.mlp import MlpPolicy
 
 _FILE = Template('''\
 """$head
@@ -41,13 +40,13 @@ $loop
         for i, row in enumerate(weight):  # input by input: a matrix product rounds otherwise
             total = total + h[..., i : i + 1] * row
         h = total
-$decode
+${squashed}$decode
 ''')
 
 _LOOP = """\
     for index, (weight, bias) in enumerate(LAYERS):
         if index:
-            h = _activation(h)"""
+            h = _$activation(h)"""
 
 _EXP = Template('''\
 def _exp(y):
@@ -120,21 +119,24 @@ class Numpy:
             observation_shape=encoder.shape,
             layers="".join(layers),
             constants="".join(f"{line}\n" for line in constants),
-            activation=_activation(snapshot.mlp),
+            activation=_activations(snapshot.activations),
             encode=encode,
-            loop=_LOOP if snapshot.mlp.hidden else "    for weight, bias in LAYERS:",
+            loop=Template(_LOOP).substitute(activation=snapshot.mlp.activation)
+            if snapshot.mlp.hidden
+            else "    for weight, bias in LAYERS:",
+            squashed="    h = _tanh(h)\n" if snapshot.mlp.squash else "",
             decode=_decode(snapshot),
         ).encode()
 
 
-def _activation(policy: MlpPolicy) -> str:
-    """The function between layers, with what it needs; nothing for a linear policy."""
-    if not policy.hidden:
-        return ""
+def _activations(names: list[str]) -> str:
+    """The functions of these names, with what they need."""
     numbers = {key: literals(np.array(value))[0] for key, value in a.CONSTANTS.items()}
-    exp = "" if policy.activation == "relu" else _EXP.substitute(numbers, exponent=a.EXPONENT)
-    body = _ACTIVATIONS[policy.activation]
-    return f"{exp}def _activation(x):\n{body}\n    return np.where(np.isnan(x), x, value)\n\n\n"
+    parts = [_EXP.substitute(numbers, exponent=a.EXPONENT)] if {*names} - {"relu"} else []
+    for name in names:
+        body = f"{_ACTIVATIONS[name]}\n    return np.where(np.isnan(x), x, value)"
+        parts.append(f"def _{name}(x):\n{body}\n\n\n")
+    return "".join(parts)
 
 
 def _array(values: NDArray[Any], indent: int = 4) -> str:

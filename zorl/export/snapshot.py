@@ -99,6 +99,12 @@ class Snapshot:
         return (*self.normalizer.affine(), self.normalizer.clip)
 
     @property
+    def activations(self) -> list[str]:
+        """The nonlinearities that zorl's own network has, by name."""
+        own = [self.mlp.activation] if self.mlp.hidden else []
+        return sorted({*own, "tanh"} if self.mlp.squash else {*own})
+
+    @property
     def group_starts(self) -> list[int]:
         """The index of each group's first output."""
         return [0, *np.cumsum(self.decoder.groups)[:-1].tolist()]

@@ -54,6 +54,7 @@ CONSTANTS = {
 }
 
 TANH, RELU, ELU, SIGMOID, SILU = range(5)  # their numbers in compiled code
+SQUASHED = 16  # more: the network's outputs go through a tanh
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from zorl.policies.activations import (
     ROUNDER,
     SIGMOID,
     SILU,
+    SQUASHED,
     TANH,
     TWO,
     ZERO,
@@ -244,7 +245,9 @@ def _layers(  # type: ignore[no-untyped-def]
         _layer(thetas[row, at : at + size], scratch[layer % 2], h, fan_in, fan_out, bias)
         at += size
         if layer < layers - 1:
-            _all(h, activation)
+            _all(h, activation % SQUASHED)
+        elif activation >= SQUASHED:
+            _all(h, TANH)
     return scratch[layers % 2, : sizes[layers]]
 
 

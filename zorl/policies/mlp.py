@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from zorl.common.errors import ConfigurationError
 from zorl.common.types import Vector
 from zorl.common.validation import at_least, check_flag, check_name
-from zorl.policies.activations import ACTIVATIONS
+from zorl.policies.activations import ACTIVATIONS, SQUASHED
 from zorl.policies.spaces import ActionDecoder, Actions
 
 Array = NDArray[Any]
@@ -67,6 +67,7 @@ class MlpPolicy:
         hidden: sizes of the hidden layers; () is a linear policy.
         activation: a name in `ACTIVATIONS`.
         bias: whether layers have biases.
+        squash: whether the outputs go through a tanh, as those of SAC and TD3.
     """
 
     inputs: int
@@ -74,6 +75,7 @@ class MlpPolicy:
     hidden: tuple[int, ...] = (8,)
     activation: str = "tanh"
     bias: bool = True
+    squash: bool = False
 
     state_size = 0
 
@@ -89,6 +91,7 @@ class MlpPolicy:
         object.__setattr__(self, "hidden", tuple(map(int, hidden)))
         check_name("activation", self.activation, ACTIVATIONS)
         check_flag("bias", self.bias)
+        check_flag("squash", self.squash)
 
     @property
     def layers(self) -> list[tuple[int, int]]:
@@ -125,9 +128,13 @@ class MlpPolicy:
 
     @property
     def layout(self) -> list[int]:
-        """What `kernels` are told: bias, the numbers of activation and cell, sizes from o on."""
+        """What `kernels` are told: bias, the numbers of activation and cell, sizes from o on.
+
+        The activation's number is `SQUASHED` more where the outputs are squashed.
+        """
         sizes = [self.inputs, *(out for out, _ in self.layers)]
-        return [int(self.bias), ACTIVATIONS[self.activation].number, 0, *sizes]
+        number = ACTIVATIONS[self.activation].number + SQUASHED * self.squash
+        return [int(self.bias), number, 0, *sizes]
 
     @property
     def width(self) -> int:
@@ -242,6 +249,7 @@ class Forward:
         self._act = ACTIVATIONS[policy.activation]
         self._features = np.empty((len(thetas), policy.inputs), np.float32)
         self._layers = [OrderedSum(bias, weight) for weight, bias in policy.unpack(thetas)]
+        self._squash = policy.squash
 
     def __call__(self, n: int, features: Array) -> Float32:
         """(n, outputs) for features (n, o); the result is overwritten by the next call."""
@@ -252,6 +260,8 @@ class Forward:
                 if index:
                     self._act(x, x)
                 x = layer(n, x)
+            if self._squash:
+                ACTIVATIONS["tanh"](x, x)
         return x
 
 

@@ -90,6 +90,7 @@ def make_policy(
     bias: bool = True,
     fixed: Mapping[str, NDArray[Any]] | None = None,
     memory: str | None = None,
+    squash: bool = False,
 ) -> Policy:
     """The policy that a configuration describes.
 
@@ -101,15 +102,22 @@ def make_policy(
         activation: its nonlinearity.
         bias: whether its layers have biases.
         fixed: saved buffers and frozen parameters of the user's network; see `ModulePolicy`.
+        squash: whether its outputs go through a tanh; not beside a memory.
         memory: the cell in front of zorl's network, see `RecurrentPolicy`; None: no memory.
 
     Raises:
         ConfigurationError: see `find_source`, `ModulePolicy`, `MlpPolicy` and `RecurrentPolicy`.
     """
+    if squash and decoder.kind != "box":
+        raise ConfigurationError(
+            f"squash is for actions between bounds, a Box, not for {decoder.kind} ones"
+        )
+    if squash and (source is not None or memory is not None):
+        raise ConfigurationError("squash is for zorl's own network without a memory")
     if source is None and memory is not None:
         return RecurrentPolicy(inputs, decoder, memory, hidden, activation, bias)
     if source is None:
-        return MlpPolicy(inputs, decoder, hidden, activation, bias)
+        return MlpPolicy(inputs, decoder, hidden, activation, bias, squash)
     from zorl.policies.module import ModulePolicy  # torch loads where such a policy is made
 
     found = find_source(source) if isinstance(source, str) else source

@@ -28,7 +28,7 @@ from zorl.rollout.local.gymnasium_runner import GymnasiumRunner
 
 KIND = "failed episode"
 MOST_FILES = 20  # kept of one run
-_POLICY = ("inputs", "hidden", "activation", "bias", "memory")
+_POLICY = ("inputs", "hidden", "activation", "bias", "memory", "squash")
 
 
 def save_episode(

@@ -30,14 +30,15 @@ def sizes_of(policy: Network) -> dict[str, int]:
 def network_lines(policy: Network, exact: bool) -> tuple[list[str], list[str]]:
     """The lines, and the outputs as expressions."""
     lines, at, source = [], 0, "H0"
-    head, number = policy, 1
+    number = 1
     if isinstance(policy, RecurrentPolicy):
         lines, at, source = _cell(policy, exact), policy.cell_dim, "C"
-        head, number = policy.head, 2
+        number = 2
+    head = policy.head if isinstance(policy, RecurrentPolicy) else policy
     for index, (out, fan_in) in enumerate(head.layers, number):
         last = index == number + len(head.layers) - 1
         bias = at + out * fan_in
-        value = "x" if last else activated(policy.activation, exact)
+        value = activated(head, exact, last)
         target = f"H{index}"
         lines += _neurons(
             out,
@@ -49,8 +50,14 @@ def network_lines(policy: Network, exact: bool) -> tuple[list[str], list[str]]:
     return lines, [f"{source}[{i} * L + l]" for i in range(policy.decoder.outputs)]
 
 
-def activated(name: str, exact: bool) -> str:
-    """The activation of a sum x, as an expression."""
+def activated(policy: MlpPolicy, exact: bool, last: bool) -> str:
+    """A neuron's value from its sum x, as an expression."""
+    if last:
+        return _activation("tanh", exact) if policy.squash else "x"
+    return _activation(policy.activation, exact)
+
+
+def _activation(name: str, exact: bool) -> str:
     activation = ACTIVATIONS[name]
     return f"neuron(x, {activation.number})" if exact else activation.fast
 
@@ -88,7 +95,7 @@ def _cell(policy: RecurrentPolicy, exact: bool) -> list[str]:
         bias = b + row if policy.bias and "x" in names else None
         return _neurons(out, bias, [sources[name] for name in names], ends)
 
-    tanh, sigmoid = activated("tanh", exact), activated("sigmoid", exact)
+    tanh, sigmoid = _activation("tanh", exact), _activation("sigmoid", exact)
     if policy.cell.number == GRU:
         lines = [
             *sums(0, 2 * h, "xh", [f"G[j * L + l] = {sigmoid}"]),

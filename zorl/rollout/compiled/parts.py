@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zorl.envs.twins.base import Twin
+from zorl.policies.mlp import MlpPolicy
 from zorl.rollout.compiled.layers import Network, activated, looped, network_lines, sizes_of
 from zorl.rollout.compiled.translate import Translation
 
@@ -145,6 +146,7 @@ class Parts:
     def _neurons(self) -> tuple[list[str], list[str]]:
         """The network as one expression a neuron; and its outputs."""
         policy, lines = self.spec.policy, []
+        assert isinstance(policy, MlpPolicy)  # one with memory is too large for this
         source, at = [f"x{i}" for i in self.features], 0
         for index, (out, fan_in) in enumerate(policy.layers):
             bias = at + out * fan_in
@@ -155,7 +157,7 @@ class Parts:
                 terms = [f"{w} * {x}" for w, x in zip(weights, source, strict=True)]
                 lines.append(f"x = {' + '.join([start, *terms])}")
                 last = index == len(policy.layers) - 1
-                value = "x" if last else activated(policy.activation, self.spec.exact)
+                value = activated(policy, self.spec.exact, last)
                 lines.append(f"{name} = {value}")
             source, at = names, bias + out * policy.bias
         return lines, source
