@@ -232,7 +232,7 @@ class BaseAgent(Agent):
             validator.measure(0.0)
 
             def after_record() -> bool:
-                if validator.due():
+                if validator.due(0.0):
                     validator.measure(0.0)
                 return stop is not None and stop()
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.plain import plain
-from zorl.common.validation import at_least
+from zorl.common.validation import at_least, is_finite
+from zorl.recorders.base import UNLIMITED, budget_words
 
 SELECT = ("last", "best")
+POINTS = 20  # of a learning curve
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class TrainingPlan:
         held_out: episodes of the final estimate, on seeds that nothing before has seen.
         select: the final policy: the last one, or the best by validation.
         stop_at: stop when validation reaches this mean native return.
+        seconds: end the training after so many seconds, validation apart, where its env steps are
+            not spent before.
     """
 
     total_timesteps: int
@@ -34,6 +38,7 @@ class TrainingPlan:
     held_out: int = 100
     select: str = "best"
     stop_at: float | None = None
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -46,11 +51,28 @@ class TrainingPlan:
             raise UnknownNameError("selection", self.select, SELECT)
         if isinstance(self.stop_at, bool) or not isinstance(self.stop_at, (int, float, type(None))):
             raise ConfigurationError(f"stop_at must be a return, got {self.stop_at!r}")
+        if self.seconds is not None and not (is_finite(self.seconds) and self.seconds > 0):
+            raise ConfigurationError(f"seconds must be a number > 0, got {self.seconds!r}")
 
     @property
     def interval(self) -> int:
         """Env steps between two points of the learning curve."""
-        return self.validate_every or max(1, self.total_timesteps // 20)
+        return self.validate_every or max(1, self.total_timesteps // POINTS)
+
+    @property
+    def points(self) -> str:
+        """How far the points of the learning curve are apart, in words."""
+        if self.validate_every is not None or self.seconds is None:
+            return budget_words(self.interval, None)
+        seconds = self.seconds / POINTS
+        if self.total_timesteps >= UNLIMITED:
+            return budget_words(UNLIMITED, seconds)
+        return budget_words(self.interval, seconds)
+
+    @property
+    def budget(self) -> str:
+        """The budget in words."""
+        return budget_words(self.total_timesteps, self.seconds)
 
     def extended(self, total_timesteps: int) -> TrainingPlan:
         """The same plan with a larger budget.

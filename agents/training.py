@@ -289,6 +289,7 @@ class _Training:
             config=run_config(agent, self.plan),
             total_timesteps=self.plan.total_timesteps,
             folder=path,
+            seconds=self.plan.seconds,
             start_index=agent.num_records,
             start_steps=agent.num_timesteps,
             description=agent.description,
@@ -297,10 +298,11 @@ class _Training:
 
     def _learn(self) -> None:
         agent, budget = self.agent, self.plan.total_timesteps
-        if not self.rows or self.validator.due():  # due: when the run was interrupted in it
+        # Due: the run was interrupted in that validation.
+        if not self.rows or self.validator.due(self.seconds):
             self._validate()
         left = budget - agent.num_timesteps
-        if left > 0 and not self._goal_reached():
+        if left > 0 and not self._is_over():
             agent.learn(left, recorders=[self.recorders], stop=self._after_record)
         if agent.num_timesteps >= budget or agent.given_up:
             self.status = "finished"
@@ -309,11 +311,19 @@ class _Training:
 
     def _after_record(self) -> bool:
         """Between two generations: validate, save, and say whether to stop."""
-        if self.validator.due():
+        if self.validator.due(self.seconds):
             self._validate()
         if time.perf_counter() - self.saved > CHECKPOINT_SECONDS:
             self._checkpoint()
-        return self._goal_reached() or (self.stop is not None and self.stop())
+        return self._is_over() or (self.stop is not None and self.stop())
+
+    def _is_over(self) -> bool:
+        """Whether the goal is reached, or the time is up."""
+        limit = self.plan.seconds
+        if limit is not None and self.seconds >= limit:
+            self.status = "finished"
+            return True
+        return self._goal_reached()
 
     def _goal_reached(self) -> bool:
         goal = self.plan.stop_at

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from zorl.agents.agent import Agent
-from zorl.agents.plan import TrainingPlan
+from zorl.agents.plan import POINTS, TrainingPlan
 from zorl.common.errors import TooManySteps
 from zorl.common.streams import Streams
 from zorl.runs.curves import Row, best_row, score
@@ -44,17 +44,22 @@ class Validator:
         self._agent, self._plan, self._best = agent, plan, best
         self._told = False
 
-    def due(self) -> bool:
+    def due(self, seconds: float) -> bool:
         """Whether the next point of the curve is to be measured now.
 
         The last point is none of these: it is measured after learning, because PPO still updates
         after its last step.
+
+        Args:
+            seconds: of training so far.
         """
         plan, steps, last = self._plan, self._agent.num_timesteps, self.rows[-1]
         following: float = (int(last["env_steps"]) // plan.interval + 1) * plan.interval
         if plan.validate_every is None:
             cost = self._agent.training_per_validation * last["validation_steps"]
             following = max(following, last["env_steps"] + cost)
+            if plan.seconds is not None and seconds - last["seconds"] >= plan.seconds / POINTS:
+                following = last["env_steps"] + cost
         return following <= steps < plan.total_timesteps
 
     def measure(self, seconds: float) -> Row:

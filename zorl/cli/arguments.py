@@ -265,7 +265,7 @@ def plan_options(parser: argparse.ArgumentParser) -> None:
     from zorl.agents.plan import SELECT, TrainingPlan
 
     group = parser.add_argument_group("budget, validation and result")
-    default = {"total_timesteps": f"{TIMESTEPS:_}"}
+    default = {"total_timesteps": f"{TIMESTEPS:_}, or no limit beside --seconds"}
     add_fields(group, TrainingPlan, (), {"select": SELECT}, default)
 
 
@@ -374,5 +374,7 @@ def resources_from(args: argparse.Namespace) -> dict[str, Any]:
 def plan_from(args: argparse.Namespace) -> Any:
     """The plan that the options describe."""
     from zorl.agents.plan import TrainingPlan
+    from zorl.recorders.base import UNLIMITED
 
-    return TrainingPlan(**{"total_timesteps": TIMESTEPS, **given(args, TrainingPlan)})
+    budget = TIMESTEPS if args.seconds is None else UNLIMITED
+    return TrainingPlan(**{"total_timesteps": budget, **given(args, TrainingPlan)})

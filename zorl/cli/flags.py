@@ -57,6 +57,7 @@ FORMS: Mapping[str, Form] = {
     "hidden": Form(metavar="SIZES"),
     "policy": Form(metavar="MODULE:FUNCTION"),
     "ray": Form("--ray-address", "ADDRESS"),
+    "seconds": Form(metavar="SECONDS", type=duration),
     "stop_at": Form(metavar="RETURN"),
     "timeout": Form(metavar="SECONDS", type=duration),
     "total_timesteps": Form("--timesteps", "STEPS"),

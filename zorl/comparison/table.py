@@ -232,7 +232,7 @@ def markdown(comparison: Comparison, rows: Sequence[AgentRow], runs: Sequence[Co
     }
     sections = [
         f"# {task.env_id}{wrappers}: {', '.join(row.agent for row in rows)}",
-        f"{comparison.plan.total_timesteps:,} env steps for each run, "
+        f"{comparison.plan.budget} for each run, "
         + (f"seeds {', '.join(map(str, seeds))}." if len(seeds) > 1 else f"seed {seeds[0]}.")
         + f" Threshold: a native return of {task.threshold:g}.",
         _grid(rows, results),
@@ -289,7 +289,7 @@ def _notes(comparison: Comparison) -> str:
         "Success: share of held-out episodes, mean over runs. Solved: runs whose mean held-out "
         "return is at or above the threshold.",
         "Reached: runs whose learning curve (the mean native return of "
-        f"{plan.validate_episodes} validation episodes, every {plan.interval:,} env steps) came "
+        f"{plan.validate_episodes} validation episodes, every {plan.points}) came "
         "to the threshold; env steps and seconds until then are medians of these runs.",
         "Env steps and seconds: training alone, mean over runs. Each run is a process with one "
         "numerical thread; runs side by side share the machine.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from zorl.common.errors import ConfigurationError
 from zorl.envs import Task
+
+UNLIMITED = 10**12  # env steps, where seconds alone are the budget
 
 
 class Record(Protocol):
@@ -66,6 +69,7 @@ class Run:
         start_steps: env steps before the first record.
         description: what a user should know before training starts, or None.
         seed: of the run.
+        seconds: the budget of seconds, or None.
     """
 
     name: str
@@ -78,6 +82,19 @@ class Run:
     start_steps: int = 0
     description: str | None = None
     seed: int = 0
+    seconds: float | None = None
+
+    def pace(self, points: int) -> float:
+        """Seconds between `points` points along a budget of seconds; infinite without one."""
+        return math.inf if self.seconds is None else self.seconds / points
+
+
+def budget_words(total_timesteps: int, seconds: float | None) -> str:
+    """A budget of env steps, of seconds, or of what is spent first."""
+    steps = f"{total_timesteps:,} env steps"
+    if seconds is None:
+        return steps
+    return f"{seconds:g} s" if total_timesteps >= UNLIMITED else f"{steps} or {seconds:g} s"
 
 
 class Recorder(Protocol):

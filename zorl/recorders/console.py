@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 from zorl.common.output import if_readable
-from zorl.recorders.base import BaseRecorder, Record, Run
+from zorl.recorders.base import BaseRecorder, Record, Run, budget_words
 from zorl.recorders.registry import register_recorder
 
 _REFRESH_SECONDS = 0.2
@@ -44,8 +44,8 @@ class ConsoleRecorder(BaseRecorder):
         with if_readable(self._stream):
             if run.folder is not None:
                 # Long before the first record: a validation and a generation may take a while.
-                steps = f"{run.total_timesteps:,} env steps"
-                print(f"training for {steps}; Ctrl-C stops and saves", file=self._stream)
+                words = budget_words(run.total_timesteps, run.seconds)
+                print(f"training for {words}; Ctrl-C stops and saves", file=self._stream)
             if run.description is not None:
                 print(run.description, file=self._stream)
         if not self._stream.isatty():
@@ -65,7 +65,7 @@ class ConsoleRecorder(BaseRecorder):
             columns.insert(0, BarColumn(bar_width=16))
             self._room = lambda: console.width - 1 - len("100% ") - 17
         self._progress = Progress(*columns, console=console, auto_refresh=False, transient=True)
-        self._task = self._progress.add_task("", total=run.total_timesteps, line="")
+        self._task = self._progress.add_task("", total=1.0, line="")
         with if_readable(self._stream):
             self._progress.start()
 
@@ -92,12 +92,19 @@ class ConsoleRecorder(BaseRecorder):
     def _show(self, record: Record) -> None:
         line = self.line(record)
         with if_readable(self._stream):
+            done = self._share(record)
             if self._progress is None:
-                percent = 100 * min(1.0, record.env_steps / self._run.total_timesteps)
-                print(f"{percent:3.0f}% {line}", file=self._stream)
+                print(f"{100 * done:3.0f}% {line}", file=self._stream)
             else:
-                done, line = record.env_steps, self.line(record, self._room())
+                line = self.line(record, self._room())
                 self._progress.update(self._task, completed=done, line=line, refresh=True)
+
+    def _share(self, record: Record) -> float:
+        """How much of the budget is spent."""
+        steps = record.env_steps / self._run.total_timesteps
+        if self._run.seconds is None:
+            return min(1.0, steps)
+        return min(1.0, max(steps, (time.perf_counter() - self._began) / self._run.seconds))
 
     def line(self, record: Record, room: int | None = None) -> str:
         """The figures of a record in one line.
@@ -112,6 +119,8 @@ class ConsoleRecorder(BaseRecorder):
         done = record.env_steps - self._run.start_steps
         rate = done / seconds
         left = max(self._run.total_timesteps - record.env_steps, 0) / max(rate, 1e-9)
+        if self._run.seconds is not None:
+            left = min(left, max(self._run.seconds - seconds, 0.0))
         parts = [f"gen {record.index + 1}", f"{record.env_steps:,} steps", f"{rate:,.0f}/s"]
         native = figures.get("task/native_return_mean")
         if self._run.task.shaped:

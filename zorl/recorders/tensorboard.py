@@ -66,9 +66,11 @@ class TensorBoardRecorder(BaseRecorder):
         super().start(run)
         self._log = self._given or log_of(run.folder, "tensorboard")
         self._log.open()
-        self._pace = Pace(max(1, run.total_timesteps) / self._points, self._seconds, self._clock)
+        seconds = min(self._seconds, run.pace(self._points))
+        self._pace = Pace(max(1, run.total_timesteps) / self._points, seconds, self._clock)
         steps = max(1, run.total_timesteps) / max(1, self._histograms)
-        self._histogram_pace = Pace(steps, _HISTOGRAM_SECONDS, self._clock)
+        seconds = min(_HISTOGRAM_SECONDS, run.pace(max(1, self._histograms)))
+        self._histogram_pace = Pace(steps, seconds, self._clock)
         self._left_out = None
         # The checkpoint's own record has env_steps == start_steps and stays.
         self._log.session(run.start_steps + 1 if run.start_index > 0 else 0)

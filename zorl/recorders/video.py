@@ -99,7 +99,8 @@ class VideoRecorder(BaseRecorder):
         self._log.open()
         self._run = run
         self._seed = Streams(run.seed).seeds(Purpose.VIDEO, 0, 1)[0]
-        self._pace = Pace(max(1, run.total_timesteps) / self._videos, self._seconds, self._clock)
+        seconds = min(self._seconds, run.pace(self._videos))
+        self._pace = Pace(max(1, run.total_timesteps) / self._videos, seconds, self._clock)
         self._began = self._clock()
         self._spent = 0.0
         self._next_cost = self._first_cost
