@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 from zorl.agents.agent import Agent, AgentConfig
 from zorl.agents.base import DEFAULT_RESOURCES, FAMILIES, family_of, read_agent
@@ -16,6 +17,8 @@ from zorl.envs import Task, as_task
 from zorl.optimizers.base import Optimizer
 from zorl.rollout.backend import Resources
 from zorl.search.gates import Gate
+
+AnyEnv: TypeAlias = str | Task | EnvSpec | gym.Env[Any, Any] | Callable[[], gym.Env[Any, Any]]
 
 SETTINGS = ("tuned", "default")
 
@@ -29,7 +32,7 @@ def list_agents() -> dict[str, str]:
 
 def make_config(
     agent: str | Optimizer[Any],
-    env: str | Task | gym.Env[Any, Any] | Callable[[], gym.Env[Any, Any]],
+    env: AnyEnv,
     settings: str = "tuned",
     **options: Any,
 ) -> AgentConfig:
@@ -38,8 +41,8 @@ def make_config(
     Args:
         agent: a name in `list_agents()`; a recipe of an optimizer as "module:function"; or an
             optimizer, which a search agent then uses.
-        env: an environment id, a task, an environment made by `gymnasium.make`, or a function
-            without arguments that makes one.
+        env: an environment id, a task, an environment, its class, or a function without arguments
+            that makes one.
         settings: "tuned" for settings tuned for this agent and environment where there are some
             (RL Baselines3 Zoo's), "default" for the agent's defaults. Objects have neither.
         options: fields of `SearchConfig` (hidden, gate, episodes, seed, …) and arguments of the
@@ -56,7 +59,7 @@ def make_config(
 
 def make_agent(
     agent: str | Optimizer[Any],
-    env: str | Task | gym.Env[Any, Any] | Callable[[], gym.Env[Any, Any]],
+    env: AnyEnv,
     settings: str = "tuned",
     workers: int | None = None,
     timeout: float | None = None,
@@ -69,8 +72,8 @@ def make_agent(
     Args:
         agent: a name in `list_agents()`, as "cma-es" or "ppo"; a recipe of an optimizer as
             "module:function"; or an optimizer, which a search agent then uses.
-        env: an environment id, a task, an environment made by `gymnasium.make`, or a function
-            without arguments that makes one.
+        env: an environment id, a task, an environment, its class, or a function without arguments
+            that makes one.
         settings: see `make_config`.
         workers: see `Resources`, as for the next three; for search agents only.
         timeout: likewise.
@@ -105,6 +108,7 @@ def load_agent(
     policy: Any = None,
     optimizer: Optimizer[Any] | None = None,
     gate: Gate[Any] | None = None,
+    env: AnyEnv | None = None,
     trust: bool | None = None,
     **resources: Any,
 ) -> Agent:
@@ -118,6 +122,7 @@ def load_agent(
         policy: the network again, where it was given in Python and has no name to import.
         optimizer: the optimizer again, where it was given as an object that no file can hold.
         gate: likewise the gate.
+        env: likewise the environment, where it was given in Python and has no name to import.
         trust: whether the modules that the file names may be imported. True: yes; False: none but
             those of zorl, Gymnasium and Stable-Baselines3; None: yes, with a warning that names
             each one that the program has not imported itself.
@@ -130,7 +135,7 @@ def load_agent(
     """
     metadata, arrays = read_agent(path)
     family = FAMILIES[metadata["family"]]
-    objects = given_objects(policy=policy, optimizer=optimizer, gate=gate)
+    objects = given_objects(policy=policy, optimizer=optimizer, gate=gate, env=env)
     with named_by(path, trust):
         return family.from_archive(metadata, arrays, Resources(**resources), objects)
 

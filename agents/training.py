@@ -91,6 +91,7 @@ def resume(
     policy: Any = None,
     optimizer: Optimizer[Any] | None = None,
     gate: Gate[Any] | None = None,
+    env: Any = None,
     trust: bool | None = None,
     total_timesteps: int | None = None,
     **resources: Any,
@@ -105,9 +106,10 @@ def resume(
         recorders: consumers of the run's records.
         stop: asked after every generation; True ends the run with everything saved.
         policy: see `load_agent`.
-        optimizer: see `load_agent`.
-        gate: see `load_agent`.
-        trust: see `load_agent`.
+        optimizer: likewise.
+        gate: likewise.
+        env: likewise.
+        trust: likewise.
         total_timesteps: the new budget of env steps, with those that are spent; None: as it was.
         resources: fields of `zorl.Resources`: workers, timeout, ray, lanes.
 
@@ -119,9 +121,8 @@ def resume(
     """
     with folder.locked():  # another process would change what is read here
         with named_by(folder.path, trust):
-            objects = given_objects(policy=policy, optimizer=optimizer, gate=gate)
-            options = {**resources, "trust": trust}
-            agent, plan = _interrupted(folder, objects, options, total_timesteps)
+            objects = given_objects(policy=policy, optimizer=optimizer, gate=gate, env=env)
+            agent, plan = _interrupted(folder, objects, resources, trust, total_timesteps)
         try:
             return train(agent, plan, folder, recorders, stop)
         finally:
@@ -131,7 +132,8 @@ def resume(
 def _interrupted(
     folder: RunFolder,
     objects: Mapping[str, Any],
-    options: Mapping[str, Any],
+    resources: Mapping[str, Any],
+    trust: bool | None,
     total_timesteps: int | None,
 ) -> tuple[Agent, TrainingPlan]:
     """The agent and the plan of a run that is not over, or gets more steps; see `resume`."""
@@ -153,10 +155,9 @@ def _interrupted(
             f"{folder.path} is a run of {config.agent}, which cannot be resumed: {reason}"
         )
     if not folder.checkpoint.exists():  # stopped before the first generation was saved
-        resources = {name: value for name, value in options.items() if name != "trust"}
         agent = agent_of(config.with_objects(objects), Resources(**resources))
     else:
-        agent = load_agent(folder.checkpoint, **objects, **options)
+        agent = load_agent(folder.checkpoint, trust=trust, **objects, **resources)
     # Resolved: the run may have been saved before some options existed.
     if agent.config != {"family": saved["agent"]["family"], **config.resolved().to_json()}:
         raise RunFolderError(

@@ -1,4 +1,4 @@
-from .from_env import as_task as as_task, task_of as task_of
+from .from_env import as_task as as_task, given_again as given_again, task_of as task_of
 from .ids import find_spec as find_spec
 from .mujoco.environment import register_mujoco as register_mujoco
 from .mujoco.task import CompiledMujoco as CompiledMujoco

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import gymnasium as gym
@@ -13,6 +13,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from zorl.common.errors import ConfigurationError
 from zorl.envs.ids import close_env, find_spec
+from zorl.envs.own import layers, made_by
 from zorl.envs.task import Task, make_task
 from zorl.envs.wrappers.registry import WRAPPERS
 
@@ -37,8 +38,8 @@ def as_task(env: Any) -> Task:
     """The task that a user means.
 
     Args:
-        env: a task, an environment's id, an environment as for `task_of`, or a function without
-            arguments that makes one; what it made is closed again.
+        env: a task, an environment's id or `EnvSpec`, an environment as for `task_of`, a class, or
+            a function without arguments that makes one; what it made is closed again.
 
     Raises:
         ConfigurationError: something else, with what to give instead; or as `task_of` and
@@ -56,34 +57,37 @@ def as_task(env: Any) -> Task:
             f"env must be a single environment, got the vector environment {what}: give the id or "
             "the environment that it is made of; zorl makes as many of it as it needs"
         )
-    register = (
-        'register it, as gymnasium.register("Mine-v0", "module:Class", max_episode_steps=200), and '
-        'give its id, "module:Mine-v0"'
-    )
-    if isinstance(env, type):
-        raise ConfigurationError(
-            f"env must be an environment's id, got the class {env}: {register}"
-        )
+    if isinstance(env, EnvSpec):
+        env = env.make
     if not callable(env):
         raise ConfigurationError(
-            "env must be an environment's id, a task, an environment of gymnasium.make, or a "
-            f"function that makes one, got {env!r} of {what}"
+            "env must be an environment's id, a task, an environment, its class, or a function "
+            f"that makes one, got {env!r} of {what}"
         )
-    try:
-        made = env()
-    except (Exception, SystemExit) as error:  # the user's code
+    if not isinstance(env, type):
+        made = made_by(env)
+        try:
+            if made.spec is not None:
+                return task_of(made)
+        except ConfigurationError:
+            pass  # only the function can make it again
+        finally:
+            close_env(made)
+    return make_task(env)
+
+
+def given_again(saved: Task, env: Any) -> Task:
+    """The task of a file, whose environment has no name to import, with that environment.
+
+    Raises:
+        ConfigurationError: the environment has another name.
+    """
+    task = as_task(env)
+    if task.env_id != saved.env_id:
         raise ConfigurationError(
-            f"the function {env!r} that should make an environment raised {type(error).__name__}: "
-            f"{error}"
-        ) from error
-    if not isinstance(made, gym.Env):
-        raise ConfigurationError(
-            f"the function {env!r} should make a gymnasium.Env, but returned {type(made)}"
+            f"the saved environment is {saved.env_id}, which is not the given {task.env_id}"
         )
-    try:
-        return task_of(made)
-    finally:
-        close_env(made)
+    return replace(saved, spec=task.spec)
 
 
 def task_of(env: gym.Env[Any, Any]) -> Task:
@@ -94,13 +98,12 @@ def task_of(env: gym.Env[Any, Any]) -> Task:
     set on the environment since it was made, of which a warning is given.
 
     Args:
-        env: from `gymnasium.make`, with wrappers that record their arguments. An id that is
-            registered by a module of your own must be registered in every process: pass
-            "module:Id-v0" by name instead where that is not so.
+        env: from `gymnasium.make`, with wrappers that record their arguments; one that was made by
+            hand, without a spec, is copied instead.
 
     Raises:
-        ConfigurationError: if the environment has no spec, a wrapper does not record its
-            arguments, or an argument is not a JSON value.
+        ConfigurationError: if a wrapper does not record its arguments, an argument is not a JSON
+            value, or the environment has no spec and cannot be copied.
 
     Example:
         >>> import gymnasium as gym
@@ -109,10 +112,7 @@ def task_of(env: gym.Env[Any, Any]) -> Task:
     """
     spec = env.spec
     if spec is None:
-        raise ConfigurationError(
-            f"{env} has no spec, so that no worker could make it again; register it and use "
-            "gymnasium.make, or pass its id"
-        )
+        return make_task(env)
     registered = find_spec(spec.id)
     env_kwargs = {
         key: value
@@ -145,7 +145,7 @@ def _limit_and_wrappers(
     limits: list[int] = []
     wrappers: list[tuple[str, Any]] = []
     passed = 0
-    for layer in reversed(list(_layers(env))):
+    for layer in reversed(list(layers(env))):
         if type(layer) is TimeLimit:
             if wrappers or (limits and passed):
                 limit = {"max_episode_steps": layer._max_episode_steps}
@@ -161,18 +161,12 @@ def _limit_and_wrappers(
                     raise ConfigurationError(
                         f"wrapper {wrapper.entry_point} does not record its arguments, so that no "
                         "worker could make it again; derive it from "
-                        "gymnasium.utils.RecordConstructorArgs"
+                        "gymnasium.utils.RecordConstructorArgs, or give a function that makes the "
+                        "environment"
                     )
                 name = names.get(wrapper.entry_point, wrapper.entry_point)
                 wrappers.append((name, wrapper.kwargs))
     return min(limits, default=None), wrappers
-
-
-def _layers(env: gym.Env[Any, Any]) -> Iterator[gym.Wrapper[Any, Any, Any, Any]]:
-    """The wrappers of an environment, outermost first."""
-    while isinstance(env, gym.Wrapper):
-        yield env
-        env = env.env
 
 
 def _built_in(env: gym.Env[Any, Any]) -> int:
@@ -182,7 +176,7 @@ def _built_in(env: gym.Env[Any, Any]) -> int:
     the task would put them on twice.
     """
     inside = count = 0
-    for layer in _layers(env):
+    for layer in layers(env):
         if isinstance(layer, (TimeLimit, OrderEnforcing, PassiveEnvChecker)):
             inside, count = 1, 0
         else:

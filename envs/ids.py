@@ -5,15 +5,16 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+import sys
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, UnknownNameError
-from zorl.common.references import import_for
+from zorl.common.references import import_for, is_unnamed
 
 log = logging.getLogger("zorl")
 
@@ -40,7 +41,8 @@ def find_spec(env_id: str) -> EnvSpec:
     Args:
         env_id: "Name-v0", "namespace/Name-v0", "Name", or "module:Name-v0" for an id that is
             registered when `module` is imported, or "module.function():Name-v0" for one that a
-            function without arguments registers.
+            function without arguments registers, or "module:Class" or "module:function" for what
+            makes an environment and is not registered.
 
     Raises:
         UnknownNameError: for an id that is not registered; names the nearest ones.
@@ -48,12 +50,19 @@ def find_spec(env_id: str) -> EnvSpec:
     """
     if not isinstance(env_id, str):
         raise ConfigurationError(f"an environment id is text such as 'CartPole-v1', got {env_id!r}")
+    if is_unnamed(env_id):
+        raise ConfigurationError(
+            f"the environment {env_id} was given in Python and has no name to import: pass it "
+            "again, as zorl.load_agent(path, env=…), or put its class into a module"
+        )
     module, _, name = env_id.rpartition(":")
     if module:
         _import(module, env_id)
     spec: EnvSpec | None = gym.registry.get(name)
     if spec is not None:
         return spec
+    if module and callable(_attribute(module, name)):
+        return EnvSpec(name, entry_point=env_id)
     newest = _newest_versions()
     wanted = re.sub(r"-v\d+$", "", name)
     if wanted == name and wanted in newest:
@@ -73,6 +82,14 @@ def find_spec(env_id: str) -> EnvSpec:
     if slash and namespace not in namespaces:
         raise UnknownNameError(f"namespace of {name!r}:", namespace, namespaces, hint)
     raise UnknownNameError("environment", name, (known.id for known in newest.values()), hint)
+
+
+def _attribute(module: str, name: str) -> Any:
+    """What a module that is imported has under a name; None: nothing."""
+    try:
+        return reduce(getattr, name.split("."), sys.modules.get(module))
+    except AttributeError:
+        return None
 
 
 def _import(module: str, env_id: str) -> None:
@@ -98,18 +115,18 @@ def _import(module: str, env_id: str) -> None:
     _CALLED.add(module)
 
 
-def make_env(env_id: str, kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:
+def make_env(env_id: str, kwargs: Mapping[str, Any], spec: EnvSpec) -> gym.Env[Any, Any]:
     """`gymnasium.make`, with the errors a user can cause told in one sentence.
 
     Args:
-        env_id: as for `find_spec`.
+        env_id: what messages call it.
         kwargs: arguments of `gymnasium.make` and of the environment's constructor.
+        spec: what the id stands for.
 
     Raises:
-        ConfigurationError: for an unknown id or option, or a dependency that is missing.
+        ConfigurationError: for an unknown option, or a dependency that is missing.
         EnvironmentFailure: if the environment's constructor raises.
     """
-    spec = find_spec(env_id)
     try:
         return gym.make(spec, **kwargs)
     except (gym.error.DependencyNotInstalled, ImportError) as error:
@@ -168,7 +185,7 @@ def _newest_versions() -> dict[str, EnvSpec]:
 def _cure(spec: EnvSpec, reason: str, missing: bool) -> str:
     """Say what to do about an environment that cannot be imported."""
     cure = ""
-    newest = _newest_versions()[re.sub(r"-v\d+$", "", spec.id)]
+    newest = _newest_versions().get(re.sub(r"-v\d+$", "", spec.id), spec)
     if newest.id != spec.id:
         cure += f"; the newest version is {newest.id!r}"
     family = re.match(r"gymnasium\.envs\.(\w+)", str(spec.entry_point))

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
+from zorl.common.references import is_unnamed
 from zorl.common.validation import at_least
 from zorl.envs.arguments import Arguments
 from zorl.envs.ids import close_env, find_spec, make_env
+from zorl.envs.own import carried, own_env
 from zorl.envs.wrappers.native_return import NativeReturn
 from zorl.envs.wrappers.registry import (
     apply_wrapper,
@@ -51,6 +53,7 @@ class Task:
         wrappers: (name, options) from the innermost to the outermost.
         success: how an episode is judged; see `succeeded`.
         threshold: the native return that counts as solved, if there is one.
+        spec: what the id stands for, where other processes cannot find it; in no file.
 
     Raises:
         ConfigurationError: for a value of the wrong type.
@@ -61,6 +64,7 @@ class Task:
     wrappers: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     success: Success = "none"
     threshold: float | None = None
+    spec: EnvSpec | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.env_id, str):
@@ -87,6 +91,10 @@ class Task:
         """Whether a wrapper may change rewards, so that searched and native return may differ."""
         return not all(keeps_rewards(name) for name, _ in self.wrappers)
 
+    def find_spec(self) -> EnvSpec:
+        """What the id stands for; raises as `zorl.envs.find_spec`."""
+        return self.spec or find_spec(self.env_id)
+
     def make(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """Build the environment: `gymnasium.make`, then `NativeReturn`, then the wrappers.
 
@@ -103,7 +111,7 @@ class Task:
         kwargs = Arguments(self.env_kwargs).build()
         if render_mode is not None:  # some environments do not know the argument
             kwargs["render_mode"] = render_mode
-        base = make_env(self.env_id, kwargs)
+        base = make_env(self.env_id, kwargs, self.find_spec())
         if not self.wrappers:
             return base
         env: gym.Env[Any, Any] = NativeReturn(base)
@@ -174,7 +182,7 @@ class Task:
         """
         if not isinstance(data, Mapping):
             raise ConfigurationError(f"a task is a mapping of its fields, got {data!r}")
-        known = [field.name for field in fields(cls)]
+        known = [item.name for item in fields(cls) if item.name != "spec"]
         for key in data:
             if key not in known:
                 raise UnknownNameError("field of a task", str(key), known)
@@ -184,7 +192,7 @@ class Task:
 
 
 def make_task(
-    env_id: str,
+    env_id: Any,
     wrappers: Iterable[str | tuple[str, Mapping[str, Any]]] = (),
     env_kwargs: Mapping[str, Any] | None = None,
     threshold: float | None = None,
@@ -195,7 +203,7 @@ def make_task(
 
     Args:
         env_id: a Gymnasium id or "module:Id-v0"; without a version, the newest, which the task
-            then names.
+            then names. Or a class, a function or an environment, as `own_env` takes them.
         wrappers: each as text, "momentum" or "momentum(speed_weight=10)", or (name, options);
             from the innermost to the outermost.
         env_kwargs: arguments of `gymnasium.make` and of the environment.
@@ -216,7 +224,8 @@ def make_task(
     """
     if isinstance(wrappers, str):
         raise ConfigurationError(f"wrappers must be a list; did you mean [{wrappers!r}]?")
-    spec = find_spec(env_id)
+    own = own_env(env_id) if isinstance(env_id, gym.Env) or callable(env_id) else None
+    spec = find_spec(env_id) if own is None else own.spec
     pairs = tuple(
         parse_wrapper(item) if isinstance(item, str) else _pair(item) for item in wrappers
     )
@@ -226,13 +235,15 @@ def make_task(
     kwargs = Arguments(env_kwargs).thaw()
     if max_episode_steps is not None:
         kwargs["max_episode_steps"] = max_episode_steps
+    if own is not None and own.limit is not None:
+        kwargs.setdefault("max_episode_steps", own.limit)
     if spec.max_episode_steps is None and "max_episode_steps" not in kwargs:
         kwargs["max_episode_steps"] = DEFAULT_LIMIT
         log.warning(
             "%s has no time limit, and zorl plays whole episodes: here they are truncated after "
             "%s steps; set another limit with --max-episode-steps, or max_episode_steps= in Python "
             "(-1: none)",
-            spec.id,
+            spec.id if own is None else own.name,
             f"{DEFAULT_LIMIT:,}",
         )
     _check_limit(kwargs.get("max_episode_steps", 1))
@@ -240,13 +251,18 @@ def make_task(
         threshold = spec.reward_threshold
     if success is None:
         success = _default_success(spec, threshold)
-    module, colon, _ = env_id.rpartition(":")
+    if own is None:
+        module, colon, _ = env_id.rpartition(":")
+        name, travels = f"{module}{colon}{spec.id}", carried(env_id, spec)
+    else:
+        name, travels = own.name, spec if is_unnamed(own.name) else None
     return Task(
-        env_id=f"{module}{colon}{spec.id}",
+        env_id=name,
         env_kwargs=Arguments(kwargs),
         wrappers=pairs,
         success=success,
         threshold=threshold,
+        spec=travels,
     )
 
 

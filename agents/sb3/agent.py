@@ -41,6 +41,7 @@ from zorl.common.storage import Arrays, save_archive
 from zorl.common.streams import Purpose, Streams, checked_seeds
 from zorl.common.types import Stop
 from zorl.envs.ids import close_env
+from zorl.envs.own import tell_if_unnamed
 from zorl.envs.repeatable import warn_if_not_repeatable
 from zorl.envs.task import has_time_limit
 from zorl.export.snapshot import Snapshot
@@ -277,6 +278,7 @@ class BaselineAgent(BaseAgent):
 
     def save(self, path: str | Path) -> None:
         """Write configuration, networks and normalisation statistics, atomically."""
+        tell_if_unnamed(self.task.env_id)
         save_archive(path, "agent", *self._contents())
 
     def _contents(self) -> tuple[dict[str, Any], Arrays]:
@@ -359,7 +361,7 @@ class BaselineAgent(BaseAgent):
     def as_saved(self, path: str | Path) -> BaselineAgent:
         """See `Agent`."""
         self._release()
-        agent = type(self).load(path, lanes=self._lanes)
+        agent = type(self).load(path, lanes=self._lanes, env=self.task)
         self._saved.append(agent)
         return agent
 

@@ -14,7 +14,7 @@ from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameE
 from zorl.common.options import Options
 from zorl.common.plain import plain
 from zorl.common.streams import Streams
-from zorl.envs import Task
+from zorl.envs import Task, given_again
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,13 @@ class BaselineConfig:
         return cls(agent, task, options=chosen, **values)
 
     def with_objects(self, objects: Mapping[str, Any]) -> BaselineConfig:
-        """See `zorl.agents.agent.AgentConfig`; a baseline has none."""
-        if objects:
-            raise ConfigurationError(f"a baseline has no {' and no '.join(objects)}")
-        return self
+        """See `zorl.agents.agent.AgentConfig`: "env"."""
+        others = [name for name in objects if name != "env"]
+        if others:
+            raise ConfigurationError(f"a baseline has no {' and no '.join(others)}")
+        if "env" not in objects:
+            return self
+        return replace(self, task=given_again(self.task, objects["env"]))
 
     def resolved(self) -> BaselineConfig:
         """See `zorl.agents.agent.AgentConfig`: with every argument of the SB3 class."""

@@ -31,6 +31,7 @@ from zorl.common.options import Option, describe_options
 from zorl.common.storage import Arrays, check_writable, flatten, save_archive, unflatten
 from zorl.common.streams import Streams, checked_seeds
 from zorl.common.types import Stop
+from zorl.envs import own
 from zorl.envs.ids import close_env
 from zorl.envs.repeatable import warn_if_not_repeatable
 from zorl.envs.task import has_time_limit
@@ -307,6 +308,7 @@ class SearchAgent(BaseAgent):
         if not self._told:
             self._told = True
             tell_if_unnamed(self._config.policy)
+            own.tell_if_unnamed(self.task.env_id)
             for name, given in (("optimizer", self._config.agent), ("gate", self._config.gate)):
                 if not isinstance(given, str):
                     log.warning(

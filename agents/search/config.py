@@ -17,7 +17,7 @@ from zorl.common.plain import plain
 from zorl.common.registry import Registry
 from zorl.common.streams import Streams
 from zorl.common.validation import at_least, check_name, is_finite
-from zorl.envs import Task
+from zorl.envs import Task, given_again
 from zorl.optimizers.base import Optimizer
 from zorl.optimizers.checks import check_wrapped
 from zorl.optimizers.registry import METHODS
@@ -213,13 +213,16 @@ class SearchConfig:
         return cls(agent, task, options={**chosen, **recipe}, source=source, **{**values, **given})
 
     def with_objects(self, objects: Mapping[str, Any]) -> SearchConfig:
-        """See `zorl.agents.agent.AgentConfig`: "policy", "optimizer" and "gate"."""
-        names = {"policy": "policy", "optimizer": "agent", "gate": "gate"}
+        """See `zorl.agents.agent.AgentConfig`: "env", "policy", "optimizer" and "gate"."""
+        names = {"policy": "policy", "optimizer": "agent", "gate": "gate", "env": "task"}
+        objects = {**objects}
+        if "env" in objects:
+            objects["env"] = given_again(self.task, objects["env"])
         for name, given in objects.items():
             if name not in names:
                 raise UnknownNameError("object of a search agent", name, names)
             saved = getattr(self, names[name])
-            if name != "policy" and saved != label(given):
+            if name in ("optimizer", "gate") and saved != label(given):
                 raise ConfigurationError(
                     f"the saved {name} is {saved}, which is not the given {label(given)}"
                 )

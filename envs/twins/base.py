@@ -17,7 +17,6 @@ import numpy as np
 from zorl.common.errors import ConfigurationError
 from zorl.common.registry import Registry
 from zorl.envs.arguments import Arguments
-from zorl.envs.ids import find_spec
 from zorl.envs.mujoco.task import CompiledMujoco
 from zorl.envs.task import Task
 from zorl.envs.wrappers.mask_observation import kept_indices
@@ -134,7 +133,7 @@ def register_reward_twin(wrapper: str, twin: Callable[..., CompiledReward] | Non
 
 def find_twin(task: Task) -> Twin | None:
     """The twin of a task, or None: no twin is registered, or it does not cover the options."""
-    spec = find_spec(task.env_id)
+    spec = task.find_spec()
     kwargs = Arguments(task.env_kwargs).build()
     limit = kwargs.pop("max_episode_steps", spec.max_episode_steps)
     if type(limit) is not int or not 1 <= limit < 2**31:

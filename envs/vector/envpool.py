@@ -16,7 +16,6 @@ import numpy as np
 
 from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.envs.arguments import Arguments
-from zorl.envs.ids import find_spec
 from zorl.envs.task import Task
 from zorl.envs.vector.lanes import Array, StepResult, info_of_one, refuse_wrappers, without
 
@@ -83,7 +82,7 @@ def _make_pool(task: Task, seeds: Sequence[int], threads: int) -> Any:
         raise ConfigurationError(
             f'EnvPool is not installed ({error}); try: pip install "zorl[envpool]"'
         ) from error
-    spec = find_spec(task.env_id)
+    spec = task.find_spec()
     known = envpool.list_all_envs()
     if ":" in task.env_id or spec.id not in known:
         raise UnknownNameError("environment of EnvPool", task.env_id, known)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure
 from zorl.envs.arguments import Arguments
-from zorl.envs.ids import close_env, find_spec, option_names
+from zorl.envs.ids import close_env, option_names
 from zorl.envs.task import Task
 
 Array = NDArray[Any]
@@ -233,7 +233,7 @@ def refuse_wrappers(task: Task) -> None:
 
 def _make_native(task: Task, count: int) -> VectorEnv[Any, Any, Any]:
     refuse_wrappers(task)
-    spec = find_spec(task.env_id)
+    spec = task.find_spec()
     if spec.vector_entry_point is None:
         raise ConfigurationError(
             f"{task.env_id} has no vector environment of its own (a vector_entry_point): of "

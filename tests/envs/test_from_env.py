@@ -90,7 +90,6 @@ def test_wrappers_of_the_environment_itself_are_not_put_on_twice(prewrapped: Any
 @pytest.mark.parametrize(
     ("env", "message"),
     [
-        (lambda: gym.envs.classic_control.CartPoleEnv(), "has no spec"),  # type: ignore[attr-defined]
         (lambda: Silent(gym.make("CartPole-v1")), "Silent does not record its arguments"),
         (
             lambda: gym.wrappers.TransformReward(gym.make("Pendulum-v1"), float),

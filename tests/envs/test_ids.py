@@ -73,7 +73,7 @@ def test_unknown_ids_suggest_the_nearest(env_id: str, message: str) -> None:
 )
 def test_ids_that_cannot_be_looked_up(env_id: str | None, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        make_task(env_id)  # type: ignore[arg-type]
+        make_task(env_id)
 
 
 def test_a_module_that_fails_to_import_says_why(

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,23 @@ def import_for(module: str, what: str) -> Any:
         raise ConfigurationError(
             f"{what}: importing {module!r} failed with {type(error).__name__}: {error}"
         ) from error
+
+
+def name_of(thing: Any) -> str:
+    """ "module:name" under which a class or function can be imported; "<name>" where it cannot."""
+    module, name = (getattr(thing, key, None) for key in ("__module__", "__qualname__"))
+    if isinstance(module, str) and isinstance(name, str) and module != "__main__":
+        try:
+            if reduce(getattr, name.split("."), import_for(module, name)) is thing:
+                return f"{module}:{name}"
+        except (AttributeError, ConfigurationError):
+            pass
+    return f"<{(name or type(thing).__name__).rpartition('.')[2].strip('<>')}>"
+
+
+def is_unnamed(text: str) -> bool:
+    """Whether a `name_of` is none that can be imported."""
+    return text.startswith("<")
 
 
 def _ask(module: str, what: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from zorl.common.errors import ConfigurationError, FileFormatError
-from zorl.common.references import import_for
+from zorl.common.references import import_for, is_unnamed, name_of
 from zorl.common.storage import Arrays
 from zorl.policies.mlp import MlpPolicy, Policy
 from zorl.policies.recurrent import RecurrentPolicy
@@ -38,15 +38,7 @@ def reference(source: Any) -> str:
     """The name under which a source can be imported again; "<…>" where there is none."""
     if isinstance(source, str):
         return source
-    module, name = (getattr(source, key, None) for key in ("__module__", "__qualname__"))
-    if isinstance(module, str) and isinstance(name, str) and module != "__main__":
-        text = f"{module}:{name}"
-        try:
-            if find_source(text) is source:
-                return text
-        except ConfigurationError:
-            pass
-    return f"<{(name or type(source).__name__).strip('<>')}>"
+    return name_of(source)
 
 
 def tell_if_unnamed(source: Any) -> None:
@@ -180,8 +172,3 @@ def check_network(policy: Any, network: Any) -> None:
             f"parameters have the shapes {own and own['shapes']}, the saved ones "
             f"{network.get('shapes')}"
         )
-
-
-def is_unnamed(text: str) -> bool:
-    """Whether a `reference` is none that can be imported."""
-    return text.startswith("<")

@@ -12,15 +12,16 @@ import gymnasium as gym
 import numpy as np
 
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, FileFormatError, ZorlError
-from zorl.common.references import named_by
+from zorl.common.references import is_unnamed, named_by
 from zorl.common.storage import flatten, load_archive, save_archive, unflatten
+from zorl.envs.from_env import given_again
 from zorl.envs.ids import close_env
 from zorl.envs.task import Task
 from zorl.policies.mlp import Policy
 from zorl.policies.normalization import Normalizer
 from zorl.policies.observations import ObservationEncoder
 from zorl.policies.recurrent import is_own
-from zorl.policies.source import check_network, fixed_of, is_unnamed, make_policy, network_of
+from zorl.policies.source import check_network, fixed_of, make_policy, network_of
 from zorl.policies.spaces import ActionDecoder
 from zorl.rollout.batch import EpisodeBatch, EpisodeResults
 from zorl.rollout.failures import FailedEpisode, own_trace
@@ -92,13 +93,16 @@ class SavedEpisode:
     episode: FailedEpisode
 
 
-def load_episode(path: str | Path, policy: Any = None, trust: bool | None = None) -> SavedEpisode:
+def load_episode(
+    path: str | Path, policy: Any = None, trust: bool | None = None, env: Any = None
+) -> SavedEpisode:
     """The episode that `save_episode` wrote.
 
     Args:
         path: of the file.
         policy: the network again, where it was given in Python and has no name to import.
         trust: whether modules that it names may be imported; see `zorl.load_agent`.
+        env: the environment again, where it has no name to import.
 
     Raises:
         FileFormatError: the file is missing, corrupt, truncated, newer, or no failed episode's.
@@ -107,10 +111,10 @@ def load_episode(path: str | Path, policy: Any = None, trust: bool | None = None
             another one.
     """
     with named_by(path, trust):
-        return _load(path, policy)
+        return _load(path, policy, env)
 
 
-def _load(path: str | Path, policy: Any) -> SavedEpisode:
+def _load(path: str | Path, policy: Any, env: Any) -> SavedEpisode:
     _, metadata, arrays = load_archive(path, KIND)
     try:
         task = Task.from_json(metadata["task"])
@@ -128,6 +132,8 @@ def _load(path: str | Path, policy: Any) -> SavedEpisode:
         if isinstance(error, ZorlError):  # its message says more
             raise
         raise FileFormatError(f"{path}: not a whole episode ({error})") from error
+    if env is not None:
+        task = given_again(task, env)
     env = task.make()
     try:
         decoder = replace(ActionDecoder.for_space(env.action_space), **noise)
@@ -199,6 +205,7 @@ def replay(
     watch: Callable[[Moment], object] | None = None,
     policy: Any = None,
     trust: bool | None = None,
+    env: Any = None,
 ) -> Replay:
     """Play the episode in a file again, in this process.
 
@@ -208,8 +215,9 @@ def replay(
             the step that did.
         policy: see `load_episode`.
         trust: likewise.
+        env: likewise.
     """
-    saved = load_episode(path, policy, trust)
+    saved = load_episode(path, policy, trust, env)
     episode = saved.episode
     last = Moment()
     task = _WatchedTask(**{item.name: getattr(saved.task, item.name) for item in fields(Task)})
