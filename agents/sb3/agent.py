@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from zorl.agents.sb3.options import (
     check_observation_space,
     describe,
     keywords,
+    policy_for,
 )
 from zorl.agents.sb3.policy import BaselinePolicy, acting_parameters, restore, to_arrays
 from zorl.agents.warm_start import of_baseline, snapshot_of
@@ -110,7 +111,7 @@ class BaselineAgent(BaseAgent):
     def _build(self, seed: int) -> Any:
         from zorl.agents.sb3.training import make_training_env
 
-        config, options = self._config, self._config.options
+        config, options = self._config, {**self._config.options}
         probe = self.task.make()
         try:
             check_spaces(probe)
@@ -124,6 +125,9 @@ class BaselineAgent(BaseAgent):
                     f"normalize needs Box observations, but those of {self.task.env_id} are "
                     f"{probe.observation_space}"
                 )
+            if options["policy"] == "auto":
+                options["policy"] = policy_for(probe.observation_space)
+                self._config = replace(config, options=options)
             arguments = keywords(config.agent, options, probe.action_space, config.n_envs)
         finally:
             close_env(probe)

@@ -8,6 +8,8 @@ shapes however many rows there are.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,15 +65,17 @@ class BlockPredictor:
         """
         if self.block is None or isinstance(observation, tuple):  # SB3 knows this mistake
             return self._predict(observation)
-        values = np.asarray(observation)
+        values = _each(np.asarray, observation)
         batch = self._model.policy.is_vectorized_observation(values)
-        if batch and not len(values):
+        count = _count(values) if batch else 1
+        if not count:
             return self._predict(values)
-        rows = values if batch else values[None]
+        rows = values if batch else _each(lambda part: part[None], values)
+        block = self.block
         with one_torch_thread():  # their number may decide how a product is divided
             parts = [
-                self._predict(_padded(part, self.block))[: len(part)]
-                for part in (rows[at : at + self.block] for at in range(0, len(rows), self.block))
+                self._predict(_padded(_rows(rows, slice(at, at + block)), block))[: count - at]
+                for at in range(0, count, block)
             ]
         actions = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return actions if batch else actions[0]
@@ -81,12 +85,32 @@ class BlockPredictor:
         return actions
 
 
-def _padded(rows: Array, block: int) -> Array:
+def _each(function: Callable[[Array], Array], observations: Any) -> Any:
+    """A function of an array, or of each part of a Dict."""
+    if isinstance(observations, Mapping):
+        return {name: function(part) for name, part in observations.items()}
+    return function(observations)
+
+
+def _rows(observations: Any, which: Any) -> Any:
+    return _each(lambda part: part[which], observations)
+
+
+def _count(observations: Any) -> int:
+    arrays = observations.values() if isinstance(observations, Mapping) else [observations]
+    return len(next(iter(arrays)))
+
+
+def _padded(observations: Any, block: int) -> Any:
     """(block, …) a copy of at most as many rows, and the last one again and again.
 
     In float64, which SB3 converts into memory of torch's own: where a number lies decides in which
     order some libraries add it up.
     """
+    return _each(partial(_padded_array, block=block), observations)
+
+
+def _padded_array(rows: Array, block: int) -> Array:
     dtype = np.float64 if rows.dtype.kind == "f" else rows.dtype
     padded = np.empty((block, *rows.shape[1:]), dtype)
     padded[: len(rows)] = rows
@@ -99,7 +123,7 @@ def _block(policy: Any) -> int | None:
     rows = _random_rows(policy.observation_space)
     try:
         with FlopCounterMode(display=False) as counter:
-            _, memory = policy.predict(rows[:1], deterministic=True)
+            _, memory = policy.predict(_rows(rows, slice(1)), deterministic=True)
         if memory is not None:
             return None
         if counter.get_total_flops() > _MOST_FLOPS:
@@ -113,17 +137,20 @@ def _block(policy: Any) -> int | None:
     return block
 
 
-def _random_rows(space: Any) -> Array:
+def _random_rows(space: Any) -> Any:
     """(32, …) seeded observations; they need not lie between a Box's bounds."""
+    if isinstance(space, spaces.Dict):
+        return {name: _random_rows(part) for name, part in space.items()}
     rng = np.random.default_rng(0)
-    if isinstance(space, spaces.Discrete):
-        return rng.integers(space.n, size=BLOCK)
+    if not isinstance(space, spaces.Box):
+        counts = 2 if isinstance(space, spaces.MultiBinary) else getattr(space, "nvec", None)
+        return rng.integers(space.n if counts is None else counts, size=(BLOCK, *space.shape))
     if np.issubdtype(space.dtype, np.floating):
         return rng.normal(size=(BLOCK, *space.shape))
     return rng.integers(128, size=(BLOCK, *space.shape)).astype(space.dtype)
 
 
-def _is_the_same_in_every_place(policy: Any, rows: Array) -> bool:
+def _is_the_same_in_every_place(policy: Any, rows: Any) -> bool:
     """Whether each number on the way to an action is the same wherever its row is in a block."""
     rng = np.random.default_rng(1)
     recorded = _Recorded(policy)
@@ -136,7 +163,7 @@ def _is_the_same_in_every_place(policy: Any, rows: Array) -> bool:
     orders += [np.arange(BLOCK)[::-1], rng.permutation(BLOCK)]
     orders += [rng.permutation(BLOCK)[:count] for count in _COUNTS]
     for order in orders:
-        found = functional_call(recorded, parameters, (_padded(rows[order], BLOCK),))
+        found = functional_call(recorded, parameters, (_padded(_rows(rows, order), BLOCK),))
         if len(found) != len(expected):
             return False
         for values, whole in zip(found, expected, strict=True):
@@ -156,7 +183,7 @@ class _Recorded(nn.Module):
         super().__init__()
         self.policy = policy
 
-    def forward(self, rows: Array) -> list[Array]:
+    def forward(self, rows: Any) -> list[Array]:
         with _Recorder() as recorder:
             actions, _ = self.policy.predict(rows, deterministic=True)
         return [*recorder.arrays, actions]

@@ -8,7 +8,7 @@ from typing import Any
 
 from zorl.agents.published import tuned as published_settings
 from zorl.agents.sb3.algorithms import BASELINES
-from zorl.agents.sb3.options import resolve
+from zorl.agents.sb3.options import by_name, resolve
 from zorl.agents.search.config import OPTIONS as SEARCH_OPTIONS
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.options import Options
@@ -58,7 +58,7 @@ class BaselineConfig:
         """See `zorl.agents.agent.AgentConfig`; options are fields, or the SB3 class's arguments."""
         own = {item.name for item in fields(cls)} - {"agent", "task", "options", "source"}
         for name in options:
-            if name in SEARCH_OPTIONS - own:
+            if name in SEARCH_OPTIONS - own - {"policy"}:
                 raise ConfigurationError(
                     f"{agent} is a baseline of stable-baselines3, and {name!r} is for search "
                     "agents alone; a baseline's network and updates are set by arguments of its "
@@ -76,7 +76,7 @@ class BaselineConfig:
             }
         for name, value in options.items():
             (values if name in own else chosen)[name] = value
-        return cls(agent, task, options=chosen, **values)
+        return cls(agent, task, options=by_name(chosen), **values)
 
     def with_objects(self, objects: Mapping[str, Any]) -> BaselineConfig:
         """See `zorl.agents.agent.AgentConfig`: "env"."""

@@ -5,7 +5,10 @@ What JSON cannot say directly is said by a mapping or a name:
 - learning_rate, clip_range, clip_range_vf: a number, or {"schedule": "linear", "initial": 0.001},
   which falls to 0 at the end of the training;
 - action_noise: {"type": "normal" or "ornstein-uhlenbeck", "std": 0.1};
-- policy_kwargs: "activation_fn" by name ("relu", "tanh", …);
+- policy: "auto" is MultiInputPolicy for Dict observations, CnnPolicy for images of at least 36 × 36
+  pixels, and MlpPolicy for all else;
+- classes, as replay_buffer_class or policy_kwargs' features_extractor_class: "module:Class";
+  "activation_fn" also by a name ("relu", "tanh", …);
 - train_freq: a number of steps, or [1, "episode"].
 
 SB3 is imported where it is used.
@@ -16,7 +19,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from gymnasium import spaces
@@ -24,12 +27,14 @@ from gymnasium import spaces
 from zorl.agents.sb3.algorithms import BASELINES
 from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.common.options import Option, Options, describe_options
+from zorl.common.references import is_unnamed, name_of
+from zorl.policies.source import find_source
 
 if TYPE_CHECKING:
     from stable_baselines3.common.noise import ActionNoise
 
-# Arguments of the classes that are not the user's to set here: the configuration's own, where
-# output goes (recorders see to that), and classes, which JSON cannot name.
+# Arguments of the classes that are not the user's to set here: the configuration's own, and where
+# output goes (recorders see to that).
 _NOT_OPTIONS = {
     "self",
     "env",
@@ -37,19 +42,10 @@ _NOT_OPTIONS = {
     "device",
     "verbose",
     "tensorboard_log",
-    "stats_window_size",
     "_init_setup_model",
-    "rollout_buffer_class",
-    "replay_buffer_class",
 }
-_NOT_POLICY_OPTIONS = {
-    "self",
-    "observation_space",
-    "action_space",
-    "lr_schedule",
-    "features_extractor_class",
-    "optimizer_class",
-}
+_NOT_POLICY_OPTIONS = {"self", "observation_space", "action_space", "lr_schedule"}
+_LEAST_IMAGE: Final = 36  # pixels of a side, below which SB3's convolutions have no output
 _SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")
 _ACTIVATIONS = {
     "elu": "ELU",
@@ -114,20 +110,65 @@ def check_observation_space(env_id: str, space: spaces.Space[Any]) -> None:
         ConfigurationError: naming what would help.
     """
     cure = "wrap the environment with flatten-observation, or use a search agent"
-    if not isinstance(space, (spaces.Box, spaces.Discrete)):
-        raise ConfigurationError(
-            f"baselines read Box or Discrete observations, but those of {env_id} are {space}; "
-            f"{cure}"
-        )
-    if isinstance(space, spaces.Discrete) and space.start != 0:
-        raise ConfigurationError(
-            f"baselines number observations from 0, but those of {env_id} are {space}; {cure}"
-        )
-    if isinstance(space, spaces.Box) and space.shape == ():
-        raise ConfigurationError(
-            f"baselines need observations with an axis, but those of {env_id} are single numbers, "
-            f"{space}; {cure}"
-        )
+    parts = space.spaces.values() if isinstance(space, spaces.Dict) else [space]
+    for part in parts:
+        if not isinstance(
+            part, (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+        ):
+            raise ConfigurationError(
+                "baselines read Box, Discrete, MultiDiscrete and MultiBinary observations, and a "
+                f"Dict of these, but those of {env_id} are {space}; {cure}"
+            )
+        if np.any(getattr(part, "start", 0)):
+            raise ConfigurationError(
+                f"baselines number observations from 0, but those of {env_id} are {space}; {cure}"
+            )
+        if part.shape == () and not isinstance(part, spaces.Discrete):
+            raise ConfigurationError(
+                f"baselines need observations with an axis, but those of {env_id} are single "
+                f"numbers, {space}; {cure}"
+            )
+        if isinstance(part, (spaces.MultiDiscrete, spaces.MultiBinary)) and len(part.shape) > 1:
+            raise ConfigurationError(
+                f"baselines need numbers in one row, but those of {env_id} are {space}; {cure}"
+            )
+
+
+def policy_for(space: spaces.Space[Any]) -> str:
+    """SB3's policy that "auto" stands for."""
+    from stable_baselines3.common.preprocessing import (
+        is_image_space,
+        is_image_space_channels_first,
+    )
+
+    if isinstance(space, spaces.Dict):
+        return "MultiInputPolicy"
+    if isinstance(space, spaces.Box) and is_image_space(space):
+        sides = space.shape[1:] if is_image_space_channels_first(space) else space.shape[:2]
+        if min(sides) >= _LEAST_IMAGE:
+            return "CnnPolicy"
+    return "MlpPolicy"
+
+
+def by_name(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with "module:Class" in place of classes.
+
+    Raises:
+        ConfigurationError: a class has no name to import.
+    """
+    named = {}
+    for name, value in options.items():
+        if isinstance(value, type):
+            value = name_of(value)
+            if is_unnamed(value):
+                raise ConfigurationError(
+                    f"{name}: the class {value} has no name to import, so that no file could hold "
+                    "it; define it at the top of a module"
+                )
+        elif isinstance(value, Mapping):
+            value = by_name(value)
+        named[name] = value
+    return named
 
 
 def _whole(agent: str, name: str, value: Any, parameter: inspect.Parameter) -> Any:
@@ -152,9 +193,9 @@ def resolve(agent: str, options: Mapping[str, Any]) -> dict[str, Any]:
     _check_names(f"option of {agent}", given, parameters)
     given = {name: _whole(agent, name, value, parameters[name]) for name, value in given.items()}
     defaults = {
-        name: "MlpPolicy" if name == "policy" else item.default for name, item in parameters.items()
+        name: "auto" if name == "policy" else item.default for name, item in parameters.items()
     }
-    return Options({**defaults, **given}).thaw()
+    return Options(by_name({**defaults, **given})).thaw()
 
 
 def describe(agent: str) -> list[Option]:
@@ -180,7 +221,8 @@ def keywords(
     aliases = BASELINES[agent].load().policy_aliases
     if options["policy"] not in aliases:
         raise UnknownNameError(f"policy of {agent}", str(options["policy"]), aliases)
-    arguments = Options(options).thaw()  # deep: SB3 writes into some of its arguments
+    # Deep: SB3 writes into some of its arguments.
+    arguments = _with_classes(Options(options).thaw())
     for name in _SCHEDULED:
         if isinstance(arguments.get(name), Mapping):
             arguments[name] = _schedule(name, arguments[name])
@@ -215,15 +257,25 @@ def _policy_keywords(
     if not isinstance(options, Mapping):
         raise ConfigurationError(f"policy_kwargs must be a mapping, got {options!r}")
     _check_names(f"entry of {agent}'s policy_kwargs", options, parameters)
-    arguments = dict(options)
-    if "activation_fn" in arguments:
+    arguments = _with_classes(options)
+    name = arguments.get("activation_fn")
+    if isinstance(name, str):
         from torch import nn
 
-        name = arguments["activation_fn"]
         if name not in _ACTIVATIONS:
-            raise UnknownNameError("activation", str(name), _ACTIVATIONS)
+            raise UnknownNameError("activation", name, _ACTIVATIONS)
         arguments["activation_fn"] = getattr(nn, _ACTIVATIONS[name])
     return arguments
+
+
+def _with_classes(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the classes that "module:Class" names."""
+    return {
+        name: find_source(value)
+        if isinstance(value, str) and ":" in value and name.endswith(("_class", "_fn"))
+        else value
+        for name, value in options.items()
+    }
 
 
 def _schedule(name: str, value: Mapping[str, Any]) -> LinearSchedule:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +73,7 @@ class TrainingEnv(gym.Wrapper[Any, Any, Any, Any]):
             raise self._failure("step", error) from error
         self._total += reward
         self._length += 1
-        if not (np.isfinite(self._total) and np.isfinite(observation).all()):
+        if not (np.isfinite(self._total) and _is_finite(observation)):
             raise NonFiniteRewardError(
                 f"{self._task.env_id} returned a NaN or infinite reward or observation at step "
                 f"{self._length} of a training episode; mend the environment or its wrappers"
@@ -217,6 +217,13 @@ def _set_generators(state: tuple[Any, ...]) -> None:
     random.setstate(state[0])
     np.random.set_state(state[1])  # noqa: NPY002
     torch.set_rng_state(state[2])
+
+
+def _is_finite(observation: Any) -> bool:
+    """Whether all its numbers are finite, also those of a Dict's parts."""
+    if isinstance(observation, Mapping):
+        return all(map(_is_finite, observation.values()))
+    return bool(np.isfinite(observation).all())
 
 
 def _mean(values: Iterable[float]) -> float:

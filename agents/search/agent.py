@@ -95,7 +95,8 @@ class SearchAgent(BaseAgent):
             warn_if_not_repeatable(env, self.task)
             self._limited = has_time_limit(env)
             self._encoder = ObservationEncoder.for_space(env.observation_space)
-            self._decoder = ActionDecoder.for_space(env.action_space, config.stochastic)
+            decoder = ActionDecoder.for_space(env.action_space, config.stochastic)
+            self._decoder = replace(decoder, noise_std=config.noise_std)
         finally:
             close_env(env)
         if self._decoder.unscaled:

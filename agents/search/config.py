@@ -62,6 +62,8 @@ class SearchConfig:
         policy: a network of your own instead of these five: a `torch.nn.Module`, a function that
             makes one from (features, outputs), or "module:function", the name of such a function.
         stochastic: act by seeded chance during the search; evaluation is deterministic.
+        noise_std: standard deviation of the noise on stochastic Box actions, in units of half
+            their range.
         normalize: how observations are normalised.
         gate: which updates are kept; by name, as "module:Class", or as an object.
         gate_options: options of the gate, as episodes=5.
@@ -92,6 +94,7 @@ class SearchConfig:
     squash: bool = False
     policy: Any = None
     stochastic: bool = False
+    noise_std: float = 0.1
     normalize: str = "running"
     gate: Any = "off"
     gate_options: Mapping[str, Any] = field(default_factory=dict)
@@ -146,6 +149,8 @@ class SearchConfig:
             raise ConfigurationError(
                 f"alive_bonus_offset must be a finite number, got {self.alive_bonus_offset!r}"
             )
+        if not is_finite(self.noise_std) or self.noise_std < 0:
+            raise ConfigurationError(f"noise_std must be a number ≥ 0, got {self.noise_std!r}")
         if self.max_episodes is not None:
             at_least("max_episodes", self.max_episodes, 2)
         Streams(self.seed)  # refuses what is no seed

@@ -27,6 +27,8 @@ OBSERVED = {
     "Box of pixels": ["image"],
     "Discrete from 0": ["from-0"],
     "Discrete from another start": ["discrete"],
+    "MultiDiscrete of one row, from 0": ["choices"],
+    "MultiBinary of one row": ["bits"],
     "MultiDiscrete, any shape and start": ["multi-discrete"],
     "MultiBinary, any shape": ["multi-binary"],
     "Dict": ["dict"],

@@ -27,6 +27,8 @@ OBSERVATIONS: dict[str, spaces.Space[Any]] = {
         np.array([[3, 2], [2, 4]]), start=np.array([[0, 5], [-1, 0]])
     ),
     "multi-binary": spaces.MultiBinary([1, 3]),
+    "bits": spaces.MultiBinary(3),
+    "choices": spaces.MultiDiscrete([3, 2]),
     "number": spaces.Box(-9, 9, (), np.int64),
     "whole": spaces.Box(-9, 9, (2, 1), np.int16),
     "from-0": spaces.Discrete(7),
@@ -129,6 +131,10 @@ class Walk(gym.Env[Any, Any]):
         if kind in ("whole", "number"):
             whole = np.clip(x[:2, None] * 5, -9, 9).astype(OBSERVATIONS[kind].dtype)
             return whole if kind == "whole" else whole[0, 0]
+        if kind == "bits":
+            return self._seen_as("multi-binary")[0]
+        if kind == "choices":
+            return self._seen_as("multi-discrete")[0] - [0, 5]
         if kind == "from-0":
             return self._seen_as("discrete")
         if kind == "tuple":

@@ -218,6 +218,19 @@ def test_a_stochastic_agent_searches_by_chance_and_is_evaluated_without() -> Non
     assert chance.counters != sure.counters
 
 
+def test_the_noise_of_box_actions_can_be_set() -> None:
+    options: Any = {"settings": "default", "episodes": 1, "hidden": (), "seed": 4}
+    thetas = []
+    for noise in (0.1, 0.3, 0.0):
+        agent: Any = zorl.make_agent(
+            "spsa", "Pendulum-v1", stochastic=True, noise_std=noise, **options
+        )
+        thetas.append(agent.learn(1).state.theta.tolist())
+    sure: Any = zorl.make_agent("spsa", "Pendulum-v1", backend="gymnasium", **options)
+    assert thetas[0] != thetas[1]
+    assert thetas[2] == sure.learn(1).state.theta.tolist()
+
+
 @pytest.mark.parametrize("backend", ["gymnasium", "compiled"])
 def test_an_offset_of_the_reward_counts_in_search_and_gate_alone(backend: str) -> None:
     """With −1 a step CartPole pays 0, and nothing moves; nobody else hears of it."""

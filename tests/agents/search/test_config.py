@@ -49,6 +49,7 @@ def test_the_published_mountain_car_network_has_51_parameters() -> None:
         ({"activation": "tan"}, UnknownNameError, "unknown activation 'tan'; did you mean 'tanh'"),
         ({"bias": 1}, ConfigurationError, "bias must be True or False, got 1"),
         ({"stochastic": "yes"}, ConfigurationError, "stochastic must be True or False, got 'yes'"),
+        ({"noise_std": -0.1}, ConfigurationError, "noise_std must be a number ≥ 0, got -0.1"),
         ({"hidden": 0.5}, ConfigurationError, "hidden sizes must be like 8"),
         ({"hidden": (8, 0)}, ConfigurationError, "each hidden size must be an integer ≥ 1, got 0"),
         ({"episodes": 0}, ConfigurationError, "episodes must be an integer ≥ 1, got 0"),
