@@ -2,7 +2,8 @@
 
 Each task is played with its default options, with other numbers in all its options, and with all
 its switches the other way; with random actions, and with the actions of a policy that has been
-learned on the twin. Every observation, reward and termination is compared.
+learned on the twin. Every observation, reward and termination is compared. The return is that of
+the policy learned with the default options.
 
     python benchmarks/mujoco_twins.py --steps 100_000
 """
@@ -55,15 +56,14 @@ def task_ids() -> list[str]:
     return sorted(name for name, twin in twins if issubclass(twin, CompiledMujoco))
 
 
-def variants(env_id: str) -> dict[str, dict[str, Any]]:
-    """Return the options to compare a task with, by name."""
+def variants(env_id: str) -> list[dict[str, Any]]:
+    """Return the options to compare a task with: none, other numbers, switches reversed."""
     twin: Any = TWINS[env_id]
     options = {field.name: field.default for field in fields(twin) if field.init}
     others = {**OTHERS, "healthy_z_range": RANGES.get(env_id.partition("-")[0])}
     numbers = {name: others[name] for name in options if name in others}
     switches = {name: not value for name, value in options.items() if isinstance(value, bool)}
-    found = {"default": {}, "other numbers": numbers, "switches reversed": switches}
-    return {name: kwargs for name, kwargs in found.items() if kwargs or name == "default"}
+    return [{}, *(kwargs for kwargs in (numbers, switches) if kwargs)]
 
 
 def learned(env_id: str, kwargs: Mapping[str, Any], budget: int) -> Any:
@@ -87,30 +87,35 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100_000, help="env steps to compare per task")
     parser.add_argument("--train", type=int, default=30_000, help="env steps that are learned")
     args = parser.parse_args()
-    print("| task | options | random steps | learned: steps | its return | differing bits |")
+    print(
+        "| task | sets of options | random steps | learned: steps | its return | differing bits |"
+    )
     print("|---|---|---|---|---|---|")
     total = 0
     for env_id in args.envs:
         chosen = variants(env_id)
         steps = max(1, args.steps // (2 * len(chosen)))
-        for name, kwargs in chosen.items():
+        returns, reports = [], []
+        for kwargs in chosen:
             agent = learned(env_id, kwargs, args.train)
-            random = check_compiled_twin(env_id, steps=steps, env_kwargs=kwargs)
-            acted = check_compiled_twin(
-                env_id,
-                steps=steps,
-                env_kwargs=kwargs,
-                seed=10_000,
-                policy=partial(act, agent),
+            acted: list[dict[str, Any]] = [{}, {"seed": 10_000, "policy": partial(act, agent)}]
+            reports.append(
+                [
+                    check_compiled_twin(env_id, steps=steps, env_kwargs=kwargs, **how)
+                    for how in acted
+                ]
             )
-            gain = np.mean(agent.evaluate((1, 2, 3)).native_returns)
+            returns.append(np.mean(agent.evaluate((1, 2, 3)).native_returns))
             agent.close()
-            bits = random.exact_differences + acted.exact_differences
-            total += random.steps + acted.steps
-            print(
-                f"| {env_id} | {name} | {random.steps:,} | {acted.steps:,} | {gain:.0f} | {bits} |",
-                flush=True,
-            )
+        random, policy = (
+            sum(report.steps for report in kind) for kind in zip(*reports, strict=True)
+        )
+        bits = sum(report.exact_differences for pair in reports for report in pair)
+        total += random + policy
+        print(
+            f"| {env_id} | {len(chosen)} | {random:,} | {policy:,} | {returns[0]:.0f} | {bits} |",
+            flush=True,
+        )
     print(f"\n{total:,} env steps.")
 
 

@@ -54,7 +54,7 @@ ROOT = Path(__file__).parents[1]
         (
             "mujoco_twins.py",
             ["--envs", "InvertedPendulum-v4", "--steps", "100", "--train", "100"],
-            "| InvertedPendulum-v4 | default | 5",
+            "| InvertedPendulum-v4 | 1 | 5",
         ),
         ("defaults.py", ["--smoke"], "| FrozenLake-v1 | 2,000 |"),
         ("scaling.py", ["--smoke"], "| HalfCheetah-v5 | 10,000 | 10,000 |"),

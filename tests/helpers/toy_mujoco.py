@@ -62,8 +62,9 @@ class Spring(CompiledMujoco):
         gap = offset(data)[:2]
         angle = np.arctan2(gap[1], gap[0])
         more = np.array([angle, np.hypot(gap[0], gap[1]), np.mean(np.cos(data.qpos))])
-        parts = (np.tanh(data.qvel), gap, data.sensor("speed").data, data.userdata[1:])
-        return np.concatenate((parts[0], parts[1], parts[2], parts[3], more))
+        speed = data.sensor("speed").data
+        own = data.userdata[1:]
+        return np.hstack([np.tanh(data.qvel), gap, speed, own, more, data.site_xpos[:, 0]])
 
     def before(self, data: Any) -> Any:
         return data.qpos

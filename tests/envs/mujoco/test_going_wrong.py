@@ -48,7 +48,7 @@ def test_a_state_that_blows_up_is_reset_alike() -> None:
 @pytest.mark.filterwarnings("ignore:.*The reward is an inf value")
 def test_returns_that_are_not_finite_are_so_in_both() -> None:
     task = make_task(SPRING, env_kwargs={"bonus": 1e308})
-    here = setting(task, (), mode="running", mean=(0.1,) * 11, std=(1.0,) * 11)
+    here = setting(task, (), mode="running", mean=(0.1,) * 12, std=(1.0,) * 12)
     batch = EpisodeBatch(here.thetas(3), (0, 1), here.normalizer())
     results: list[Any] = []
     for worst in (True, False):

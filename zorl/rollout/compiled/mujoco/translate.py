@@ -23,6 +23,7 @@ from zorl.rollout.compiled.mujoco.loops import kind
 from zorl.rollout.compiled.mujoco.vocabulary import (
     ARRAY_ATTRIBUTES,
     BUILTINS,
+    JOINING,
     METHODS,
     MOVING,
     NUMPY,
@@ -198,7 +199,7 @@ class _Writer(ast.NodeTransformer):
             self.refuse(node, f"{type(node).__name__} ({ast.unparse(node)[:60]})")
         if (
             isinstance(node, ast.expr)
-            and not isinstance(node, ast.Slice)
+            and not any(isinstance(part, ast.Slice) for part in (node, *getattr(node, "elts", ())))
             and isinstance(getattr(node, "ctx", ast.Load()), ast.Load)
         ):
             known, value = self.known(node)
@@ -313,6 +314,8 @@ class _Writer(ast.NodeTransformer):
                 self.refuse(node, f"{ast.unparse(node)}, with other arguments than plain numpy's")
             return call(self.translation.ufunc(name), arguments)
         if name in NUMPY and getattr(np, name, None) is found:
+            if name in JOINING and isinstance(arguments[0], ast.List):  # numba joins tuples
+                arguments[0] = ast.Tuple(arguments[0].elts, ast.Load())
             return ast.Call(ast.parse(f"np.{name}", mode="eval").body, arguments, keywords)
         if getattr(math, name, None) is found:
             return ast.Call(ast.parse(f"math.{name}", mode="eval").body, arguments, keywords)

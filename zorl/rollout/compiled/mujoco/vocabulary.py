@@ -23,10 +23,11 @@ BUILTINS = (abs, min, max, len, range, float, int, bool, round)
 NUMPY = frozenset(
     """
     abs absolute all any array ceil clip concatenate copy cross empty fabs float32 float64 floor
-    fmax fmin isfinite isnan logical_and logical_not logical_or max maximum min minimum ones ravel
-    sign sqrt square stack where zeros zeros_like
+    fmax fmin hstack isfinite isnan logical_and logical_not logical_or max maximum min minimum ones
+    ravel sign sqrt square stack where zeros zeros_like
     """.split()  # noqa: SIM905  # as a list it would be as long as a page
 )
+JOINING = ("concatenate", "hstack", "stack")
 UFUNCS = frozenset(
     """
     arccos arccosh arcsin arcsinh arctan arctan2 arctanh cbrt cos cosh exp exp2 expm1 hypot log
