@@ -26,6 +26,7 @@ SLOW = (
     "comparison/test_runs.py",
     "envs/mujoco",
     "export/test_files.py",
+    "export/test_page.py",
     "envs/twins/test_classic_control.py",
     "networks",
     "optimizers/test_cma_es_numerics.py",
