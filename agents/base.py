@@ -291,6 +291,23 @@ class BaseAgent(Agent):
         """
         return export(self.snapshot(), path, to)
 
+    def to_sb3(self, algorithm: str = "ppo", **options: Any) -> Any:
+        """A model of stable-baselines3 whose deterministic actions are this policy's.
+
+        Its `learn` goes on from there, with a new critic; it normalises observations itself, by
+        the statistics as they are now.
+
+        Args:
+            algorithm: "ppo" or "a2c".
+            options: arguments of its class; `n_envs`, environments side by side, too.
+
+        Raises:
+            ConfigurationError: an unknown algorithm, or a policy that its actor cannot be.
+        """
+        from zorl.agents.sb3.from_search import to_sb3
+
+        return to_sb3(self.snapshot(), self.task, algorithm, options)
+
     @abstractmethod
     def _return_to(self, path: Path) -> None:
         """Become the agent again that this one was when it was saved to a file."""

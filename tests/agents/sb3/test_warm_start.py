@@ -16,10 +16,12 @@ import torch
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
+from toy_envs import WALK
 
 from zorl.agents.registry import load_agent, make_agent
 from zorl.cli import main
 from zorl.common.errors import ConfigurationError
+from zorl.envs import make_task
 
 SMALL: Any = MappingProxyType({"net_arch": [12, 7]})  # SB3 writes into what it is given
 
@@ -84,6 +86,17 @@ def test_a_search_acts_as_the_model_that_it_starts_from(
     (tmp_path / "model.zip").unlink()  # the agent's file holds all that is needed
     again = load_agent(tmp_path / "agent.zip")
     assert np.array_equal(np.asarray(again.predict(rows)[0]), agent.predict(rows)[0])
+
+
+def test_actions_between_uneven_bounds_are_clipped_as_there(tmp_path: Path) -> None:
+    task = make_task(WALK, env_kwargs={"observation": "box", "action": "box"})
+    model = shaken(ppo(task.make()))
+    model.save(tmp_path / "model.zip")
+    rows = observations(model.observation_space)
+    agent: Any = make_agent("random-search", task, init=tmp_path / "model.zip")
+    expected = model.predict(rows, deterministic=True)[0]
+    np.testing.assert_allclose(agent.predict(rows)[0], expected, rtol=0, atol=3e-6)
+    assert len(np.unique(expected)) > 100
 
 
 def test_statistics_of_vec_normalize_come_along(tmp_path: Path) -> None:
