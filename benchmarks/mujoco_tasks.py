@@ -112,7 +112,7 @@ def measure(env_id: str, args: argparse.Namespace, folder: Path) -> dict[str, An
     played = agent.num_timesteps - before
     recorded = sum(len(actions) for _, actions in traces)
     raw = Raw(agent, traces, args.threads)
-    yardstick = Yardstick(env_id, traces, args.threads, clock)
+    yardstick = Yardstick(agent.task, traces, args.threads, clock)
     log = EventLog(folder)
     recorders = Recorders([JsonlRecorder(folder / "generations.jsonl"), TensorBoardRecorder(log)])
     recorders.start(Run(env_id, agent, agent.task, agent.config, played, folder))

@@ -8,6 +8,8 @@ and the median of their ratios is reported, because the speed of a core drifts. 
 compared with two raw loops side by side.
 
     python benchmarks/rollouts.py --repeats 9
+
+With `--wrapper` the yardstick is the environment with these wrappers.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ from zorl.agents.registry import make_config
 from zorl.agents.search.agent import SearchAgent
 from zorl.agents.search.config import SearchConfig
 from zorl.common.storage import write_json
+from zorl.envs import Task, make_task
+from zorl.envs.arguments import Arguments
+from zorl.envs.wrappers.registry import apply_wrapper
 from zorl.recorders.base import Recorder, Recorders, Run
 from zorl.recorders.event_log import EventLog
 from zorl.recorders.jsonl import JsonlRecorder
@@ -47,9 +52,9 @@ Trace = tuple[int, list[Any]]  # seed and actions of one episode
 class Yardstick:
     """Raw `env.step` on recorded episodes, in this process or in several side by side."""
 
-    def __init__(self, env_id: str, traces: list[Trace], processes: int, clock: Clock) -> None:
+    def __init__(self, task: Task, traces: list[Trace], processes: int, clock: Clock) -> None:
         self._traces, self._clock = traces, clock
-        self._env = gym.make(env_id)
+        self._env = raw(task)
         self._pipes: list[Connection] = []
         self._processes = []
         if processes == 1:
@@ -57,7 +62,7 @@ class Yardstick:
         context = multiprocessing.get_context("spawn")
         for share in shares(traces, processes):
             pipe, theirs = context.Pipe()
-            process = context.Process(target=raw_worker, args=(theirs, env_id, share), daemon=True)
+            process = context.Process(target=raw_worker, args=(theirs, task, share), daemon=True)
             process.start()
             self._pipes.append(pipe)
             self._processes.append(process)
@@ -101,9 +106,17 @@ def replay(env: gym.Env[Any, Any], traces: list[Trace], clock: Clock = time.perf
     return clock() - began
 
 
-def raw_worker(connection: Connection, env_id: str, traces: list[Trace]) -> None:
+def raw(task: Task) -> gym.Env[Any, Any]:
+    """The environment and its wrappers, without what zorl puts between them."""
+    env: gym.Env[Any, Any] = gym.make(task.env_id)
+    for name, options in task.wrappers:
+        env = apply_wrapper(env, name, Arguments(options))
+    return env
+
+
+def raw_worker(connection: Connection, task: Task, traces: list[Trace]) -> None:
     """Replay on request, and answer with the seconds that it took."""
-    env = gym.make(env_id)
+    env = raw(task)
     replay(env, traces)
     while connection.recv():
         connection.send(replay(env, traces))
@@ -144,8 +157,10 @@ def record(agent: SearchAgent, start: Any, steps: int) -> list[Trace]:
     traces = []
     for thetas, seeds, normalizer in calls:
         for theta in thetas:
-            actor = agent.policy.bind(theta[None])
+            states = np.zeros((1, agent.policy.state_size), np.float32)
+            actor = agent.policy.bind(theta[None], states)
             for seed in seeds:
+                states[:] = 0
                 observation, _ = env.reset(seed=seed)
                 actions: list[Any] = []
                 over = False
@@ -163,9 +178,10 @@ def measure(env_id: str, args: argparse.Namespace, processes: int, folder: Path)
     """Return the ratios of the search's speed to the raw loop's, one per repeat."""
     config = make_config(
         args.agent,
-        env_id,
+        make_task(env_id, args.wrapper),
         "default",
-        hidden=tuple(args.hidden),
+        hidden=() if args.memory else tuple(args.hidden),
+        memory=args.memory,
         m=args.m,
         gate=args.gate,
         backend="gymnasium",
@@ -179,7 +195,7 @@ def measure(env_id: str, args: argparse.Namespace, processes: int, folder: Path)
     played = sum(len(actions) for _, actions in traces)
     assert played == agent.num_timesteps, "the yardstick plays other episodes"
     clock = CLOCKS[args.clock]
-    yardstick = Yardstick(env_id, traces, processes, clock)
+    yardstick = Yardstick(agent.task, traces, processes, clock)
     log = EventLog(folder)
     recorders = Recorders([JsonlRecorder(folder / "generations.jsonl"), TensorBoardRecorder(log)])
     recorders.start(Run(env_id, agent, agent.task, agent.config, played, folder))
@@ -205,7 +221,9 @@ def measure(env_id: str, args: argparse.Namespace, processes: int, folder: Path)
         "m": args.m,
         "gate": args.gate,
         "clock": args.clock,
-        "hidden": list(args.hidden),
+        "hidden": [] if args.memory else list(args.hidden),
+        "memory": args.memory,
+        "wrappers": args.wrapper,
         "processes": processes,
         "steps": played,
         "episodes": len(traces),
@@ -228,6 +246,8 @@ def main() -> None:
     parser.add_argument("--gate", default="paired")
     parser.add_argument("--steps", type=int, help="env steps of the training section")
     parser.add_argument("--hidden", type=int, nargs="*", default=[32, 32])
+    parser.add_argument("--memory", help="as gru:8, instead of hidden layers")
+    parser.add_argument("--wrapper", action="append", default=[])
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument(
         "--clock", choices=CLOCKS, default="wall", help="cpu works for one process only"
@@ -251,7 +271,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 row = measure(env_id, args, processes, Path(folder))
             rows.append(row)
-            net = "-".join(map(str, row["hidden"])) or "linear"
+            net = args.memory or "-".join(map(str, row["hidden"])) or "linear"
             print(
                 f"| {env_id} | {net} | {processes} | {row['steps']:,} | {row['generations']} "
                 f"| {row['raw_steps_per_second']:,.0f} "

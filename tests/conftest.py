@@ -46,6 +46,7 @@ SLOW = (
     "studies",
     "testing",
     "test_benchmarks.py",
+    "test_examples.py",
     "test_other_systems.py",
     "test_packaging.py",
 )

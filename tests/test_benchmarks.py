@@ -32,11 +32,13 @@ ROOT = Path(__file__).parents[1]
         (
             "rollouts.py",
             [
-                *("--envs", "CartPole-v1", "--hidden", "4", "--processes", "1"),
+                *("--envs", "CartPole-v1", "--memory", "gru:4", "--processes", "1"),
+                *("--wrapper", "mask-observation(keep=[0, 2])"),
                 *("--repeats", "1", "--steps", "3000", "--m", "4"),
             ],
             "| CartPole-v1 |",
         ),
+        ("memory.py", ["--smoke"], "| CartPole-v1 | a part, memory gru:8 | cma-es | 2,000 |"),
         ("module_policy.py", ["--lanes", "4", "--repeats", "1"], "| 8 |"),
         ("solve_mountain_car.py", ["--contestants", "zorl", "--seeds", "1"], "| zorl train |"),
         (

@@ -7,7 +7,7 @@ W are the parameters.
 from __future__ import annotations
 
 from zorl.policies.activations import ACTIVATIONS
-from zorl.policies.memory import GRU
+from zorl.policies.memory import ELMAN
 from zorl.policies.mlp import MlpPolicy
 from zorl.policies.recurrent import RecurrentPolicy
 
@@ -96,21 +96,17 @@ def _cell(policy: RecurrentPolicy, exact: bool) -> list[str]:
         return _neurons(out, bias, [sources[name] for name in names], ends)
 
     tanh, sigmoid = _activation("tanh", exact), _activation("sigmoid", exact)
-    if policy.cell.number == GRU:
-        lines = [
-            *sums(0, 2 * h, "xh", [f"G[j * L + l] = {sigmoid}"]),
-            *sums(2 * h, h, "h", ["D[j * L + l] = x"]),
-            *sums(
-                2 * h,
-                h,
-                "x",
-                [
-                    "x = x + G[j * L + l] * D[j * L + l]",
-                    f"x = {tanh}",
-                    f"D[j * L + l] = x + G[({h} + j) * L + l] * (C[j * L + l] - x)",
-                ],
-            ),
-        ]
-    else:
-        lines = sums(0, h, "xh", [f"D[j * L + l] = {tanh}"])
-    return [*lines, f"for j in range({h} * L):", "    C[j] = D[j]"]
+    if policy.cell.number == ELMAN:
+        return [*sums(0, h, "xh", [f"D[j * L + l] = {tanh}"]), *_flat(h, ["C[j] = D[j]"])]
+    return [
+        *sums(0, 2 * h, "xh", [f"G[j * L + l] = {sigmoid}"]),
+        *sums(2 * h, h, "h", ["D[j * L + l] = x"]),
+        *sums(2 * h, h, "x", ["D[j * L + l] = x + G[j * L + l] * D[j * L + l]"]),
+        *_flat(h, ["x = D[j]", f"D[j] = {tanh}"]),
+        *_flat(h, [f"C[j] = D[j] + G[{h} * L + j] * (C[j] - D[j])"]),
+    ]
+
+
+def _flat(units: int, lines: list[str]) -> list[str]:
+    """One loop over lanes and units: short loops become SIMD where long ones do not."""
+    return [f"for j in range({units} * L):", *(f"    {line}" for line in lines)]
