@@ -40,8 +40,8 @@ class Contest:
 
 
 CONTESTS = {
-    "CartPole-v1": Contest(300_000, "cma-es", {}),
-    "Pendulum-v1": Contest(20_000_000, "pgpe", {}),
+    "CartPole-v1": Contest(3_000_000, "cma-es", {}),
+    "Pendulum-v1": Contest(40_000_000, "pgpe", {}),
     "MountainCar-v0": Contest(1_000_000, "cma-es", {}, ("momentum",)),
 }
 
