@@ -1,6 +1,6 @@
 """A pole is balanced although its velocities are hidden: the policy remembers.
 
-python examples/memory.py
+python docs/examples/memory.py
 """
 
 from __future__ import annotations
