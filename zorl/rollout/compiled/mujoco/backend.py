@@ -96,9 +96,12 @@ class MujocoBackend(KernelBackend):
         """See `Backend`."""
         if not self._options:
             return None
+        until = (
+            "to its end" if self._cheaper else f"but for the last {EXACT_SHARE:.0%} of its steps"
+        )
         return (
-            f"the search saw cheaper physics than the task's, but for the last {EXACT_SHARE:.0%} "
-            "of its env steps; validation and held-out episodes are the task's own"
+            f"the search saw cheaper physics than the task's, {until}; validation and held-out "
+            "episodes are the task's own"
         )
 
     def begin(self, spent: float) -> None:
