@@ -27,11 +27,12 @@ from zorl.common.errors import (
     UnknownNameError,
 )
 from zorl.common.options import Option
-from zorl.common.plain import plain
+from zorl.common.plain import whole
 from zorl.common.registry import Registry
 from zorl.common.storage import Arrays, load_archive
 from zorl.common.streams import Seeds
 from zorl.common.types import Stop
+from zorl.common.validation import is_finite
 from zorl.envs.task import DEFAULT_LIMIT
 from zorl.export.formats import export
 from zorl.export.snapshot import Snapshot
@@ -190,9 +191,9 @@ class BaseAgent(Agent):
             ConfigurationError: `total_timesteps` is below 1, or `callback` is none.
             UnknownNameError: `select` is neither.
         """
-        total_timesteps = plain(total_timesteps)
-        if total_timesteps < 1:
-            raise ConfigurationError(f"total_timesteps must be ≥ 1, got {total_timesteps}")
+        total_timesteps = whole(total_timesteps)
+        if not (is_finite(total_timesteps) and total_timesteps >= 1):
+            raise ConfigurationError(f"total_timesteps must be ≥ 1, got {total_timesteps!r}")
         if select not in SELECT:
             raise UnknownNameError("selection", select, SELECT)
         target = self.num_timesteps + total_timesteps
@@ -376,6 +377,8 @@ def read_agent(path: str | Path, family: str | None = None) -> tuple[dict[str, A
     path = Path(path)
     if not path.suffix and not path.exists() and path.with_name(f"{path.name}.zip").exists():
         path = path.with_name(f"{path.name}.zip")  # as SB3 writes and reads it
+    elif path.suffix == ".zip" and not path.exists() and path.with_suffix("").is_file():
+        path = path.with_suffix("")  # SB3 would have written the suffix
     _, metadata, arrays = load_archive(path, "agent")
     found = metadata.get("family")
     if found not in FAMILIES:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
-from zorl.common.plain import plain
+from zorl.common.plain import plain, whole
 from zorl.common.validation import at_least, is_finite
 from zorl.recorders.base import UNLIMITED, budget_words
 
@@ -44,7 +44,8 @@ class TrainingPlan:
         for item in fields(self):
             object.__setattr__(self, item.name, plain(getattr(self, item.name)))
         for name in ("total_timesteps", "validate_every", "validate_episodes", "held_out"):
-            value = getattr(self, name)
+            value = whole(getattr(self, name))
+            object.__setattr__(self, name, value)
             if value is not None or name != "validate_every":
                 at_least(name, value, 1)
         if self.select not in SELECT:

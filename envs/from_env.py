@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, Final
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, WrapperSpec
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from zorl.common.errors import ConfigurationError
+from zorl.envs.arguments import Arguments
 from zorl.envs.ids import close_env, find_spec
 from zorl.envs.own import layers, made_by
 from zorl.envs.task import Task, make_task
@@ -165,8 +167,19 @@ def _limit_and_wrappers(
                         "environment"
                     )
                 name = names.get(wrapper.entry_point, wrapper.entry_point)
-                wrappers.append((name, wrapper.kwargs))
+                wrappers.append((name, _arguments(wrapper)))
     return min(limits, default=None), wrappers
+
+
+def _arguments(wrapper: WrapperSpec) -> Arguments:
+    """The arguments of a wrapper; raises where no task can hold them."""
+    try:
+        return Arguments(wrapper.kwargs)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"wrapper {wrapper.entry_point}: {error}; give a function that makes the "
+            "environment, or a wrapper of your own"
+        ) from error
 
 
 def _built_in(env: gym.Env[Any, Any]) -> int:
@@ -194,16 +207,12 @@ def _tell_what_is_lost(env: gym.Env[Any, Any], task: Task) -> None:
     if not given:
         return
     try:
-        first, second = task.make(), task.make()
-        try:
+        with closing(task.make()) as first, closing(task.make()) as second:
             fresh = _plain_attributes(first)
             first.reset(seed=0)
             first.action_space.seed(0)
             first.step(first.action_space.sample())
             steady = [_plain_attributes(first), _plain_attributes(second)]
-        finally:
-            first.close()
-            second.close()
     except (
         Exception,
         SystemExit,

@@ -59,16 +59,19 @@ class TrainingEnv(gym.Wrapper[Any, Any, Any, Any]):
         self._total, self._length = 0.0, 0
         try:
             observation, info = self.env.reset(**kwargs)
-            return observation, info
+            return self._checked(observation), info
         except (Exception, SystemExit) as error:
             raise self._failure("reset", error) from error
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Step the environment, unchanged but for the last `info` of an episode."""
+        if isinstance(action, np.integer):  # SB3's, which not every environment takes
+            action = int(action)
         try:
             observation, reward, terminated, truncated, info = self.env.step(action)
             info = {**info}  # SB3 and this class write into it; the environment may use it again
             reward = as_reward(reward)
+            observation = self._checked(observation)
         except (Exception, SystemExit) as error:
             raise self._failure("step", error) from error
         self._total += reward
@@ -84,6 +87,19 @@ class TrainingEnv(gym.Wrapper[Any, Any, Any, Any]):
             success = self._task.succeeded(native, bool(terminated), info)
             info[_EPISODE] = EpisodeFigures(self._total, native, self._length, success)
         return observation, reward, bool(terminated), bool(truncated), info
+
+    def _checked(self, observation: Any) -> Any:
+        """The observation, of numbers; raises where it has another shape than the space."""
+        space = self.observation_space
+        if not isinstance(space, gym.spaces.Box):
+            return observation
+        shape = np.shape(observation)
+        if shape != space.shape:
+            raise EnvironmentFailure(
+                f"an observation has shape {shape}, but the space says {space.shape}"
+            )
+        objects = isinstance(observation, np.ndarray) and observation.dtype == object
+        return observation.astype(space.dtype) if objects else observation
 
     def close(self) -> None:
         """Close the environment; the others beside it are closed in any case."""

@@ -70,6 +70,11 @@ def find_wrapper(name: str) -> type[Wrapper]:
         UnknownNameError: nothing has the name; the nearest ones are named.
         ConfigurationError: the module cannot be imported, or what it has is not a wrapper.
     """
+    if name not in WRAPPERS and name in wrappers.__all__:
+        refuse_statistics(f"gymnasium.wrappers:{name}")
+        raise ConfigurationError(
+            f"unknown wrapper {name!r}; Gymnasium's is named 'gymnasium.wrappers:{name}'"
+        )
     found: Any = WRAPPERS.resolve(name)
     if not _is_wrapper(found):
         raise ConfigurationError(f"wrapper {name!r}: {found!r} is not a gymnasium.Wrapper class")

@@ -162,8 +162,10 @@ def test_what_training_asks_of_an_agent(name: str, options: dict[str, Any]) -> N
     agent = make_agent(name, CART, seed=11, **options)
     assert agent.seed == 11
     assert agent.num_records == 0
-    with pytest.raises(ConfigurationError, match="total_timesteps must be ≥ 1, got 0"):
-        agent.learn(0)
+    wrong: tuple[Any, ...] = (0, "1e4", None)
+    for steps in wrong:
+        with pytest.raises(ConfigurationError, match=f"total_timesteps must be ≥ 1, got {steps!r}"):
+            agent.learn(steps)
     agent.close()
 
 

@@ -29,6 +29,7 @@ OLD = "which the old gym did not: wrap the environment with shimmy.GymV21Compati
         ("four", OLD),
         ("bare", OLD),
         ("old reset", "unexpected keyword argument 'seed'.*that of the old gym did not: wrap"),
+        ("no options", "unexpected keyword argument 'options'; Gymnasium's reset takes both"),
         ("inside", "too many values to unpack .expected 2.$"),  # the environment's own fault
     ],
 )

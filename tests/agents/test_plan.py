@@ -20,7 +20,7 @@ from zorl.runs.curves import read_curve
     ("values", "words"),
     [
         ({"total_timesteps": 0}, "total_timesteps must be an integer ≥ 1, got 0"),
-        ({"total_timesteps": 1e5}, "total_timesteps must be an integer ≥ 1"),
+        ({"total_timesteps": 10.5}, "total_timesteps must be an integer ≥ 1"),
         ({"validate_every": -1}, "validate_every must be"),
         ({"seconds": 0}, "seconds must be a number > 0, got 0"),
         ({"seconds": "60"}, "seconds must be a number > 0, got '60'"),
@@ -35,6 +35,8 @@ def test_a_plan_is_checked(values: dict[str, Any], words: str) -> None:
 def test_a_plan_s_interval_is_a_twentieth() -> None:
     assert TrainingPlan(1000).interval == 50
     assert TrainingPlan(7).interval == 1
+    assert TrainingPlan(1e3, stop_at=2.0) == TrainingPlan(1000, stop_at=2)  # type: ignore[arg-type]
+    assert type(TrainingPlan(1, stop_at=2.0).stop_at) is float  # a return is no count
     assert TrainingPlan(1000, 300).interval == 300
     assert TrainingPlan.from_json(asdict(PLAN)) == PLAN
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -74,6 +76,17 @@ def test_a_run_that_ignores_it_goes_on_unseen(tmp_path: Path) -> None:
     os.close(terminal)
     assert status(pid) == 0
     assert read_json(folder.result)["status"] == "finished"
+
+
+def test_a_run_needs_no_standard_streams(tmp_path: Path) -> None:
+    options = [*LONG[:2], "--agent", "random-search", "--timesteps", "300", "--held-out", "2"]
+    words = [sys.executable, "-m", "zorl", "train", *options, "--backend", "gymnasium"]
+    command = f"{shlex.join([*words, '--out', str(tmp_path / 'run')])} <&- >&- 2>&-"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.run(["sh", "-c", command], env=environment).returncode == 0
+    assert read_json(tmp_path / "run" / "result.json")["status"] == "finished"
+    for path in (tmp_path / "run").glob("*.*"):  # none of them took the number of a closed stream
+        assert b"held-out native return" not in path.read_bytes()
 
 
 def test_a_comparison_whose_terminal_is_closed_keeps_its_runs(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zorl.common.plain import plain, why_not_json
+from zorl.common.plain import plain, whole, why_not_json
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,17 @@ def test_what_json_cannot_hold_is_named(value: Any, reason: str | None) -> None:
     else:
         with pytest.raises(ValueError, match=reason):
             raise ValueError(found)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(1e6, 1_000_000), (np.float32(8), 8), (3, 3), (2.5, 2.5), ("1e6", "1e6"), (True, True)],
+)
+def test_a_float_without_a_fraction_is_a_whole_number(value: Any, expected: Any) -> None:
+    found = whole(value)
+    assert found == expected and type(found) is type(expected)
+
+
+def test_what_is_beyond_all_integers_stays() -> None:
+    assert whole(float("inf")) == float("inf")
+    assert np.isnan(whole(float("nan")))

@@ -93,7 +93,7 @@ def test_wrappers_of_the_environment_itself_are_not_put_on_twice(prewrapped: Any
         (lambda: Silent(gym.make("CartPole-v1")), "Silent does not record its arguments"),
         (
             lambda: gym.wrappers.TransformReward(gym.make("Pendulum-v1"), float),
-            "'func' must be a JSON value",
+            "TransformReward: option 'func' must be a JSON value.*give a function that makes",
         ),
     ],
 )

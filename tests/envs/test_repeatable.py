@@ -78,5 +78,9 @@ def test_environments_without_wrappers_of_others_are_not_tried(
 def test_wrappers_with_statistics_of_earlier_episodes_are_refused(name: str, cure: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} keeps statistics .*{cure}"):
         make_task("Pendulum-v1", [f"gymnasium.wrappers:{name}"])
+    with pytest.raises(ConfigurationError, match=f"{name} keeps statistics .*{cure}"):
+        make_task("Pendulum-v1", [name])  # as it is called in most code
+    with pytest.raises(ConfigurationError, match="'ClipAction'; Gymnasium's is named"):
+        make_task("Pendulum-v1", ["ClipAction"])
     with pytest.raises(ConfigurationError, match=cure):
         task_of(getattr(gym.wrappers, name)(gym.make("Pendulum-v1")))

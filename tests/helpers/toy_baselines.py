@@ -85,6 +85,7 @@ class Broken(gym.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         assert action in self.action_space
+        assert self.fault != "int alone" or type(action) is int
         self.steps += 1
         if self.fault == "raise" and self.steps == 5:
             raise RuntimeError("the simulator is lost")
@@ -98,7 +99,9 @@ class Broken(gym.Env[Any, Any]):
             return self.np_random.integers(1, 4)
         if self.observation_space.shape == ():
             return np.float32(self.np_random.uniform(-1, 1))
-        return self.np_random.uniform(-1, 1, (2, 3)).astype(np.float32)
+        shape = (3, 2) if self.fault == "shape" and self.steps == 5 else (2, 3)
+        kind = object if self.fault == "objects" else np.float32
+        return self.np_random.uniform(-1, 1, shape).astype(kind)
 
 
 gym.register("zorltest/Broken-v0", "toy_baselines:Broken")

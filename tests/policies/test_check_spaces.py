@@ -71,3 +71,9 @@ def test_unsupported_actions_name_what_is_supported(action: Any) -> None:
     assert str(action) in message
     assert all(kind in message for kind in ("Discrete", "MultiBinary", "Box of floats"))
     assert "ActionWrapper" in message
+
+
+def test_spaces_without_a_number_are_refused() -> None:
+    for observation, action in ((spaces.Box(-1, 1, (0,)), BOX), (BOX, spaces.Box(-1, 1, (2, 0)))):
+        with pytest.raises(UnsupportedSpaceError, match="holds no number at all"):
+            check_spaces(Spaces(observation, action))

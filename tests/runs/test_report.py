@@ -99,6 +99,10 @@ def test_the_estimate_leaves_out_what_the_task_does_not_have() -> None:
         ),
         ({"total_timesteps": 900}, "the budget was 900; a whole generation is the least"),
         (
+            {"total_timesteps": 900, "counters": None},
+            "the budget was 900; a whole rollout is the least",
+        ),
+        (
             {"counters": Counters(updates=1, gate_steps=2000, gate_episodes=20)},
             "of these the gate took 2,000 env steps, 20 episodes",
         ),

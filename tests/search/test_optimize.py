@@ -88,7 +88,12 @@ def test_evaluations_are_counted_exactly_and_the_best_of_all_is_returned() -> No
         seen.append((sphere(x), x.copy()))
         return seen[-1][0]
 
-    result = zorl.minimize(watched, np.zeros(3), "random-search", max_evaluations=100)
+    result = zorl.minimize(
+        watched,
+        np.zeros(3),
+        "random-search",
+        max_evaluations=1e2,  # type: ignore[arg-type]
+    )
     assert result.nfev == len(seen)
     assert 100 <= result.nfev < 100 + 18  # whole generations; the start and theta at the end
     best, x = min(seen, key=lambda pair: pair[0])

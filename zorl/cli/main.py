@@ -34,7 +34,7 @@ from zorl.cli.arguments import (
 )
 from zorl.cli.parser import Parser
 from zorl.common.errors import ConfigurationError, EnvironmentFailure, UnknownNameError, ZorlError
-from zorl.common.output import if_readable, silence, tell
+from zorl.common.output import if_readable, open_closed_streams, silence, tell
 from zorl.common.tracebacks import own_traceback
 
 
@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Matrices are small here: threads would wait for each other. Takes effect because numpy is not
     # imported yet; whoever sets the variable has the last word.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    open_closed_streams()
     if argv is None:
         if completion.is_asked():
             completion.complete(command_parser)

@@ -19,6 +19,17 @@ def if_readable(stream: IO[str]) -> Iterator[None]:
         silence(stream)
 
 
+def open_closed_streams() -> None:
+    """Let standard streams that were closed (`>&-`, pythonw) read nothing and write nowhere.
+
+    Python has None in their place. Opened first of all, so that no file of a run gets the number of
+    one, into which libraries write.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
+
+
 def silence(stream: Any) -> None:
     """Let whatever is written to a stream from now on go nowhere."""
     with contextlib.suppress(OSError, ValueError, AttributeError):  # no file of the system
@@ -29,5 +40,7 @@ def silence(stream: Any) -> None:
 
 def tell(text: str) -> None:
     """Write a line to standard error, if anybody can read it."""
+    if sys.stderr is None:  # closed
+        return
     with if_readable(sys.stderr):
         print(text, file=sys.stderr)

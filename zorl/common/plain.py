@@ -31,6 +31,12 @@ def plain(value: Any) -> Any:
     return value
 
 
+def whole(value: Any) -> Any:
+    """As `plain`, but a float without a fraction, as 1e6, is an integer."""
+    value = plain(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def why_not_json(value: Any, name: str) -> str | None:
     """Why a value cannot be written as JSON and read back the same; None where it can.
 

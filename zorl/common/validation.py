@@ -96,6 +96,8 @@ def api_hint(error: BaseException) -> str:
     place = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
     inside = inside and not place.startswith("gymnasium.wrappers.")
     cure = "wrap the environment with shimmy.GymV21CompatibilityV0, or change it"
+    if isinstance(error, TypeError) and "unexpected keyword argument 'options'" in str(error):
+        return "; Gymnasium's reset takes both: def reset(self, *, seed=None, options=None)"
     if isinstance(error, TypeError) and "unexpected keyword argument 'seed'" in str(error):
         return (
             "; Gymnasium's reset(seed=…, options=…) returns (observation, info), that of the old "

@@ -158,6 +158,12 @@ def check_spaces(env: gym.Env[Any, Any]) -> None:
     Raises:
         UnsupportedSpaceError: naming the space, what is supported, and the likely cure.
     """
+    for kind, part in (("observation", env.observation_space), ("action", env.action_space)):
+        if part.shape is not None and 0 in part.shape:
+            raise UnsupportedSpaceError(
+                f"{env.unwrapped}: the {kind} space {part} holds no number at all; was it made "
+                "before the environment knew how many there are?"
+            )
     try:
         ObservationEncoder.for_space(env.observation_space)
         ActionDecoder.for_space(env.action_space)

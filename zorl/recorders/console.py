@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ class ConsoleRecorder(BaseRecorder):
     """
 
     def __init__(self, stream: IO[str] | None = None, interval: float = 5.0) -> None:
-        self._stream = sys.stderr if stream is None else stream
+        self._stream = stream or sys.stderr or io.StringIO()  # it is None where it was closed
         self._interval = interval
         self._progress: Any = None
         self._task: Any = None

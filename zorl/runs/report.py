@@ -124,7 +124,8 @@ def _training(result: RunResult) -> list[str]:
     if result.caution is not None:
         lines.append(result.caution)
     if steps > 1.2 * result.total_timesteps:
-        lines.append(f"the budget was {result.total_timesteps:,}; a whole generation is the least")
+        part = "rollout" if result.counters is None else "generation"
+        lines.append(f"the budget was {result.total_timesteps:,}; a whole {part} is the least")
     return lines
 
 

@@ -13,6 +13,7 @@ from typing_extensions import ParamSpec
 
 from zorl.common.errors import ConfigurationError
 from zorl.common.options import resolve_options
+from zorl.common.plain import whole
 from zorl.common.streams import Purpose, Seeds, Streams
 from zorl.common.types import Matrix, Vector
 from zorl.common.validation import at_least, is_finite, non_negative
@@ -112,6 +113,7 @@ def _optimize(  # noqa: D417  # the public functions have all arguments but `sen
         ConfigurationError: bad input: what was wrong, and what was expected.
         DivergedError: the parameters grew beyond all bounds.
     """
+    max_evaluations = whole(max_evaluations)
     _check(fun, max_evaluations, target, tol, repeats, callback)
     for name, value in (("options", options), ("gate_options", gate_options)):
         if value is not None and not isinstance(value, Mapping):

@@ -184,7 +184,20 @@ def test_watching_in_the_middle_changes_nothing(make: Maker) -> None:
     assert same(weights(plain), weights(watched))
 
 
+@pytest.mark.parametrize("fault", ["int alone", "objects"])
+def test_environments_that_take_plain_actions_or_give_plain_lists_train(
+    make: Maker, fault: str
+) -> None:
+    task = Task("zorltest/Broken-v0", {"fault": fault, "disable_env_checker": True})
+    assert make("ppo", task, PPO).learn(64).num_episodes == 3
+
+
 def test_failures_of_the_environment_have_a_name(make: Maker) -> None:
+    task = Task("zorltest/Broken-v0", {"fault": "shape", "disable_env_checker": True})
+    with pytest.raises(
+        EnvironmentFailure, match=r"has shape \(3, 2\), but the space says \(2, 3\)"
+    ):
+        make("ppo", task, PPO).learn(64)
     with pytest.raises(EnvironmentFailure, match=r"raised RuntimeError in step\(\).* is lost"):
         make("ppo", Task("zorltest/Broken-v0", {"fault": "raise"}), PPO).learn(64)
     with pytest.raises(NonFiniteRewardError, match="at step 5"):

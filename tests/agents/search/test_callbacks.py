@@ -138,6 +138,8 @@ def test_eval_callback_with_a_reward_threshold(tmp_path: Path) -> None:
         assert log["timesteps"].tolist() == sorted(reached)
     best = load_agent(tmp_path / "best" / "best_model.zip")
     assert load_agent(tmp_path / "best" / "best_model").config == best.config
+    best.save(tmp_path / "bare")  # SB3's save would have added .zip
+    assert load_agent(tmp_path / "bare.zip").config == best.config
     assert best.num_timesteps == agent.num_timesteps
     assert callback.num_timesteps == agent.num_timesteps
 

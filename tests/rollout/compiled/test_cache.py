@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from toy_twins import RightDrift
 
-from zorl.rollout.compiled.cache import announced, traced
+from zorl.rollout.compiled.cache import announced, loaded, traced
 
 ROOT = Path(__file__).parents[3]
 
@@ -83,6 +84,12 @@ def test_only_what_is_compiled_is_announced_and_only_on_a_terminal(
 
 def sources(folder: Path) -> set[str]:
     return {path.name for path in folder.rglob("zorl_kernel_*.py")}
+
+
+def test_threads_that_load_a_kernel_together_all_get_it() -> None:
+    source = "import time\n\ntime.sleep(0.2)\nkernel = 3\n"
+    with ThreadPoolExecutor(4) as pool:
+        assert [*pool.map(lambda _: loaded(source).kernel, range(4))] == [3] * 4
 
 
 def test_a_changed_twin_is_another_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -382,10 +382,12 @@ def test_any_workers_any_chunks_any_deaths_give_the_bits_of_one_process(
     assert results == serial(task)
 
 
-def test_a_program_from_standard_input_has_workers() -> None:
+def test_a_program_from_standard_input_has_workers_and_an_environment_of_its_own() -> None:
     program = (
-        "import zorl\n"
-        "agent = zorl.make_agent('ars', 'CartPole-v1', workers=2, backend='gymnasium')\n"
+        "import gymnasium as gym, gymnasium.envs.classic_control as classic, zorl\n"
+        "class Mine(classic.CartPoleEnv): pass\n"
+        "gym.register('Mine-v0', Mine, max_episode_steps=20)\n"
+        "agent = zorl.make_agent('ars', 'Mine-v0', workers=2)\n"
         "agent.learn(200)\n"
         "agent.close()\n"
         "print(agent.num_timesteps, __file__)\n"

@@ -12,6 +12,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -28,6 +29,7 @@ from zorl.rollout.compiled.trace import trace_source
 
 _HERE = Path(__file__).parent
 _POLICIES = _HERE.parents[1] / "policies"
+_LOADING = threading.RLock()
 # Files whose functions become part of a kernel.
 _INLINED = (
     *(_HERE / name for name in ("exact.py", "fast.py", "intrinsics.py")),
@@ -66,7 +68,7 @@ def announced(kernel: Callable[..., None], line: str) -> Iterator[None]:
 
     class Announcer(event.Listener):
         def on_start(self, event: Any) -> None:
-            if event.data["dispatcher"] is compiling and sys.stderr.isatty():
+            if event.data["dispatcher"] is compiling and sys.stderr and sys.stderr.isatty():
                 tell(line)
 
         def on_end(self, event: Any) -> None:
@@ -114,19 +116,20 @@ def kernel_name(source: str) -> str:
 def loaded(source: str) -> Any:
     """The module with this source, whose file is kept in the user's cache."""
     name = kernel_name(source)  # numba's own cache looks at this file alone
-    if name not in sys.modules:
-        path = _written(f"{name}.py", source)
-        module_spec = importlib.util.spec_from_file_location(name, path)
-        assert module_spec is not None
-        assert module_spec.loader is not None
-        module = importlib.util.module_from_spec(module_spec)
-        sys.modules[name] = module
-        try:
-            module_spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return sys.modules[name]
+    with _LOADING:  # else another thread would find a module that is not executed yet
+        if name not in sys.modules:
+            path = _written(f"{name}.py", source)
+            module_spec = importlib.util.spec_from_file_location(name, path)
+            assert module_spec is not None
+            assert module_spec.loader is not None
+            module = importlib.util.module_from_spec(module_spec)
+            sys.modules[name] = module
+            try:
+                module_spec.loader.exec_module(module)
+            except BaseException:
+                del sys.modules[name]
+                raise
+        return sys.modules[name]
 
 
 def _written(name: str, source: str) -> Path:
