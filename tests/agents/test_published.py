@@ -121,7 +121,8 @@ def test_sb3_knows_every_option(agent: str, env_id: str) -> None:
     row = row_of(agent, env_id)
     assert json.loads(json.dumps(row.settings)) == row.settings
     box = gym.spaces.Box(-1.0, 1.0, (2,))
-    arguments = keywords(agent, resolve(agent, row.settings), box, row.n_envs)
+    options = resolve(agent, {"policy": "MlpPolicy", **row.settings})
+    arguments = keywords(agent, options, box, row.n_envs)
     for name, value in row.settings.items():
         if isinstance(value, (bool, int, float, str)):
             assert arguments[name] == value

@@ -89,7 +89,7 @@ def test_a_baseline_shows_the_options_of_its_class(capsys: Capture) -> None:
     table = rows(listed(capsys, "ppo"))
     assert table["n_steps"][:2] == ["int", "2048"]
     assert "The number of steps to run" in " ".join(table["n_steps"])
-    assert table["policy"][:2] == ["str", "MlpPolicy"]
+    assert table["policy"][:2] == ["str", "auto"]
     assert table["n_envs"][:2] == ["int", "1"]
     assert not {"env", "verbose", "device", "gate", "seed"} & set(table)
 
