@@ -81,7 +81,7 @@ class Snapshot:
         if not is_mlp(self.policy):
             raise ConfigurationError(
                 f"the policy is a {type(self.policy).__name__}, and this format only has zorl's "
-                "own networks (--hidden, --activation); a torch module goes to torchscript"
+                "own networks (--hidden, --activation)"
             )
         return self.policy
 
