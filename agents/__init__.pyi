@@ -13,6 +13,7 @@ from .registry import (
     make_agent as make_agent,
     make_config as make_config,
 )
+from .resuming import resume as resume
 from .sb3.agent import BaselineAgent as BaselineAgent
 from .sb3.algorithms import (
     BASELINES as BASELINES,
@@ -23,7 +24,6 @@ from .sb3.config import BaselineConfig as BaselineConfig
 from .search.agent import SearchAgent as SearchAgent
 from .search.config import SearchConfig as SearchConfig
 from .training import (
-    resume as resume,
     run_config as run_config,
     train as train,
 )

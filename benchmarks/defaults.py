@@ -28,7 +28,8 @@ from typing import Any
 
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import make_agent
-from zorl.agents.training import resume, run_config, train
+from zorl.agents.resuming import resume
+from zorl.agents.training import run_config, train
 from zorl.common.stats import mean_interval
 from zorl.common.stop_signals import StopSignals
 from zorl.common.storage import read_json, write_json

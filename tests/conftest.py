@@ -20,6 +20,7 @@ TESTS = Path(__file__).parent
 SLOW = (
     "agents/sb3",
     "agents/test_resume.py",
+    "agents/test_signals.py",
     "agents/test_training.py",
     "cli/test_main_failures.py",
     "comparison/test_interruption.py",

@@ -13,7 +13,7 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 
 import zorl
-from zorl.agents.training import resume
+from zorl.agents.resuming import resume
 from zorl.common.moved import MOVED
 from zorl.common.storage import load_archive, read_json
 from zorl.runs.failed_episodes import replay

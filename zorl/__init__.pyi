@@ -26,7 +26,8 @@ from .agents.registry import (
     load_agent as load_agent,
     make_agent as make_agent,
 )
-from .agents.training import resume as resume, train as train
+from .agents.resuming import resume as resume
+from .agents.training import train as train
 from .common.errors import (
     ConfigurationError as ConfigurationError,
     DivergedError as DivergedError,

@@ -17,7 +17,8 @@ import zorl
 from zorl.agents.base import FAMILIES, BaseAgent, family_of, read_agent, register_family
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import make_agent
-from zorl.agents.training import resume, run_config, train
+from zorl.agents.resuming import resume
+from zorl.agents.training import run_config, train
 from zorl.cli.listing import list_names
 from zorl.common.errors import ConfigurationError, FileFormatError, UnknownNameError
 from zorl.common.storage import Arrays, save_archive

@@ -13,7 +13,8 @@ from toy_envs import ENDLESS, WALK
 import zorl
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import make_agent
-from zorl.agents.training import resume, run_config, train
+from zorl.agents.resuming import resume
+from zorl.agents.training import run_config, train
 from zorl.common.errors import ConfigurationError, TooManySteps
 from zorl.common.storage import read_json
 from zorl.envs import Task, make_task

@@ -11,7 +11,8 @@ from toy_envs import Walk
 
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import load_agent, make_agent
-from zorl.agents.training import resume, run_config, train
+from zorl.agents.resuming import resume
+from zorl.agents.training import run_config, train
 from zorl.common.errors import ConfigurationError
 from zorl.envs.own import tell_if_unnamed
 from zorl.runs.folder import RunFolder

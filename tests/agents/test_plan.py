@@ -10,7 +10,8 @@ import pytest
 from toy_runs import PLAN, StopAfter, begin, fresh
 
 from zorl.agents.plan import TrainingPlan
-from zorl.agents.training import resume, train
+from zorl.agents.resuming import resume
+from zorl.agents.training import train
 from zorl.common.errors import ConfigurationError
 from zorl.recorders.base import UNLIMITED
 from zorl.runs.curves import read_curve

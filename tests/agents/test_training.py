@@ -18,7 +18,8 @@ import zorl
 from zorl.agents import training
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import load_agent, make_agent
-from zorl.agents.training import resume, run_config, train
+from zorl.agents.resuming import resume
+from zorl.agents.training import run_config, train
 from zorl.agents.validation import COLUMNS
 from zorl.common.errors import NonFiniteRewardError, UnknownNameError
 from zorl.common.stats import mean_interval, proportion_interval

@@ -144,7 +144,7 @@ def train_command(args: argparse.Namespace) -> int:
 
 def resume_command(args: argparse.Namespace) -> int:
     """`zorl resume`."""
-    from zorl.agents.training import resume
+    from zorl.agents.resuming import resume
     from zorl.common.references import named_by
     from zorl.common.stop_signals import StopSignals
     from zorl.runs.folder import RunFolder

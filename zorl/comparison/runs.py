@@ -18,7 +18,8 @@ from typing import Any
 from zorl.agents.base import FAMILIES
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import agent_of, config_from_json
-from zorl.agents.training import resume as resume_training, train
+from zorl.agents.resuming import resume as resume_training
+from zorl.agents.training import train
 from zorl.common.errors import RunFolderError
 from zorl.common.locks import LOCK_NAME, FolderLock
 from zorl.common.stop_signals import StopSignals

@@ -17,8 +17,9 @@ from toy_searches import observations, walk
 from zorl.agents.agent import Agent
 from zorl.agents.plan import TrainingPlan
 from zorl.agents.registry import load_agent, make_agent
+from zorl.agents.resuming import resume
 from zorl.agents.search.agent import SearchAgent
-from zorl.agents.training import resume, run_config, train
+from zorl.agents.training import run_config, train
 from zorl.common.errors import ConfigurationError, FileFormatError
 from zorl.common.storage import load_archive, save_archive, write_json
 from zorl.runs.folder import RunFolder

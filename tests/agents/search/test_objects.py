@@ -13,9 +13,10 @@ from toy_runs import StopAfter
 
 import zorl
 from zorl.agents.plan import TrainingPlan
+from zorl.agents.resuming import resume
 from zorl.agents.search.agent import SearchAgent
 from zorl.agents.search.objects import described, encoded, is_label, label, rebuilt
-from zorl.agents.training import resume, run_config, train
+from zorl.agents.training import run_config, train
 from zorl.common.errors import ConfigurationError, UnknownNameError
 from zorl.common.storage import read_json
 from zorl.optimizers import CMAES, METHODS, SGD, Bounded, ars, spsa
