@@ -87,8 +87,8 @@ def test_a_baseline_takes_them(tmp_path: Path) -> None:
 
 
 def test_a_plan_and_a_comparison_take_them() -> None:
-    plan = TrainingPlan(np.int64(3000), np.int32(100), stop_at=np.float32(0.5))  # type: ignore
-    assert asdict(plan) == asdict(TrainingPlan(3000, 100, stop_at=0.5))
+    plan = TrainingPlan(np.int64(3000), np.int32(100), stop_at=np.float32(0.5), seconds=np.int8(3))  # type: ignore
+    assert asdict(plan) == asdict(TrainingPlan(3000, 100, stop_at=0.5, seconds=3))
     assert {type(value) for value in asdict(plan).values()} == {int, str, float}
     with pytest.raises(ConfigurationError, match="total_timesteps must be an integer ≥ 1"):
         TrainingPlan(True)

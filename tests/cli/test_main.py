@@ -143,6 +143,7 @@ def test_the_options_reach_the_run(tmp_path: Path) -> None:
         "held_out": 3,
         "select": "last",
         "stop_at": None,
+        "seconds": None,
     }
 
 

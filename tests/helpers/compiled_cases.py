@@ -105,7 +105,7 @@ def echo(action: str, single: bool) -> Task:
 # Every activation, layer shape, way of normalising and kind of action, each with some other.
 NETWORKS: dict[str, Callable[[], Setting]] = {
     "linear": lambda: setting(echo("box", True), ()),
-    "one-unit": lambda: setting(echo("two", False), (1,), "tanh", False, "bounds", squash=True),
+    "one-unit": lambda: setting(echo("two", False), (1,), "tanh", False, "bounds"),
     "gru": lambda: setting(echo("wide", False), (8,), "elu", True, "running", memory="gru:9"),
     "three-layers": lambda: setting(echo("seven", True), (5, 7, 3), "silu", True, "running"),
     "two-layers": lambda: setting(echo("box", True), (32, 32), "relu", False, "off"),
