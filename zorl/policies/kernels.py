@@ -262,6 +262,32 @@ def _largest(row, h, outputs):  # type: ignore[no-untyped-def]
     return best
 
 
+@inlined
+def _decide(  # type: ignore[no-untyped-def]
+    n, singles, doubles, rewards, state, moments, affine, thetas, layout, scratch, outputs, choices,
+    cell,
+):  # fmt: skip
+    """See `decide`; a cell of None is known when it is compiled, and leaves out what it needs."""
+    normalise, learns, bias, activation = layout[0] > 0, layout[1] > 0, layout[2] > 0, layout[3]
+    sizes = layout[5:]
+    center, factor, clip = affine
+    sums, squares = moments
+    width = sizes[0]
+    if not _observe(n, width, singles, doubles, rewards, state):
+        return False
+    for row in range(n):
+        _features(
+            row, width, state, sums, squares, center, factor, clip, normalise, learns, scratch[0]
+        )
+        if cell is None:
+            h = _layers(row, thetas, sizes, bias, activation, 0, 0, scratch)
+        else:
+            memory = outputs[row, sizes[-1] :]
+            h = _network(row, thetas, sizes, bias, activation, cell, memory, scratch)
+        choices[row] = _largest(row, h, outputs)
+    return True
+
+
 @_kept
 def decide(  # type: ignore[no-untyped-def]
     n, singles, doubles, rewards, state, moments, affine, thetas, layout, scratch, outputs, choices
@@ -288,18 +314,18 @@ def decide(  # type: ignore[no-untyped-def]
     Returns:
         Whether the state is finite; if not, nothing was done but to take it in.
     """
-    normalise, learns, bias, activation = layout[0] > 0, layout[1] > 0, layout[2] > 0, layout[3]
-    cell, sizes = layout[4], layout[5:]
-    center, factor, clip = affine
-    sums, squares = moments
-    width = sizes[0]
-    if not _observe(n, width, singles, doubles, rewards, state):
-        return False
-    for row in range(n):
-        _features(
-            row, width, state, sums, squares, center, factor, clip, normalise, learns, scratch[0]
-        )
-        memory = outputs[row, sizes[-1] :]
-        h = _network(row, thetas, sizes, bias, activation, cell, memory, scratch)
-        choices[row] = _largest(row, h, outputs)
-    return True
+    return _decide(
+        n, singles, doubles, rewards, state, moments, affine, thetas, layout, scratch, outputs,
+        choices, None,
+    )  # fmt: skip
+
+
+@_kept
+def decide_with_memory(  # type: ignore[no-untyped-def]
+    n, singles, doubles, rewards, state, moments, affine, thetas, layout, scratch, outputs, choices
+):
+    """The same for policies with a memory; apart, because it takes as long again to compile."""
+    return _decide(
+        n, singles, doubles, rewards, state, moments, affine, thetas, layout, scratch, outputs,
+        choices, layout[4],
+    )  # fmt: skip

@@ -154,7 +154,7 @@ class CompiledStepBatch(StepBatch):
         assert is_own(policy)
         kernels = _kernels()
         assert kernels is not None
-        self._kernel = kernels.decide
+        self._kernel = kernels.decide_with_memory if policy.state_size else kernels.decide
         self._packing = policy.packing()
         self._decoder = policy.decoder
         self._greedy = policy.decoder.kind == "discrete"
